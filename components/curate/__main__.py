@@ -1,0 +1,6 @@
+"""Run by hand: python -m components.curate --triples DIR --train DIR --test DIR --store DIR."""
+
+from components.shared.stage import main
+
+if __name__ == "__main__":
+    main("curate")

@@ -1,0 +1,23 @@
+"""The curate stage as a Kubeflow component."""
+
+from kfp import dsl
+
+from components.curate.config import CurateConfig
+from components.shared import images
+
+
+@dsl.component(base_image=images.DATA, install_kfp_package=False)
+def curate(
+    triples: dsl.Input[dsl.Dataset],
+    train: dsl.Output[dsl.Dataset],
+    test: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    allow_licences: str = CurateConfig.allow_licences,
+    store: str = CurateConfig.store,
+    seed: int = CurateConfig.seed,
+    settings: str = "{}",
+):
+    """Pass the triples through the gates and split them by paper."""
+    from components.shared.stage import run_stage
+
+    run_stage("curate", locals())

@@ -1,0 +1,21 @@
+"""The extract stage as a Kubeflow component."""
+
+from kfp import dsl
+
+from components.extract.config import ExtractConfig
+from components.shared import images
+
+
+@dsl.component(base_image=images.DATA, install_kfp_package=False)
+def extract(
+    papers: dsl.Input[dsl.Dataset],
+    documents: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    store: str = ExtractConfig.store,
+    seed: int = ExtractConfig.seed,
+    settings: str = "{}",
+):
+    """Read the text of every paper's PDF, page by page."""
+    from components.shared.stage import run_stage
+
+    run_stage("extract", locals())

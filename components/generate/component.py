@@ -1,0 +1,23 @@
+"""The generate stage as a Kubeflow component."""
+
+from kfp import dsl
+
+from components.generate.config import GenerateConfig
+from components.shared import images
+
+
+@dsl.component(base_image=images.DATA, install_kfp_package=False)
+def generate(
+    documents: dsl.Input[dsl.Dataset],
+    triples: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    teacher: str = GenerateConfig.teacher,
+    teacher_model: str = GenerateConfig.teacher_model,
+    store: str = GenerateConfig.store,
+    seed: int = GenerateConfig.seed,
+    settings: str = "{}",
+):
+    """Have a teacher turn each page into instruction, input and output."""
+    from components.shared.stage import run_stage
+
+    run_stage("generate", locals())

@@ -1,0 +1,6 @@
+"""Run by hand: python -m components.promote --train DIR --adapter DIR --evaluation DIR --release-folder DIR --store DIR."""
+
+from components.shared.stage import main
+
+if __name__ == "__main__":
+    main("promote")

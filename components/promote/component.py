@@ -1,0 +1,24 @@
+"""The promote stage as a Kubeflow component."""
+
+from kfp import dsl
+
+from components.promote.config import PromoteConfig
+from components.shared import images
+
+
+@dsl.component(base_image=images.DATA, install_kfp_package=False)
+def promote(
+    train: dsl.Input[dsl.Dataset],
+    adapter: dsl.Input[dsl.Model],
+    evaluation: dsl.Input[dsl.Dataset],
+    release_folder: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+    release: str = PromoteConfig.release,
+    store: str = PromoteConfig.store,
+    seed: int = PromoteConfig.seed,
+    settings: str = "{}",
+):
+    """Publish the adapter as the new release."""
+    from components.shared.stage import run_stage
+
+    run_stage("promote", locals())

@@ -1,0 +1,1 @@
+"""What more than one stage needs; importing it pulls in neither torch nor kfp nor selenium."""

@@ -1,0 +1,50 @@
+"""How processes end: on SIGTERM by their own `finally` blocks, and never later than the run they belong to."""
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+
+RUN_PID = "ARXTUNE_RUN_PID"  # set by the local runner: stages end when that process does
+GRACE = 5.0  # seconds between asking and ending
+
+
+def exit_cleanly_on_sigterm() -> None:
+    """Turn SIGTERM into SystemExit(143), so that browsers are closed and half-made files removed."""
+
+    def handler(signum: int, frame: FrameType | None) -> None:
+        sys.exit(128 + signum)
+
+    signal.signal(signal.SIGTERM, handler)
+
+
+def end_with_run() -> None:
+    """End this process when the run that started it is gone, even by SIGKILL: no orphan may go on asking a site."""
+    pid = int(os.environ.get(RUN_PID, "0"))
+    if pid:
+        threading.Thread(target=_follow, args=(pid,), name="end-with-run", daemon=True).start()
+
+
+def _follow(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if hasattr(os, "pidfd_open"):
+            select.select([os.pidfd_open(pid)], [], [])
+        else:
+            while True:
+                os.kill(pid, 0)
+                time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os._exit(128 + signal.SIGTERM)
+
+
+def die_with_parent() -> None:
+    """Make the kernel end this process with its parent; meant as `preexec_fn` of servers (Linux, else no effect)."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)

@@ -1,0 +1,60 @@
+"""The pipeline: the one graph of arxtune, run here by kfp.local and on a cluster from the compiled YAML."""
+
+from kfp import dsl
+
+from components.curate.component import curate
+from components.curate.config import CurateConfig
+from components.evaluate.component import evaluate
+from components.extract.component import extract
+from components.finetune.component import finetune
+from components.finetune.config import FinetuneConfig
+from components.generate.component import generate
+from components.generate.config import GenerateConfig
+from components.promote.component import promote
+from components.promote.config import PromoteConfig
+from components.scrape.component import scrape
+from components.scrape.config import ScrapeConfig
+from pipelines.placement import on_cpu, on_gpu
+
+
+@dsl.pipeline(name="arxtune", description="Keep an open language model current with the newest arXiv papers.")
+def arxtune(
+    query: str = ScrapeConfig.query,
+    published_after: str = ScrapeConfig.published_after,
+    max_papers: int = ScrapeConfig.max_papers,
+    site: str = ScrapeConfig.site,
+    teacher: str = GenerateConfig.teacher,
+    teacher_model: str = GenerateConfig.teacher_model,
+    allow_licences: str = CurateConfig.allow_licences,
+    base_model: str = FinetuneConfig.base_model,
+    release: str = PromoteConfig.release,
+    store: str = ScrapeConfig.store,
+    seed: int = ScrapeConfig.seed,
+    settings: str = "{}",
+    node_selector: dict = {},  # noqa: B006  kfp wants a literal default; nobody mutates it
+    tolerations: list = [],  # noqa: B006
+):
+    """scrape -> extract -> generate -> curate -> finetune -> evaluate -> [verdict is "better"] -> promote."""
+    common = {"store": store, "seed": seed, "settings": settings}
+    where = {"node_selector": node_selector, "tolerations": tolerations}
+
+    papers = scrape(query=query, published_after=published_after, max_papers=max_papers, site=site, **common)
+    documents = extract(papers=papers.outputs["papers"], **common)
+    triples = generate(
+        documents=documents.outputs["documents"], teacher=teacher, teacher_model=teacher_model, **common
+    )
+    data = curate(triples=triples.outputs["triples"], allow_licences=allow_licences, **common)
+    train, test = data.outputs["train"], data.outputs["test"]
+    tuned = finetune(train=train, base_model=base_model, **common)
+    adapter = tuned.outputs["adapter"]
+    judged = evaluate(train=train, test=test, adapter=adapter, release=release, **common)
+    with dsl.If(judged.outputs["verdict"] == "better", name="verdict-is-better"):
+        released = promote(
+            train=train, adapter=adapter, evaluation=judged.outputs["evaluation"], release=release, **common
+        )
+
+    on_cpu(papers, cache=False)  # the newest papers are not a function of the question alone
+    for task in (documents, triples, data, released):
+        on_cpu(task)
+    for task in (tuned, judged):
+        on_gpu(task, **where)

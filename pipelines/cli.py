@@ -1,0 +1,103 @@
+"""The command line: `arxtune run | compile | releases`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from components.shared.errors import ArxtuneError
+from components.shared.lifetime import exit_cleanly_on_sigterm
+from components.shared.stage import OneLineParser, add_knobs, fail
+from pipelines.profile import EMBEDDED, configs, make_profile, parameters
+
+
+def main() -> None:
+    """Parse the command line and run one command; errors of ours are one line and status 1."""
+    arguments = _parser().parse_args()
+    exit_cleanly_on_sigterm()
+    try:
+        arguments.command(arguments)
+    except ArxtuneError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        print("arxtune: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(prog="arxtune", description="Keep an open language model current with the newest arXiv papers.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run the pipeline on this machine and end in a report")
+    run.add_argument("--config", type=Path, metavar="FILE", help=f"settings to lay over {EMBEDDED.name}")
+    run.add_argument("--papers", type=Path, metavar="FOLDER", help="run on the PDFs of a folder")
+    run.add_argument("--home", type=Path, default=Path(".arxtune"), metavar="FOLDER", help="where runs and store live")
+    run.add_argument(
+        "--set", action="append", default=[], metavar="STAGE.KNOB=VALUE", help="any other setting; may be repeated"
+    )
+    run.add_argument("--pipeline", type=Path, metavar="YAML", help="run a compiled pipeline instead of this package's")
+    for config in configs().values():
+        add_knobs(run, config, exposed_only=True)
+    run.set_defaults(command=_run)
+
+    compiled = commands.add_parser("compile", help="write the pipeline as YAML for a cluster")
+    compiled.add_argument("--output", type=Path, default=Path("build/arxtune.yaml"), metavar="FILE")
+    compiled.set_defaults(command=_compile)
+
+    releases = commands.add_parser("releases", help="list what was promoted")
+    releases.add_argument("--home", type=Path, default=Path(".arxtune"), metavar="FOLDER")
+    releases.add_argument("--store", default="embedded", metavar="URL")
+    releases.add_argument("--release", default="arxtune", metavar="NAME")
+    releases.set_defaults(command=_releases)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from pipelines import local
+    from pipelines.summary import summarise
+
+    flags = {name: getattr(arguments, name) for name in parameters() if hasattr(arguments, name)}
+    if arguments.papers is not None:
+        flags = {**FOLDER_FLAGS, **flags}
+    profile = make_profile(arguments.config, flags, arguments.set)
+    pipeline = _load(arguments.pipeline) if arguments.pipeline else None
+    try:
+        run = local.run(profile, arguments.home, arguments.papers, pipeline)
+    except local.StageCrashed as crash:
+        print(f"{crash}\narxtune: a stage ended with a bug, see above", file=sys.stderr)
+        sys.exit(70)
+    print(summarise(run))
+
+
+# A folder's papers are all wanted, whatever they are about and however old. Naming the files is the opt-in to them.
+FOLDER_FLAGS = {
+    "site": "stand-in",
+    "query": "*",
+    "published_after": "1991-01-01",
+    "allow_licences": "open,unknown",
+}
+
+
+def _load(path: Path):  # type: ignore[no-untyped-def]
+    from kfp import components
+
+    from components.shared.errors import ConfigError
+
+    if not path.is_file():
+        raise ConfigError(f"--pipeline {path}: no such file", "write it by 'arxtune compile'")
+    return components.load_component_from_file(str(path))
+
+
+def _compile(arguments: argparse.Namespace) -> None:
+    from kfp import compiler
+
+    from pipelines.arxtune import arxtune
+
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    compiler.Compiler().compile(arxtune, str(arguments.output))
+    print(arguments.output)
+
+
+def _releases(arguments: argparse.Namespace) -> None:
+    from pipelines.releases import list_releases
+
+    print(list_releases(arguments.store, arguments.home, arguments.release))

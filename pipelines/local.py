@@ -1,0 +1,137 @@
+"""Run the pipeline on this machine: kfp.local set up well, with servers for what is embedded."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.shared.errors import ArxtuneError, ConfigError, DataError
+from components.shared.lifetime import RUN_PID
+from components.shared.progress import say
+from pipelines.console import Console
+from pipelines.profile import EMBEDDED_STORE, STAND_IN, Profile
+from pipelines.servers import BUCKET, s3_server, stand_in_site
+
+
+@dataclass
+class Run:
+    """A finished run: its folder, the verdict as evaluate wrote it, and the report."""
+
+    folder: Path
+    verdict: dict[str, Any]
+    lineage: list[dict[str, Any]]
+    report: Path
+    seconds: float
+
+
+class StageFailed(ArxtuneError):
+    """A stage ended with an error of ours; its line is the message."""
+
+
+class StageCrashed(Exception):
+    """A stage ended with a bug; the message is the end of its log."""
+
+
+def run(profile: Profile, home: Path, papers: Path | None = None, pipeline: Callable[..., Any] | None = None) -> Run:
+    """Run the pipeline in `home`; raise ArxtuneError with one line for what a person can mend.
+
+    `papers` is a folder of PDFs that the stand-in site serves instead of the samples; `pipeline` is one loaded
+    from compiled YAML, by default the one of this package.
+    """
+    started = time.monotonic()
+    if papers is not None and not papers.is_dir():
+        raise DataError(f"--papers {papers}: no such folder", "name a folder that holds PDF files")
+    with _home(home) as folder, contextlib.ExitStack() as servers:
+        parameters = _start_servers(profile, home, papers, servers)
+        _run_pipeline(pipeline or _own_pipeline(), parameters, folder)
+        return _collect(folder, time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def _home(home: Path) -> Iterator[Path]:
+    """Hold the home folder for this run alone, and yield the run's own folder in it."""
+    name = time.strftime("%Y%m%d-%H%M%S")
+    folder = home.absolute() / "runs" / name
+    try:
+        folder.mkdir(parents=True)
+        lock = (home / "lock").open("w")
+    except OSError as error:
+        raise ConfigError(f"home {home}: cannot be written ({error.strerror})", "name another folder by --home") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            shutil.rmtree(folder)
+            raise ConfigError(f"home {home}: another run is using it", "wait for it, or name another --home") from None
+        yield folder
+
+
+def _start_servers(
+    profile: Profile, home: Path, papers: Path | None, servers: contextlib.ExitStack
+) -> dict[str, Any]:
+    """Start what the profile asks to have embedded; return the pipeline's parameters with the addresses filled in."""
+    parameters = dict(profile.parameters)
+    if parameters["store"] == EMBEDDED_STORE:
+        os.environ.update(servers.enter_context(s3_server(home)))
+        parameters["store"] = f"s3://{BUCKET}"
+        say("store", f"S3 on loopback, data in {home / 'store'}")
+    elif "://" not in parameters["store"]:
+        parameters["store"] = str(Path(parameters["store"]).absolute())
+    if parameters["site"] == STAND_IN:
+        parameters["site"] = servers.enter_context(stand_in_site(home / "logs" / "site.log", papers))
+        say("site", f"stand-in arXiv at {parameters['site']}, {f'papers of {papers}' if papers else 'sample papers'}")
+    return {**parameters, "settings": json.dumps(profile.settings, sort_keys=True)}
+
+
+def _own_pipeline() -> Callable[..., Any]:
+    from pipelines.arxtune import arxtune
+
+    return arxtune  # type: ignore[no-any-return]
+
+
+def _run_pipeline(pipeline: Callable[..., Any], parameters: dict[str, Any], folder: Path) -> None:
+    if any(character.isspace() for character in sys.executable):
+        # kfp.local puts the interpreter's path into a shell line without quotes.
+        raise ConfigError(f"the path {sys.executable} holds white space", "put the virtual environment elsewhere")
+    from kfp import local
+
+    scratch = folder / "tmp"
+    scratch.mkdir()
+    os.environ |= {RUN_PID: str(os.getpid()), "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
+    console = Console(sys.stdout, folder / "run.log")
+    with warnings.catch_warnings(), contextlib.redirect_stdout(console), contextlib.closing(console):
+        warnings.simplefilter("ignore")  # kfp warns that images and resources mean nothing here
+        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "artifacts"))
+        try:
+            pipeline(**parameters)
+        except RuntimeError as error:
+            if console.error:
+                raise StageFailed(console.error) from None
+            lines = [*console.tail, *traceback.format_exception_only(error)]
+            raise StageCrashed("\n".join(lines)) from None
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _collect(folder: Path, seconds: float) -> Run:
+    """Gather what a person wants of the artifacts; the report gets a path that is easy to find."""
+    (evaluate,) = (folder / "artifacts").glob("*/evaluate")
+    report = folder / "report.html"
+    shutil.copy(evaluate / "report", report)
+    lineage = (evaluate / "evaluation" / "lineage.jsonl").read_text("utf-8").splitlines()
+    return Run(
+        folder=folder,
+        verdict=json.loads((evaluate / "evaluation" / "verdict.json").read_text("utf-8")),
+        lineage=[json.loads(line) for line in lineage],
+        report=report,
+        seconds=seconds,
+    )
