@@ -1,5 +1,6 @@
 """The pipeline: the one graph of arxtune, run here by kfp.local and on a cluster from the compiled YAML."""
 
+from components.finetune.config import FinetuneConfig
 from kfp import dsl
 
 from components.curate.component import curate
@@ -7,7 +8,6 @@ from components.curate.config import CurateConfig
 from components.evaluate.component import evaluate
 from components.extract.component import extract
 from components.finetune.component import finetune
-from components.finetune.config import FinetuneConfig
 from components.generate.component import generate
 from components.generate.config import GenerateConfig
 from components.promote.component import promote
@@ -40,9 +40,7 @@ def arxtune(
 
     papers = scrape(query=query, published_after=published_after, max_papers=max_papers, site=site, **common)
     documents = extract(papers=papers.outputs["papers"], **common)
-    triples = generate(
-        documents=documents.outputs["documents"], teacher=teacher, teacher_model=teacher_model, **common
-    )
+    triples = generate(documents=documents.outputs["documents"], teacher=teacher, teacher_model=teacher_model, **common)
     data = curate(triples=triples.outputs["triples"], allow_licences=allow_licences, **common)
     train, test = data.outputs["train"], data.outputs["test"]
     tuned = finetune(train=train, base_model=base_model, **common)

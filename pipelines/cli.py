@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = OneLineParser(prog="arxtune", description="Keep an open language model current with the newest arXiv papers.")
+    parser = OneLineParser(prog="arxtune", description="Keep an open language model current with new arXiv papers.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run the pipeline on this machine and end in a report")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from components.shared.errors import ArxtuneError, ConfigError, DataError
+from components.shared.ledger import read_lineage
 from components.shared.lifetime import RUN_PID
 from components.shared.progress import say
 from pipelines.console import Console
@@ -24,13 +25,37 @@ from pipelines.servers import BUCKET, s3_server, stand_in_site
 
 @dataclass
 class Run:
-    """A finished run: its folder, the verdict as evaluate wrote it, and the report."""
+    """A finished run: where its folder is and how long it took; everything else is read from its artifacts."""
 
     folder: Path
-    verdict: dict[str, Any]
-    lineage: list[dict[str, Any]]
-    report: Path
     seconds: float
+
+    @property
+    def report(self) -> Path:
+        """Return the path of the HTML report."""
+        return self.folder / "report.html"
+
+    def folder_of(self, stage: str) -> Path:
+        """Return the folder of a stage's artifacts, one file or folder an artifact."""
+        (found,) = (self.folder / "artifacts").glob(f"*/{stage}")
+        return found
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        """Return the verdict, as evaluate wrote it."""
+        found: dict[str, Any] = json.loads((self.folder_of("evaluate") / "evaluation/verdict.json").read_text("utf-8"))
+        return found
+
+    @property
+    def lineage(self) -> dict[str, dict[str, Any]]:
+        """Return the summary of each stage up to the verdict, by name."""
+        return {summary["stage"]: summary for summary in read_lineage(self.folder_of("evaluate") / "evaluation")}
+
+    @property
+    def released(self) -> dict[str, Any] | None:
+        """Return the entry of the release, or None when nothing was promoted."""
+        found = list((self.folder / "artifacts").glob("*/promote/release_folder/release.json"))
+        return json.loads(found[0].read_text("utf-8")) if found else None
 
 
 class StageFailed(ArxtuneError):
@@ -53,7 +78,9 @@ def run(profile: Profile, home: Path, papers: Path | None = None, pipeline: Call
     with _home(home) as folder, contextlib.ExitStack() as servers:
         parameters = _start_servers(profile, home, papers, servers)
         _run_pipeline(pipeline or _own_pipeline(), parameters, folder)
-        return _collect(folder, time.monotonic() - started)
+    finished = Run(folder, time.monotonic() - started)
+    shutil.copy(finished.folder_of("evaluate") / "report", finished.report)
+    return finished
 
 
 @contextlib.contextmanager
@@ -65,19 +92,17 @@ def _home(home: Path) -> Iterator[Path]:
         folder.mkdir(parents=True)
         lock = (home / "lock").open("w")
     except OSError as error:
-        raise ConfigError(f"home {home}: cannot be written ({error.strerror})", "name another folder by --home") from None
+        raise ConfigError(f"home {home}: cannot be written ({error.strerror})", "name another by --home") from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             shutil.rmtree(folder)
-            raise ConfigError(f"home {home}: another run is using it", "wait for it, or name another --home") from None
+            raise ConfigError(f"home {home}: another run is using it", "wait, or name another by --home") from None
         yield folder
 
 
-def _start_servers(
-    profile: Profile, home: Path, papers: Path | None, servers: contextlib.ExitStack
-) -> dict[str, Any]:
+def _start_servers(profile: Profile, home: Path, papers: Path | None, servers: contextlib.ExitStack) -> dict[str, Any]:
     """Start what the profile asks to have embedded; return the pipeline's parameters with the addresses filled in."""
     parameters = dict(profile.parameters)
     if parameters["store"] == EMBEDDED_STORE:
@@ -120,18 +145,3 @@ def _run_pipeline(pipeline: Callable[..., Any], parameters: dict[str, Any], fold
             raise StageCrashed("\n".join(lines)) from None
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _collect(folder: Path, seconds: float) -> Run:
-    """Gather what a person wants of the artifacts; the report gets a path that is easy to find."""
-    (evaluate,) = (folder / "artifacts").glob("*/evaluate")
-    report = folder / "report.html"
-    shutil.copy(evaluate / "report", report)
-    lineage = (evaluate / "evaluation" / "lineage.jsonl").read_text("utf-8").splitlines()
-    return Run(
-        folder=folder,
-        verdict=json.loads((evaluate / "evaluation" / "verdict.json").read_text("utf-8")),
-        lineage=[json.loads(line) for line in lineage],
-        report=report,
-        seconds=seconds,
-    )

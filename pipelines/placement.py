@@ -5,7 +5,8 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 SECRET = "arxtune-secrets"  # noqa: S105  the name of a Kubernetes Secret, not a secret
-SECRET_KEYS = ("GROQ_API_KEY", "HF_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+STORE_KEYS = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+SECRET_KEYS = ("GROQ_API_KEY", "HF_TOKEN", *STORE_KEYS)
 
 
 def on_cpu(task: dsl.PipelineTask, *, cache: bool = True) -> None:

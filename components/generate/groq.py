@@ -18,7 +18,7 @@ class GroqTeacher:
     def __init__(self, model: str, url: str, max_answer_tokens: int) -> None:
         key = os.environ.get("GROQ_API_KEY", "")
         if not key:
-            raise TeacherError("the teacher is Groq, but GROQ_API_KEY is not set", "export a key, or --teacher embedded")
+            raise TeacherError("the teacher is Groq, but GROQ_API_KEY is not set", "set it, or --teacher embedded")
         from groq import Groq
 
         self._client = Groq(api_key=key, base_url=url or None, max_retries=RETRIES)
@@ -45,7 +45,7 @@ class GroqTeacher:
         except groq.NotFoundError:
             raise TeacherError(f"Groq has no model {self._model!r} (404)", "name another by --teacher-model") from None
         except groq.RateLimitError:
-            raise TeacherError("Groq's quota is used up (429)", "run again later: all answers so far are kept") from None
+            raise TeacherError("Groq's quota is used up (429)", "run again later: answers so far are kept") from None
         except groq.APIStatusError as error:
             raise TeacherError(f"Groq answers {error.status_code}", "run again: all answers so far are kept") from None
         except groq.APIConnectionError:

@@ -49,7 +49,8 @@ def _from_labels(answer: str) -> list[Draft] | None:
 
 def _draft(row: dict[str, Any]) -> Draft:
     instruction, input, output = (str(row.get(name) or "").strip() for name in _FIELDS)
-    return Draft(instruction=instruction, input=_unquote(input), output=_unquote(output), kind=str(row.get("kind") or "teacher's own"))
+    kind = str(row.get("kind") or "teacher's own")
+    return Draft(instruction=instruction, input=_unquote(input), output=_unquote(output), kind=kind)
 
 
 def _unquote(text: str) -> str:

@@ -1,1 +1,1 @@
-"""Promote: adapter + report -> release. Only a verdict of "better" gets this far; the release is immutable, the pointer moves."""
+"""Promote: adapter + report -> release. Only for a verdict of "better": an immutable release, then a moved pointer."""

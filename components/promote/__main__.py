@@ -1,4 +1,4 @@
-"""Run by hand: python -m components.promote --train DIR --adapter DIR --evaluation DIR --release-folder DIR --store DIR."""
+"""Run by hand: python -m components.promote --train DIR --adapter DIR --evaluation DIR --release-folder DIR."""
 
 from components.shared.stage import main
 

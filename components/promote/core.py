@@ -14,7 +14,9 @@ from components.shared.records import Source, read_records, write_atomically
 from components.shared.store import open_store
 
 
-def promote(config: PromoteConfig, train: Path, adapter: Path, evaluation: Path, release_folder: Path) -> dict[str, Any]:
+def promote(
+    config: PromoteConfig, train: Path, adapter: Path, evaluation: Path, release_folder: Path
+) -> dict[str, Any]:
     """Publish the adapter as the new release; refuse unless the verdict on this very adapter is "better"."""
     about = json.loads((adapter / "adapter.json").read_text("utf-8"))
     verdict = json.loads((evaluation / "verdict.json").read_text("utf-8"))

@@ -1,7 +1,7 @@
 """The register of releases in the store: immutable folders, and a log whose latest entry is the current release.
 
-    releases/<name>/v<version>-<digest>/...   the files, with manifest.json written last
-    releases/<name>/log/<sequence>-<hash>     {"version", "adapter_digest", "base", "prefix", "dataset_digest"}
+releases/<name>/v<version>-<digest>/...   the files, with manifest.json written last
+releases/<name>/log/<sequence>-<hash>     {"version", "adapter_digest", "base", "prefix", "dataset_digest"}
 """
 
 from pathlib import Path

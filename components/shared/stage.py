@@ -62,7 +62,7 @@ def run_stage(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
-        fail(StoreError(f"{name}: cannot write {error.filename or ''}: {error.strerror}", "make room, or another folder"))
+        fail(StoreError(f"{name}: cannot write {error.filename or ''}: {error.strerror}", "make room"))
     if "metrics" in arguments:
         arguments["metrics"].metadata.update(figures(summary))
     return summary
