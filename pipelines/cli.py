@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from components.shared.errors import ArxtuneError
-from components.shared.lifetime import exit_cleanly_on_sigterm
+from components.shared.lifetime import exit_with_children_on_sigterm
 from components.shared.stage import OneLineParser, add_knobs, fail
 from pipelines.profile import EMBEDDED, configs, make_profile, parameters
 
@@ -13,7 +13,7 @@ from pipelines.profile import EMBEDDED, configs, make_profile, parameters
 def main() -> None:
     """Parse the command line and run one command; errors of ours are one line and status 1."""
     arguments = _parser().parse_args()
-    exit_cleanly_on_sigterm()
+    exit_with_children_on_sigterm()
     try:
         arguments.command(arguments)
     except ArxtuneError as error:

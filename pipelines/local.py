@@ -112,7 +112,7 @@ def _start_servers(profile: Profile, home: Path, papers: Path | None, servers: c
     elif "://" not in parameters["store"]:
         parameters["store"] = str(Path(parameters["store"]).absolute())
     if parameters["site"] == STAND_IN:
-        parameters["site"] = servers.enter_context(stand_in_site(home / "logs" / "site.log", papers))
+        parameters["site"] = servers.enter_context(stand_in_site(home, papers))
         say("site", f"stand-in arXiv at {parameters['site']}, {f'papers of {papers}' if papers else 'sample papers'}")
     return {**parameters, "settings": json.dumps(profile.settings, sort_keys=True)}
 

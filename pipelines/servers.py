@@ -110,9 +110,10 @@ def _wait_for_bucket(process: subprocess.Popen[bytes], environment: dict[str, st
 
 
 @contextlib.contextmanager
-def stand_in_site(log: Path, papers: Path | None = None) -> Iterator[str]:
+def stand_in_site(home: Path, papers: Path | None = None) -> Iterator[str]:
     """Serve the stand-in arXiv, with the sample papers or a folder of PDFs; yield its URL."""
-    command = [sys.executable, "-m", "components.scrape.standin", "--port", "0"]
+    log, requests = home / "logs" / "site.log", home / "logs" / "requests.jsonl"
+    command = [sys.executable, "-m", "components.scrape.standin", "--port", "0", "--log", str(requests)]
     start = log.stat().st_size if log.exists() else 0
     with _server([*command, *(["--papers", str(papers)] if papers else [])], log, {}) as process:
         deadline = time.monotonic() + START_SECONDS

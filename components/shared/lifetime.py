@@ -23,6 +23,19 @@ def exit_cleanly_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, handler)
 
 
+def exit_with_children_on_sigterm() -> None:
+    """Turn SIGTERM into SystemExit(143) and pass it on first: the runner waits for its stage before it exits."""
+    import psutil
+
+    def handler(signum: int, frame: FrameType | None) -> None:
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.terminate()
+        sys.exit(128 + signum)
+
+    signal.signal(signal.SIGTERM, handler)
+
+
 def end_with_run() -> None:
     """End this process when the run that started it is gone, even by SIGKILL: no orphan may go on asking a site."""
     pid = int(os.environ.get(RUN_PID, "0"))

@@ -1,0 +1,25 @@
+"""The knobs of the evaluate stage."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from components.shared.config import StageConfig, knob
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(StageConfig):
+    """What the tuned model has to beat, and how sure we want to be."""
+
+    stage: ClassVar[str] = "evaluate"
+
+    release: str = knob("arxtune", "name of the release: its latest version is the champion to beat", exposed=True)
+    max_new_tokens: int = knob(256, "longest answer, in tokens", low=1)
+    batch_size: int = knob(32, "prompts answered at the same time", low=1)
+    quantisation: str = knob(
+        "auto", "how the base is loaded; auto is nf4 on CUDA and none elsewhere", choices=("auto", "nf4", "none")
+    )
+    resamples: int = knob(10_000, "resamples of the bootstrap over papers", low=1_000)
+    confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999)
+    min_test_examples: int = knob(20, "fewer test examples than this are too little data for a verdict", low=1)
+    min_test_papers: int = knob(5, "fewer test papers than this are too little data for a verdict", low=2)
+    examples_shown: int = knob(12, "answers shown in the report: a third each of best, worst and random ones", low=0)

@@ -1,0 +1,37 @@
+"""The knobs of the finetune stage; the defaults are the QLoRA recipe for Llama-3-8B."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from components.shared.config import StageConfig, knob
+
+TINY = "tiny"  # as base_model: a small Llama made on the spot
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(StageConfig):
+    """Which model is tuned, and how."""
+
+    stage: ClassVar[str] = "finetune"
+
+    base_model: str = knob(
+        "meta-llama/Meta-Llama-3-8B",
+        f"hub id or folder of a causal language model; {TINY!r} is a small Llama made on the spot",
+        exposed=True,
+    )
+    quantisation: str = knob("auto", "how the base is loaded; auto is nf4 on CUDA", choices=("auto", "nf4", "none"))
+    lora_r: int = knob(64, "rank of the adapter", low=1)
+    lora_alpha: int = knob(16, "scale of the adapter: its output is multiplied by alpha / r", low=1)
+    lora_dropout: float = knob(0.1, "share of the adapter's inputs dropped in training", low=0, high=0.9)
+    epochs: float = knob(3.0, "passes over the training examples", low=0.01)
+    batch_size: int = knob(4, "examples on the device at the same time", low=1)
+    gradient_accumulation: int = knob(4, "batches to one step of the optimizer", low=1)
+    gradient_checkpointing: bool = knob(True, "compute activations twice to save memory")
+    optimizer: str = knob("paged_adamw_8bit", "a name of transformers; without CUDA adamw_torch takes its place")
+    learning_rate: float = knob(2e-4, "peak learning rate", low=0)
+    schedule: str = knob("linear", "shape of the learning rate", choices=("linear", "cosine", "constant"))
+    warmup_steps: int = knob(5, "steps until the peak", low=0)
+    weight_decay: float = knob(0.0, "decay of the adapter's weights", low=0)
+    max_grad_norm: float = knob(0.3, "gradients are clipped to this norm", low=0)
+    max_length: int = knob(2048, "longest example, in tokens; longer ones are dropped and counted", low=16)
+    packing: bool = knob(True, "pack short examples into rows of max_length, each attending to itself alone")

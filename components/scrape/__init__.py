@@ -1,0 +1,1 @@
+"""Scrape: the newest papers of an arXiv search, politely, each fetched once."""

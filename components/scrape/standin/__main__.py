@@ -1,0 +1,41 @@
+"""Serve a stand-in arXiv on loopback until SIGTERM or the end of the process that started it.
+
+    python -m components.scrape.standin --port 8000 [--papers FOLDER] [--log requests.jsonl]
+
+Prints its URL, http://127.0.0.1:PORT, on one line as soon as it listens.
+"""
+
+import os
+import threading
+from pathlib import Path
+
+from components.scrape.standin.corpus import folder_corpus, sample_corpus
+from components.scrape.standin.server import StandIn
+from components.shared.errors import ArxtuneError
+from components.shared.lifetime import RUN_PID, end_with_run, exit_cleanly_on_sigterm
+from components.shared.stage import OneLineParser, fail
+
+
+def main() -> None:
+    """Parse the flags and serve."""
+    parser = OneLineParser(prog="python -m components.scrape.standin", description="Serve a stand-in arXiv.")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one (default: 0)")
+    parser.add_argument("--papers", type=Path, help="serve every PDF of this folder instead of the sample papers")
+    parser.add_argument("--log", type=Path, help="append one JSON line a request to this file")
+    given = parser.parse_args()
+    os.environ.setdefault(RUN_PID, str(os.getppid()))
+    exit_cleanly_on_sigterm()
+    end_with_run()
+    try:
+        corpus = folder_corpus(given.papers) if given.papers else sample_corpus()
+        with StandIn(corpus, port=given.port, log=given.log) as site:
+            print(site.url, flush=True)
+            threading.Event().wait()
+    except ArxtuneError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""What arXiv's advanced search makes of its parameters, as seen in its code and by experiment."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from components.scrape.standin.corpus import ID, Corpus, Entry
+
+SIZES = (25, 50, 100, 200)
+ORDERS = ("-announced_date_first", "announced_date_first", "-submitted_date", "submitted_date", "")
+MAX_RESULTS = 10_000
+MEAN_TIME = timedelta(hours=4, minutes=56)  # its days begin at New York's local mean time, by an old slip
+
+
+class BadRequest(Exception):
+    """The search answers with an error page: the status."""
+
+
+class BadForm(Exception):
+    """The search answers with its form, and this message."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One page of one search."""
+
+    words: dict[str, list[str]]  # field -> stems, all of which must occur
+    date_type: str
+    since: datetime | None
+    until: datetime | None
+    size: int
+    start: int
+    order: str
+    abstracts: bool
+
+
+def parse(parameters: Mapping[str, str]) -> Question:
+    """Read the parameters; raise BadRequest or BadForm as arXiv does."""
+    try:
+        size, start = int(parameters.get("size") or 50), max(0, int(parameters.get("start") or 0))
+    except ValueError:
+        raise BadRequest(500) from None
+    if size not in SIZES or 1 + round(start / size) > MAX_RESULTS // size:
+        raise BadRequest(400)
+    order = parameters.get("order", ORDERS[0])
+    if order not in ORDERS:
+        raise BadForm("Not a valid choice")
+    ranged = parameters.get("date-filter_by") == "date_range"  # else the dates are ignored
+    since = _bound(parameters.get("date-from_date", "")) if ranged else None
+    until = _bound(parameters.get("date-to_date", ""), end=True) if ranged else None
+    if since and until and since >= until:
+        raise BadForm("End date must be later than start date")
+    return Question(
+        words=_words(parameters),
+        date_type=parameters.get("date-date_type", "submitted_date"),
+        since=since,
+        until=until,
+        size=size,
+        start=start,
+        order=order,
+        abstracts=parameters.get("abstracts", "show") == "show",
+    )
+
+
+def _words(parameters: Mapping[str, str]) -> dict[str, list[str]]:
+    words: dict[str, list[str]] = {}
+    for name, text in parameters.items():
+        if match := re.fullmatch(r"terms-(\d+)-term", name):
+            if text.startswith(("*", "?")):
+                raise BadForm("Search cannot start with a wildcard (* ?).")
+            words.setdefault(parameters.get(f"terms-{match[1]}-field", "title"), []).extend(stems(text))
+    return words
+
+
+def _bound(text: str, end: bool = False) -> datetime | None:
+    """Return the instant a date stands for; a month or a year as upper bound stands for its last day."""
+    if not text:
+        return None
+    for form in ("%Y-%m-%d", "%Y-%m", "%Y"):
+        try:
+            day = datetime.strptime(text, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+        if not 1991 <= day.year <= datetime.now(UTC).year + 1:
+            raise BadForm("Not a valid year")
+        if end and form == "%Y-%m":
+            day = (day + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+        elif end and form == "%Y":
+            day = day.replace(month=12, day=31)
+        return day + MEAN_TIME
+    raise BadForm("Not a valid date value")
+
+
+def stems(text: str) -> list[str]:
+    """Return the words of a text, lower case and without a plural's s: a stemmer's commonest effect."""
+    words = re.findall(r"\w+", text.lower())
+    return [word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in words]
+
+
+def announced(entry: Entry) -> datetime:
+    """Return the month of the announcement, which the id tells."""
+    if ID.fullmatch(entry.arxiv_id):
+        return datetime(2000 + int(entry.arxiv_id[:2]), int(entry.arxiv_id[2:4]), 1, tzinfo=UTC)
+    return entry.submitted.replace(day=1, hour=0, minute=0, second=0)
+
+
+def answer(corpus: Corpus, question: Question) -> list[Entry]:
+    """Return all papers that match, current versions only, in the order asked for."""
+    current = {entry.arxiv_id: entry for entry in corpus.entries}  # in order of version: the last one stays
+    found = [entry for entry in current.values() if _matches(entry, question)]
+    by_day = question.order.endswith("submitted_date")
+
+    def key(entry: Entry) -> tuple[datetime, str]:
+        return entry.revised if by_day else announced(entry), entry.arxiv_id
+
+    return sorted(found, key=key, reverse=question.order.startswith("-") or not question.order)
+
+
+def _matches(entry: Entry, question: Question) -> bool:
+    texts = {"title": entry.title, "abstract": entry.abstract, "author": " ".join(entry.authors)}
+    texts["all"] = " ".join(texts.values())
+    for field, wanted in question.words.items():
+        if not set(wanted) <= set(stems(texts.get(field, ""))):
+            return False
+    moment = {"submitted_date": entry.revised, "submitted_date_first": entry.submitted}.get(
+        question.date_type, announced(entry)
+    )
+    # The upper bound is exclusive, whatever the form's help says.
+    return (not question.since or moment >= question.since) and (not question.until or moment < question.until)
+
+
+def hits(words: Iterable[list[str]]) -> set[str]:
+    """Return the stems to mark in the results."""
+    return {stem for group in words for stem in group}

@@ -1,0 +1,1 @@
+"""Measurements against a plain reimplementation of the seed's way, as ratios within one run."""

@@ -1,0 +1,18 @@
+"""One measured ratio."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Ratio:
+    """`what` names the unit; `ratio` is how many times better ours is."""
+
+    what: str
+    seed: float
+    ours: float
+    less_is_better: bool = False
+    ratio: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        better, worse = (self.seed, self.ours) if self.less_is_better else (self.ours, self.seed)
+        self.ratio = round(better / worse, 3) if worse else float("inf")

@@ -1,0 +1,140 @@
+"""A run up to evaluate, as files: invented papers, their examples, an adapter folder, and answers already in the store.
+
+The models' answers lie in the store under their keys, so that no test here needs a model; whoever computes a wrong key
+would try to load a base that does not exist.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.evaluate.answers import answers_key
+from components.evaluate.config import EvaluateConfig
+from components.shared.prompt import render_prompt
+from components.shared.records import Example, Source
+from components.shared.store import FolderStore
+
+SENTENCES = (
+    "Lantern pruning removes attention heads whose entropy stays above a fixed bound for a thousand steps.",
+    "On the Brackwater set the error fell from 11.4 to 8.9 percent while memory shrank by a third.",
+    "The gain vanished when the calibration text came from a single month of the year.",
+    "A linear probe on layer twelve already recovers most of the difference between both groups.",
+    "Routing by token rarity keeps the experts balanced without an auxiliary loss.",
+    "The bound holds for every step size η below 2/λ, where λ is the largest eigenvalue.",
+    "Annotators agreed on 87 percent of the pairs, which is close to the agreement of the authors.",
+    "Longer contexts helped only where the answer stood in the first half of the document.",
+    "The smaller model reached the same loss after twice as many tokens and a fifth of the energy.",
+    "Deleting duplicated abstracts changed the ranking of the methods on two of the five corpora.",
+)
+KINDS = (
+    ("figure", "Which sentence of the passage gives a measured figure?"),
+    ("claim", "State the claim that the passage ends on."),
+    ("term", "What does the passage say about the method's calibration?"),
+)
+REJECTS = (
+    ("scrape", "2404.90099v1", "truncated PDF", "no %%EOF in 18,204 bytes; Invented, truncated.pdf"),
+    ("extract", "2406.90031v1", "password protected", "Rotating Keys for Sleeping Archives, locked-paper.pdf"),
+    ("extract", "2407.90012v2", "no text on any page", "Scans of a Notebook on Grokking, scanned-notebook.pdf"),
+    ("curate", "9f31c2", "licence not allowed: arXiv non-exclusive", "2409.90010, page 2: State the claim that ..."),
+)
+
+
+@dataclass
+class Run:
+    """The folders of one run, and what the models answer in it."""
+
+    config: EvaluateConfig
+    root: Path
+    examples: list[Example]
+
+    @property
+    def folders(self) -> tuple[Path, Path, Path, Path, Path]:
+        """Return train, test, adapter, evaluation and report, as evaluate takes them."""
+        train, test, adapter, evaluation = (self.root / name for name in ("train", "test", "adapter", "evaluation"))
+        return train, test, adapter, evaluation, self.root / "report" / "report.html"
+
+    @property
+    def store(self) -> FolderStore:
+        return FolderStore(Path(self.config.store))
+
+    @property
+    def report(self) -> str:
+        return self.folders[-1].read_text("utf-8")
+
+    def answer(self, adapter_digest: str, texts: Sequence[str], base: str = "invented-base") -> None:
+        """Put the answers of the system with this digest into the store."""
+        rows = [[text, len(text.split()) + 1, len(text.split()) < 40] for text in texts]
+        self.store.put_json(answers_key(self.config, base, adapter_digest, self.examples), rows)
+
+    def release(self, version: int, adapter_digest: str, base: str = "invented-base") -> None:
+        """Append a release to the log."""
+        entry = {"version": version, "adapter_digest": adapter_digest, "base": base}
+        prefix = f"releases/{self.config.release}/v{version}-{adapter_digest[:12]}"
+        self.store.append(f"releases/{self.config.release}/log", {**entry, "prefix": prefix})
+
+    def good(self, noise: float = 0.25) -> list[str]:
+        """Return answers close to the references: each word is lost with probability `noise`."""
+        draw = random.Random(1)
+        words = [example.completion.split() for example in self.examples]
+        return [" ".join(word for word in text if draw.random() >= noise) for text in words]
+
+    def rambling(self) -> list[str]:
+        """Return what a base does: it goes on with the passage and never ends."""
+        draw = random.Random(2)
+        return [" ".join(draw.choices(SENTENCES, k=4)) for _ in self.examples]
+
+
+def make_examples(papers: int, each: int, first: int, seed: int) -> list[Example]:
+    draw = random.Random(seed)
+    found = []
+    for number in range(papers * each):
+        passage = draw.sample(SENTENCES, 5)
+        kind, instruction = KINDS[number % len(KINDS)]
+        text = " ".join(passage)
+        found.append(
+            Example(
+                triple=f"{seed}-{number:04d}",
+                paper=f"2405.9{first + number // each:04d}",
+                kind=kind,
+                instruction=instruction,
+                input=text,
+                prompt=render_prompt(instruction, text),
+                completion=passage[4 if kind == "claim" else draw.randrange(1, 4)],
+            )
+        )
+    return found
+
+
+def lineage(rejects: Sequence[tuple[str, str, str, str]]) -> list[dict[str, Any]]:
+    units = {"scrape": "papers", "extract": "papers", "generate": "triples", "curate": "triples"}
+    counts = {"scrape": 44, "extract": 42, "generate": 310, "curate": 301, "finetune": 229}
+    facts: dict[str, dict[str, Any]] = {
+        "scrape": {"site": "loopback", "found": 44, "requests": 97, "from_store": 0},
+        "extract": {"pages": 129, "repaired hyphen": 214, "repaired ligature": 87},
+        "generate": {"teacher": "embedded", "pages": 129, "answers asked for": 129, "answers from the store": 0},
+        "curate": {"train": 229, "test": 72, "licences": {"CC BY 4.0": 33, "CC BY-SA 4.0": 4, "CC0": 3}},
+        "finetune": {"steps": 90, "tokens per second": 4123.7},
+    }
+    stages = []
+    for stage, kept in counts.items():
+        dropped = [
+            {"stage": stage, "item": item, "reason": reason, "detail": detail}
+            for where, item, reason, detail in rejects
+            if where == stage
+        ]
+        reasons = {reject["reason"]: 1 for reject in dropped}
+        head = {"stage": stage, "unit": units.get(stage, "examples"), "seen": kept + len(dropped), "kept": kept}
+        stages.append({**head, "dropped": reasons, "seconds": 7.25, "facts": facts[stage], "rejects": dropped})
+    return stages
+
+
+def source(paper: str) -> Source:
+    return Source(
+        paper=paper,
+        version=1,
+        title="Slow Calibration of Routed Experts",
+        authors=["Invented Author Group 12", "Invented Author Group 31"],
+        licence="http://creativecommons.org/licenses/by/4.0/",
+    )

@@ -1,0 +1,143 @@
+"""Answers of real models: a random Llama of a few thousand weights, two random adapters, one load."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from invented_run import make_examples
+
+from components.evaluate.answers import ModelAnswer, answers_key, find_champion, model_answers, read_adapter
+from components.evaluate.config import EvaluateConfig
+from components.shared.errors import StoreError
+from components.shared.records import Example
+from components.shared.store import FolderStore
+
+EXAMPLES = make_examples(3, 2, 40, seed=7)
+
+
+def make_base(folder: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+
+    words = sorted({word for example in EXAMPLES for word in example.prompt.split()})
+    vocabulary = {word: number for number, word in enumerate(["<pad>", "<s>", "</s>", "<unk>", *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    set_seed(1)
+    sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(vocabulary), **sizes, **ids)).save_pretrained(folder)
+
+
+def make_weights(base: Path, folder: Path, seed: int) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, set_seed
+
+    set_seed(seed)
+    how = LoraConfig(r=4, lora_alpha=64, target_modules=["q_proj", "v_proj", "up_proj"], init_lora_weights=False)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(base), how).save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with an adapter folder as finetune writes it, and the weights of an older adapter."""
+    root = tmp_path_factory.mktemp("models")
+    make_base(root / "adapter" / "base")
+    make_weights(root / "adapter" / "base", root / "adapter" / "weights", seed=2)
+    make_weights(root / "adapter" / "base", root / "older" / "weights", seed=3)
+    about = {"base": "random-llama", "base_path": "base", "trained": True, "adapter_digest": "tuned-digest"}
+    (root / "adapter" / "adapter.json").write_text(json.dumps(about), "utf-8")
+    return root
+
+
+def answers(made: Path, store: FolderStore, examples: list[Example] = EXAMPLES) -> dict[str, list[ModelAnswer]]:
+    config = EvaluateConfig.build({"store": str(store.root), "max_new_tokens": 12, "batch_size": 4})
+    adapter = read_adapter(made / "adapter")
+    champion, _ = find_champion(store, config.release, adapter)
+    return model_answers(config, store, examples, adapter, champion)
+
+
+def release(store: FolderStore, **changed: Any) -> None:
+    entry = {
+        "version": 1,
+        "adapter_digest": "older-digest",
+        "base": "random-llama",
+        "prefix": "releases/arxtune/v1-older",
+    }
+    store.append("releases/arxtune/log", {**entry, **changed})
+
+
+def test_base_tuned_and_champion_answer_differently_from_one_load(made: Path, tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.put_folder("releases/arxtune/v1-older", made / "older")
+    release(store)
+    found = answers(made, store)
+    assert list(found) == ["base", "tuned", "champion"]
+    texts = [tuple(answer.text for answer in system) for system in found.values()]
+    assert len(set(texts)) == 3
+    assert all(len(system) == len(EXAMPLES) for system in found.values())
+    assert all(0 < answer.tokens <= 12 for system in found.values() for answer in system)
+
+
+def test_the_base_answers_the_same_with_adapters_beside_it(made: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    found = answers(made, FolderStore(tmp_path))["base"]
+    tokenizer = AutoTokenizer.from_pretrained(made / "adapter" / "base")
+    model = AutoModelForCausalLM.from_pretrained(made / "adapter" / "base").eval()
+    prompt = tokenizer(EXAMPLES[0].prompt, return_tensors="pt", return_token_type_ids=False)
+    with torch.no_grad():
+        output = model.generate(**prompt, max_new_tokens=12, do_sample=False)
+    alone = tokenizer.decode(output[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True)
+    assert found[0].text.split() == alone.split()
+
+
+def test_answers_in_the_store_are_not_generated_again(made: Path, tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    first = answers(made, store)
+    (made / "adapter" / "weights").rename(made / "adapter" / "hidden")
+    try:
+        assert answers(made, store) == first
+    finally:
+        (made / "adapter" / "hidden").rename(made / "adapter" / "weights")
+
+
+def test_a_killed_run_goes_on_with_the_systems_that_are_missing(made: Path, tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    first = answers(made, store)
+    config = EvaluateConfig.build({"store": str(tmp_path), "max_new_tokens": 12})
+    store.put_json(answers_key(config, "random-llama", "base", EXAMPLES), [["kept", 1, True]] * len(EXAMPLES))
+    store.delete(answers_key(config, "random-llama", "tuned-digest", EXAMPLES))
+    again = answers(made, store)
+    assert [answer.text for answer in again["base"]] == ["kept"] * len(EXAMPLES)
+    assert again["tuned"] == first["tuned"]
+
+
+def test_a_release_that_is_not_whole_is_an_error_that_names_it(made: Path, tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    release(store)
+    with pytest.raises(StoreError, match="releases/arxtune/v1-older is named by the release log but is not whole"):
+        answers(made, store)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"base": "other"}, {"digest": "other"}, {"examples": EXAMPLES[:-1]}, {"limit": 13}, {"quantisation": "none"}],
+)
+def test_the_key_changes_with_all_that_an_answer_depends_on(change: dict[str, Any]) -> None:
+    def key(
+        base: str = "base",
+        digest: str = "d",
+        examples: list[Example] = EXAMPLES,
+        limit: int = 12,
+        quantisation: str = "auto",
+    ) -> str:
+        config = EvaluateConfig(max_new_tokens=limit, quantisation=quantisation)
+        return answers_key(config, base, digest, examples)
+
+    assert key() == key()
+    assert key(**change) != key()

@@ -1,0 +1,256 @@
+"""The stand-in answers as arXiv does where the scrape stage leans on it, and says on every page what it is."""
+
+import hashlib
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pypdf import PdfReader, PdfWriter
+
+from components.scrape.standin import describe
+from components.scrape.standin.corpus import Corpus, folder_corpus, sample_corpus
+from components.scrape.standin.server import StandIn
+from components.shared.errors import ConfigError, DataError
+from tests.components.scrape.conftest import PDF, make_entry
+
+COMMAND = [sys.executable, "-m", "components.scrape.standin"]
+MANY = tuple(make_entry(f"2406.{number:05d}") for number in range(1, 61))
+CORPUS = Corpus(
+    (
+        make_entry("2404.00001", submitted="2024-04-18T04:55:59Z", title="Before the day of language models"),
+        make_entry("2404.00002", submitted="2024-04-18T04:56:00Z"),
+        make_entry("2404.00003", submitted="2024-04-20T04:55:59Z"),
+        make_entry("2404.00004", submitted="2024-04-20T04:56:00Z", title="A model of a language"),
+        make_entry("2405.00001", title="Sparse networks", abstract="Nothing to see."),
+        make_entry("2405.00002", authors=tuple(f"Author {number}" for number in range(30)), version=3),
+        make_entry("2405.00003", title="Withdrawn <language> & models", withdrawn=True),
+        *MANY,
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[StandIn]:
+    with StandIn(CORPUS) as standin:
+        yield standin
+
+
+def search(site: StandIn, **parameters: Any) -> httpx.Response:
+    """Search as the advanced form does."""
+    names = {"words": "terms-0-term", "since": "date-from_date", "until": "date-to_date"}
+    asked: dict[str, Any] = {"advanced": "", "words": "", "terms-0-field": "all"}
+    asked |= {"date-date_type": "submitted_date_first", **parameters}
+    if "since" in asked or "until" in asked:
+        asked["date-filter_by"] = "date_range"
+    query: dict[str, Any] = {names.get(name, name): value for name, value in asked.items()}
+    return httpx.get(site.url + "/search/advanced", params=query, trust_env=False)
+
+
+def ids(answer: httpx.Response) -> list[str]:
+    return re.findall(r">arXiv:([\d.]+)<", answer.text)
+
+
+def heading(answer: httpx.Response) -> str:
+    match = re.search(r'<h1 class="title[^>]*>\s*(.*?)\s*</h1>', answer.text)
+    assert match
+    return match[1]
+
+
+def test_all_words_must_occur_whatever_their_number(site: StandIn) -> None:
+    found = ids(search(site, words="Languages MODEL", size=100))
+    assert "2404.00004" in found
+    assert "2405.00001" not in found
+    assert len(ids(search(site, words="", size=100))) == len(CORPUS.entries)
+
+
+def test_results_are_paged_and_the_heading_counts_them(site: StandIn) -> None:
+    total = len(CORPUS.entries)
+    first, last = search(site, size=25), search(site, size=25, start=50)
+    assert heading(first) == f"Showing 1&ndash;25 of {total} results"
+    assert heading(last) == f"Showing 51&ndash;{total} of {total} results"
+    assert ids(first)[0] == "2406.00060"
+    assert len(ids(first)) == 25
+    assert 'class="pagination-next is-invisible"' in last.text
+    assert ids(search(site, size=25, start=100)) == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status"),
+    [
+        ({"size": 60}, 400),
+        ({"size": 200, "start": 9900}, 400),
+        ({"size": 200, "start": 9800}, 200),
+        ({"start": "x"}, 500),
+        ({"start": -5}, 200),
+    ],
+)
+def test_sizes_and_starts_have_arxivs_limits(site: StandIn, parameters: dict[str, Any], status: int) -> None:
+    assert search(site, **parameters).status_code == status
+
+
+def test_a_range_of_days_begins_at_0456_utc_and_excludes_its_last_day(site: StandIn) -> None:
+    assert sorted(ids(search(site, since="2024-04-18", until="2024-04-20"))) == ["2404.00002", "2404.00003"]
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "told"),
+    [
+        ("2024-04-18", "2024-04-18", "End date must be later than start date"),
+        ("2024-13-01", "2024-12-01", "Not a valid date value"),
+        ("1990-01-01", "2024-12-01", "Not a valid year"),
+    ],
+)
+def test_a_bad_date_brings_the_form_back(site: StandIn, since: str, until: str, told: str) -> None:
+    answer = search(site, since=since, until=until)
+    assert heading(answer) == "Advanced Search"
+    assert told in answer.text
+
+
+def test_without_the_advanced_parameter_there_is_only_the_form(site: StandIn) -> None:
+    answer = httpx.get(site.url + "/search/advanced", params={"terms-0-term": "model"}, trust_env=False)
+    assert heading(answer) == "Advanced Search"
+
+
+def test_no_result_has_its_own_page(site: StandIn) -> None:
+    assert heading(search(site, words="zebra")) == "Sorry, your query returned no results"
+
+
+def test_long_lists_of_authors_are_cut_in_results_but_not_on_the_abstract_page(site: StandIn) -> None:
+    assert "et al. (5 additional authors not shown)" in search(site, since="2024-05-01", until="2024-06-01").text
+    page = httpx.get(site.url + "/abs/2405.00002", trust_env=False).text
+    assert "Author 29</a>" in page
+    assert "[v3]</strong>" in page
+
+
+def test_abstracts_may_be_hidden_and_markup_in_titles_is_escaped(site: StandIn) -> None:
+    assert "abstract-full" not in search(site, abstracts="hide").text
+    page = search(site, words="withdrawn").text
+    assert "&lt;" in page
+    assert "<language>" not in page
+
+
+def test_a_withdrawn_paper_has_no_pdf(site: StandIn) -> None:
+    assert "/pdf/" not in search(site, words="withdrawn").text
+    assert httpx.get(site.url + "/pdf/2405.00003", trust_env=False).status_code == 404
+
+
+def test_a_pdf_comes_in_chunks_with_its_resolved_name(site: StandIn) -> None:
+    answer = httpx.get(site.url + "/pdf/2405.00002", trust_env=False)
+    assert answer.content == PDF
+    assert answer.headers["Transfer-Encoding"] == "chunked"
+    assert answer.headers["Content-Disposition"] == 'inline; filename="2405.00002v3.pdf"'
+    assert "Content-Length" in httpx.head(site.url + "/pdf/2405.00002", trust_env=False).headers
+    assert httpx.get(site.url + "/pdf/2405.00002v4", trust_env=False).status_code == 404
+
+
+def test_every_page_says_that_this_is_not_arxiv(site: StandIn) -> None:
+    for path in ("/", "/robots.txt", "/nowhere", "/abs/2405.00001", "/search/advanced", "/search/advanced?advanced="):
+        assert "Stand-in of arxtune. Not arXiv. The papers are invented." in httpx.get(site.url + path).text
+
+
+def test_the_sample_papers_are_real_pdfs_of_the_same_bytes_each_time() -> None:
+    first, second = sample_corpus(), sample_corpus()
+    assert len(first.entries) >= 45
+    for one, other in zip(first.entries[::10], second.entries[::10], strict=True):
+        assert hashlib.sha256(one.pdf()).digest() == hashlib.sha256(other.pdf()).digest()
+        reader = PdfReader(io.BytesIO(one.pdf()))
+        assert 2 <= len(reader.pages) <= 4
+        text = reader.pages[0].extract_text()
+        assert "Invented sample paper, not on arXiv" in text
+        assert one.abstract[:40] in " ".join(text.split())
+
+
+def local_folder(folder: Path) -> Path:
+    folder.mkdir()
+    titled = PdfWriter(io.BytesIO(PDF))
+    titled.add_metadata({"/Title": "A title\nof its own"})
+    titled.write(folder / "2405.12345v2.pdf")
+    (folder / "notes.PDF").write_bytes(PDF)
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.4\nnothing more")
+    (folder / "empty.pdf").write_bytes(b"")
+    (folder / "readme.txt").write_text("no paper")
+    return folder
+
+
+def test_every_pdf_of_a_folder_is_served_byte_for_byte(tmp_path: Path) -> None:
+    folder = local_folder(tmp_path / "papers")
+    corpus = folder_corpus(folder)
+    by_file = {entry.comments.removeprefix("Local file "): entry for entry in corpus.entries}
+    assert set(by_file) == {"2405.12345v2.pdf", "notes.PDF", "broken.pdf", "empty.pdf"}
+    for name, entry in by_file.items():
+        assert entry.pdf() == (folder / name).read_bytes()
+        assert not entry.licence
+    named = by_file["2405.12345v2.pdf"]
+    assert (named.arxiv_id, named.version, f"{named.submitted:%Y-%m-%d}") == ("2405.12345", 2, "2024-05-01")
+    assert named.title == "A title of its own"
+    assert by_file["broken.pdf"].title == "broken"
+    assert re.fullmatch(r"0000\.\d{5}", by_file["notes.PDF"].arxiv_id)
+    assert "One sentence of it." in by_file["notes.PDF"].abstract
+    again = folder_corpus(folder).entries
+    assert [entry.arxiv_id for entry in again] == [entry.arxiv_id for entry in corpus.entries]
+
+
+def test_a_file_that_cannot_be_read_in_time_goes_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(describe, "DEADLINE_S", 0.0)
+    corpus = folder_corpus(local_folder(tmp_path / "papers"))
+    assert {entry.title for entry in corpus.entries} == {"2405.12345v2", "notes", "broken", "empty"}
+
+
+def test_a_folder_without_pdfs_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no such folder"):
+        folder_corpus(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="holds no PDF file"):
+        folder_corpus(tmp_path)
+
+
+def test_a_port_in_use_is_one_clear_line(site: StandIn) -> None:
+    port = int(site.url.rsplit(":", 1)[1])
+    with pytest.raises(ConfigError, match=f"port {port} cannot be used"):
+        StandIn(CORPUS, port=port)
+
+
+def test_the_command_prints_its_url_logs_requests_and_ends_on_sigterm(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "requests.jsonl"
+    with subprocess.Popen([*COMMAND, "--log", str(log)], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        url = server.stdout.readline().strip()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
+        assert httpx.get(url + "/robots.txt", trust_env=False).status_code == 200
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(5) == 143
+    assert '"path": "/robots.txt"' in log.read_text()
+
+
+def test_the_command_ends_with_the_process_that_started_it() -> None:
+    code = f"import subprocess, time; subprocess.Popen({COMMAND!r}); time.sleep(60)"
+    environment = {name: value for name, value in os.environ.items() if name != "ARXTUNE_RUN_PID"}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as parent:
+        assert parent.stdout
+        url = parent.stdout.readline().strip()
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(url, trust_env=False)
+        except httpx.ConnectError:
+            return
+        except httpx.TransportError:  # it ended with our request in hand
+            continue
+        time.sleep(0.1)
+    pytest.fail("the stand-in outlived its parent")
+
+
+def test_a_bad_folder_on_the_command_line_is_one_line(tmp_path: Path) -> None:
+    ended = subprocess.run([*COMMAND, "--papers", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("arxtune: error: ")
+    assert ended.stderr.count("\n") == 1

@@ -1,0 +1,81 @@
+"""kill -9 at each stage in turn, then the same command: the same data in the end, and nothing done twice."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from components.shared.stage import STAGES
+from tests.pipelines.conftest import SMALL, Finished, finish, start
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+def kill_in(home: Path, stage: str) -> None:
+    """Start a run and kill it with SIGKILL as soon as `stage` has begun; every process of it must end."""
+    process = start(home, *SMALL)
+    assert process.stdout is not None
+    deadline = time.monotonic() + 300
+    try:
+        while not list(home.glob(f"runs/*/artifacts/*/{stage}")) or _runs_of(home) < 1:
+            assert process.poll() is None, f"ended before {stage}: {process.stdout.read()}"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.7)  # into the stage's work
+        children = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+        process.stdout.close()
+        process.wait()
+    _gone, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive, [child.cmdline() for child in alive]
+    for run in home.glob("runs/*"):
+        run.rename(home / "killed" / f"{stage}-{run.name}")
+
+
+def _runs_of(home: Path) -> int:
+    return len(list(home.glob("runs/*")))
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return finish(tmp_path_factory.mktemp("clean"), *SMALL)
+
+
+def test_killed_at_every_stage_and_run_again(tmp_path: Path, clean: Finished) -> None:
+    (tmp_path / "killed").mkdir()
+    for stage in STAGES[:-1]:
+        kill_in(tmp_path, stage)
+    finished = finish(tmp_path, *SMALL)
+
+    assert finished.dataset == clean.dataset
+    assert finished.run.lineage["scrape"]["facts"]["fetched"] == 0
+    assert finished.run.lineage["generate"]["facts"]["answers asked for"] == 0
+    requests = [json.loads(line) for line in (tmp_path / "logs" / "requests.jsonl").open()]
+    fetched = Counter(request["path"] for request in requests if request["path"].startswith("/pdf/"))
+    assert fetched
+    twice = {path: count for path, count in fetched.items() if count > 1}
+    assert len(twice) <= 1, f"only the PDF in flight when scrape was killed may be asked for again: {twice}"
+
+
+def test_sigterm_ends_the_run_and_all_its_processes(tmp_path: Path) -> None:
+    process = start(tmp_path, *SMALL)
+    while not list(tmp_path.glob("runs/*/artifacts/*/scrape")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(1.0)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    _gone, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive, [child.cmdline() for child in alive]
