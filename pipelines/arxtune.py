@@ -1,6 +1,5 @@
 """The pipeline: the one graph of arxtune, run here by kfp.local and on a cluster from the compiled YAML."""
 
-from components.finetune.config import FinetuneConfig
 from kfp import dsl
 
 from components.curate.component import curate
@@ -8,6 +7,7 @@ from components.curate.config import CurateConfig
 from components.evaluate.component import evaluate
 from components.extract.component import extract
 from components.finetune.component import finetune
+from components.finetune.config import FinetuneConfig
 from components.generate.component import generate
 from components.generate.config import GenerateConfig
 from components.promote.component import promote

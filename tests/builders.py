@@ -68,7 +68,8 @@ def hash_of(row: dict[str, Any]) -> str:
 
 
 def source(paper: str, licence: str = CC_BY) -> Source:
-    return Source(paper=paper, version=1, title=f"Title of {paper}", authors=["Invented Author Group 01"], licence=licence)
+    row = {"paper": paper, "version": 1, "title": f"Title of {paper}", "authors": ["Invented Author Group 01"]}
+    return Source.from_dict({**row, "licence": licence})
 
 
 def write_triples(folder: Path, triples: list[Triple], licences: dict[str, str] | None = None) -> Path:

@@ -13,20 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluate.config import EvaluateConfig
+from components.evaluate.generation import Generation, generate
 from components.evaluate.verdict import BASE, CHAMPION, TUNED
 from components.shared.errors import DataError, StoreError
 from components.shared.progress import Progress, say
 from components.shared.records import Example, digest
 from components.shared.store import Store
-
-
-@dataclass(frozen=True)
-class ModelAnswer:
-    """One answer: its text, its length in new tokens, and whether it ended by itself."""
-
-    text: str
-    tokens: int
-    stopped: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,23 +77,23 @@ def answers_key(config: EvaluateConfig, base: str, adapter_digest: str, examples
 
 def model_answers(
     config: EvaluateConfig, store: Store, examples: Sequence[Example], adapter: Adapter, champion: Champion | None
-) -> dict[str, list[ModelAnswer]]:
+) -> dict[str, list[Generation]]:
     """Return the answers of base, tuned and champion, in the order of `examples`."""
     digests = {BASE: "base", TUNED: adapter.adapter_digest}
     if champion:
         digests[CHAMPION] = champion.adapter_digest
-    answers: dict[str, list[ModelAnswer]] = {}
+    answers: dict[str, list[Generation]] = {}
     with tempfile.TemporaryDirectory(prefix="arxtune-evaluate-") as scratch:
         models = _Models(config, store, adapter, champion, Path(scratch))
         for name, system in digests.items():
-            key = answers_key(config, adapter.base, system, examples)
+            key = answers_key(config, adapter.about.get("base_identity", adapter.base), system, examples)
             rows = store.get_json(key)
             if rows is None:
                 rows = models.answer(name, [example.prompt for example in examples])
                 store.put_json(key, rows)
             else:
                 say("evaluate", f"{name}: {len(rows)} answers from the store")
-            answers[name] = [ModelAnswer(*row) for row in rows]
+            answers[name] = [Generation(*row) for row in rows]
     return answers
 
 
@@ -117,8 +109,6 @@ class _Models:
 
     def answer(self, system: str, prompts: Sequence[str]) -> list[list[Any]]:
         """Return [text, tokens, stopped] of one system for each prompt."""
-        from components.evaluate.generation import generate
-
         if self.model is None:
             self._load()
         progress = Progress("evaluate", f"answers of {system}", len(prompts))

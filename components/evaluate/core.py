@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluate import verdict as verdicts
-from components.evaluate.answers import Adapter, Champion, ModelAnswer, find_champion, model_answers, read_adapter
+from components.evaluate.answers import Adapter, Champion, find_champion, model_answers, read_adapter
 from components.evaluate.config import EvaluateConfig
+from components.evaluate.generation import Generation
 from components.evaluate.nulls import BASE_CUT, base_cut, null_answers
 from components.evaluate.report import Material, write_report
 from components.evaluate.rouge import METRICS, PRIMARY, score
@@ -47,7 +48,7 @@ def _answers(
         return {}, None, []
     champion: Champion | None = None
     notes: list[str] = []
-    models: dict[str, list[ModelAnswer]] = {}
+    models: dict[str, list[Generation]] = {}
     if adapter.trained:
         store = open_store(config.store)
         champion, notes = find_champion(store, config.release, adapter)
@@ -56,7 +57,7 @@ def _answers(
     texts = null_answers(tasks, [example.completion for example in training], config.seed)
     if models:
         texts[BASE_CUT] = base_cut(*([answer.text for answer in models[name]] for name in (BASE, TUNED)))
-    nulls = {name: [ModelAnswer(text, 0, True) for text in system] for name, system in texts.items()}
+    nulls = {name: [Generation(text, 0, True) for text in system] for name, system in texts.items()}
     progress = Progress("evaluate", "systems scored", len(models) + len(nulls))
     scored = {}
     for name, system in {**models, **nulls}.items():
@@ -65,7 +66,7 @@ def _answers(
     return scored, champion, notes
 
 
-def _scored(system: str, example: Example, answer: ModelAnswer) -> Answer:
+def _scored(system: str, example: Example, answer: Generation) -> Answer:
     return Answer(
         system=system,
         triple=example.triple,

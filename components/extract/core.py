@@ -49,8 +49,12 @@ def _texts(config: ExtractConfig, folder: Path, found: list[Paper]) -> Iterator[
 
     def read(paper: Paper) -> PdfText | PdfRejected:
         try:
-            limits = {"deadline_s": config.deadline_s, "memory_mib": config.memory_mib, "max_pages": config.max_pages}
-            return read_pdf(folder / paper.pdf, **limits)
+            return read_pdf(
+                folder / paper.pdf,
+                deadline_s=config.deadline_s,
+                memory_mib=config.memory_mib,
+                max_pages=config.max_pages,
+            )
         except PdfRejected as rejected:
             return rejected
 
@@ -60,7 +64,7 @@ def _texts(config: ExtractConfig, folder: Path, found: list[Paper]) -> Iterator[
 
 def _document(paper: Paper, texts: list[str]) -> Document:
     repairs: Counter[str] = Counter()
-    pages = []
+    pages: list[dict[str, Any]] = []
     for number, raw in enumerate(texts, 1):
         text, counts = repair(raw)
         repairs.update(counts)

@@ -95,6 +95,7 @@ def _train(config: FinetuneConfig, base: Base, examples: Sequence[Example], trai
     facts = train(config, base.path, fitting, out, scratch / "trainer")
     about = {
         "base": base.name,
+        "base_identity": base.identity,
         "base_path": "base" if config.base_model == TINY else "",
         "base_licence": base.licence,
         "trained": True,

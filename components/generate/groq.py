@@ -1,11 +1,11 @@
 """A Llama teacher on Groq, or on any server that speaks its protocol. The key comes from GROQ_API_KEY alone."""
 
 import os
-import re
 from pathlib import Path
 
 from components.generate.teacher import Request
 from components.shared.errors import TeacherError
+from components.shared.licences import model_licence
 from components.shared.records import digest
 
 PROMPT = Path(__file__).with_name("prompt.txt").read_text("utf-8")
@@ -24,7 +24,7 @@ class GroqTeacher:
         self._client = Groq(api_key=key, base_url=url or None, max_retries=RETRIES)
         self._model, self._max_tokens = model, max_answer_tokens
         self.name = f"groq/{model}"
-        self.licence = licence_of(model)
+        self.licence = model_licence(model)
         self.prompt_hash = digest([PROMPT, model, max_answer_tokens])
 
     def ask(self, request: Request) -> str:
@@ -51,13 +51,3 @@ class GroqTeacher:
         except groq.APIConnectionError:
             raise TeacherError("Groq cannot be reached", "check the network, or --teacher embedded") from None
         return answer.choices[0].message.content or ""
-
-
-def licence_of(model: str) -> str:
-    """Return the licence that a model's answers come under, by its name; "unknown" when the name does not tell.
-
-    Llama 3 outputs may train only Llama models; from 3.1 on any model, whose name then has to start with "Llama"
-    (the community licences of Llama 3, 3.1 and 3.3, section 1.b).
-    """
-    found = re.search(r"llama-?(3(?:\.\d)?)(?!\d)", model.lower())
-    return f"llama{found.group(1)}" if found else "unknown"

@@ -7,7 +7,9 @@ SENTENCES = (4, 6)  # in a passage, at least and at most
 CHARACTERS = 640  # of a passage at most: keeps the longest prompt of a small model short
 WORDS = (6, 30)  # in a sentence
 
-_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|cf|vs|al|etc|resp|approx|Fig|Figs|Eq|Eqs|Sec|Tab|Ref|Refs|No|Dr|[A-Z]))\.$")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:e\.g|i\.e|cf|vs|al|etc|resp|approx|Fig|Figs|Eq|Eqs|Sec|Tab|Ref|Refs|No|Dr|[A-Z]))\.$"
+)
 _END = re.compile(r"(?<=[.!?])\s+(?=[\"“(]?[A-Z0-9])")
 _SENTENCE = re.compile(r"[A-Z][^\n@{}\\<>|=_^~]*[.?!]")
 _PLAIN = re.compile(r"[\w\s,.;:'’%()?!±–-]")

@@ -38,7 +38,7 @@ def _from_json(answer: str) -> list[dict[str, Any]] | None:
 def _from_labels(answer: str) -> list[Draft] | None:
     found = list(_LABEL.finditer(answer))
     rows: list[dict[str, str]] = []
-    for label, following in zip(found, [*found[1:], None], strict=True):
+    for label, following in zip(found, [*found[1:], None], strict=False):
         name = label.group(1).lower()
         if name == "instruction" or not rows or name in rows[-1]:
             rows.append({})

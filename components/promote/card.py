@@ -5,11 +5,13 @@ from typing import Any
 
 from components.shared.records import Source
 
+METRICS = ("rouge1", "rouge2", "rougeL")
+
 
 def model_card(name: str, adapter: dict[str, Any], verdict: dict[str, Any], sources: Collection[Source]) -> str:
     """Return the card in Markdown: what it was trained from, and the verdict in its own words."""
     rows = [
-        f"| {system['name']} | {system['rouge1']:.3f} | {system['rouge2']:.3f} | {system['rougeL']:.3f} |"
+        f"| {system['name']} | " + " | ".join(f"{system[metric]:.3f}" for metric in METRICS) + " |"
         for system in verdict["systems"]
     ]
     return "\n".join(

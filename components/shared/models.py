@@ -69,7 +69,8 @@ def attach_adapter(model: Any, folder: Path, name: str) -> Any:
 
 def _load(loader: Any, name: str, **options: Any) -> Any:
     try:
-        return loader.from_pretrained(name, token=os.environ.get("HF_TOKEN") or None, trust_remote_code=False, **options)
+        token = os.environ.get("HF_TOKEN") or None
+        return loader.from_pretrained(name, token=token, trust_remote_code=False, **options)
     except (OSError, ValueError, ImportError) as error:
         text = str(error).strip() or type(error).__name__
         fix = "name a folder or a model on the hub by --base-model"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.evaluate.generation import generate
-from components.shared.models import load_base, load_tokenizer, set_threads
+from components.shared.models import load_base, load_tokenizer
 from tests.benchmarks.base_model import small_base
 from tests.benchmarks.ratio import Ratio
 
@@ -17,7 +17,6 @@ def measure() -> Iterator[Ratio]:
     """Answer the same prompts greedily both ways."""
     import torch
 
-    set_threads()
     with tempfile.TemporaryDirectory() as name:
         folder = small_base(Path(name))
         model, tokenizer = load_base(str(folder)), load_tokenizer(str(folder))
@@ -27,7 +26,7 @@ def measure() -> Iterator[Ratio]:
         with torch.inference_mode():
             for prompt in prompts:
                 tokens = tokenizer(prompt, return_tensors="pt")
-                model.generate(**tokens, max_new_tokens=NEW_TOKENS, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+                model.generate(**tokens, max_new_tokens=NEW_TOKENS, pad_token_id=tokenizer.pad_token_id)
         seed = PROMPTS / (time.perf_counter() - started)
 
         started = time.perf_counter()

@@ -1,5 +1,6 @@
 """The compiled pipeline: the YAML is the same graph, holds no secret, and never changes by itself."""
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def test_kfp_loads_its_yaml_again(compiled: Path) -> None:
 
 
 def test_the_graph_is_the_line_of_stages(spec: dict[str, Any]) -> None:
-    neighbours = set(zip(STAGES, STAGES[1:], strict=False))
+    neighbours = set(itertools.pairwise(STAGES))
     assert edges(spec) == neighbours | {("curate", "evaluate"), ("curate", "promote"), ("finetune", "promote")}
 
 
@@ -66,9 +67,7 @@ def test_compiling_twice_gives_the_same_bytes(compiled: Path, tmp_path: Path) ->
     assert (tmp_path / "again.yaml").read_bytes() == compiled.read_bytes()
 
 
-def test_the_yaml_holds_no_secret_and_no_path_of_this_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_yaml_holds_no_secret_and_no_path_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GROQ_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "planted-secret")
     Compiler().compile(arxtune, str(tmp_path / "arxtune.yaml"))

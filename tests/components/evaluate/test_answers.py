@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from invented_run import make_examples
 
-from components.evaluate.answers import ModelAnswer, answers_key, find_champion, model_answers, read_adapter
+from components.evaluate.answers import answers_key, find_champion, model_answers, read_adapter
 from components.evaluate.config import EvaluateConfig
+from components.evaluate.generation import Generation
 from components.shared.errors import StoreError
 from components.shared.records import Example
 from components.shared.store import FolderStore
@@ -53,7 +54,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def answers(made: Path, store: FolderStore, examples: list[Example] = EXAMPLES) -> dict[str, list[ModelAnswer]]:
+def answers(made: Path, store: FolderStore, examples: list[Example] = EXAMPLES) -> dict[str, list[Generation]]:
     config = EvaluateConfig.build({"store": str(store.root), "max_new_tokens": 12, "batch_size": 4})
     adapter = read_adapter(made / "adapter")
     champion, _ = find_champion(store, config.release, adapter)

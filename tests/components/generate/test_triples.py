@@ -15,7 +15,7 @@ WANTED = ("Name it.", "Line one.\nLine two.", "An answer.")
         '{"instruction": "Name it.", "input": "Line one.\\nLine two.", "output": "An answer."}',
         'Sure!\n```json\n[{"instruction": "Name it.", "input": "Line one.\\nLine two.", "output": "An answer."}]\n```',
         "Instruction: Name it.\nInput: Line one.\nLine two.\nOutput: An answer.",
-        "Triple 1:\n\n**Instruction:** Name it.\n**Input:** \"Line one.\nLine two.\"\n**Output:** An answer.\n",
+        'Triple 1:\n\n**Instruction:** Name it.\n**Input:** "Line one.\nLine two."\n**Output:** An answer.\n',
         "1. INSTRUCTION: Name it.\n   INPUT: Line one.\nLine two.\n   OUTPUT: “An answer.”",
         "### Instruction: Name it.\n### Input:\nLine one.\nLine two.\n### Output:\nAn answer.",
     ],

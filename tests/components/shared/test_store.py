@@ -1,6 +1,5 @@
 """The store behaves alike in a folder and on a real S3 server."""
 
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,4 +108,4 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
 def test_credentials_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
     with s3_server(tmp_path):
         assert (tmp_path / "store-credentials.json").stat().st_mode & 0o077 == 0
-        assert os.listdir(tmp_path / "store")
+        assert list((tmp_path / "store").iterdir())
