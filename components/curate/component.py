@@ -2,7 +2,6 @@
 
 from kfp import dsl
 
-from components.curate.config import CurateConfig
 from components.shared import images
 
 
@@ -12,9 +11,9 @@ def curate(
     train: dsl.Output[dsl.Dataset],
     test: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
-    allow_licences: str = CurateConfig.allow_licences,
-    store: str = CurateConfig.store,
-    seed: int = CurateConfig.seed,
+    allow_licences: str = "open",
+    store: str = "s3://arxtune",
+    seed: int = 42,
     settings: str = "{}",
 ):
     """Pass the triples through the gates and split them by paper."""

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from components.evaluate.config import EvaluateConfig
 from components.shared import images
 
 
@@ -16,9 +15,9 @@ def evaluate(
     evaluation: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
-    release: str = EvaluateConfig.release,
-    store: str = EvaluateConfig.store,
-    seed: int = EvaluateConfig.seed,
+    release: str = "arxtune",
+    store: str = "s3://arxtune",
+    seed: int = 42,
     settings: str = "{}",
 ) -> NamedTuple("Outputs", verdict=str):
     """Score base, adapter and null systems on papers that nobody trained on, and come to a verdict."""

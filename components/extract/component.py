@@ -2,7 +2,6 @@
 
 from kfp import dsl
 
-from components.extract.config import ExtractConfig
 from components.shared import images
 
 
@@ -11,8 +10,8 @@ def extract(
     papers: dsl.Input[dsl.Dataset],
     documents: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
-    store: str = ExtractConfig.store,
-    seed: int = ExtractConfig.seed,
+    store: str = "s3://arxtune",
+    seed: int = 42,
     settings: str = "{}",
 ):
     """Read the text of every paper's PDF, page by page."""

@@ -2,7 +2,6 @@
 
 from kfp import dsl
 
-from components.finetune.config import FinetuneConfig
 from components.shared import images
 
 
@@ -11,9 +10,9 @@ def finetune(
     train: dsl.Input[dsl.Dataset],
     adapter: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
-    base_model: str = FinetuneConfig.base_model,
-    store: str = FinetuneConfig.store,
-    seed: int = FinetuneConfig.seed,
+    base_model: str = "meta-llama/Meta-Llama-3-8B",
+    store: str = "s3://arxtune",
+    seed: int = 42,
     settings: str = "{}",
 ):
     """Train a LoRA adapter on the training examples."""

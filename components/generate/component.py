@@ -2,7 +2,6 @@
 
 from kfp import dsl
 
-from components.generate.config import GenerateConfig
 from components.shared import images
 
 
@@ -11,10 +10,10 @@ def generate(
     documents: dsl.Input[dsl.Dataset],
     triples: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
-    teacher: str = GenerateConfig.teacher,
-    teacher_model: str = GenerateConfig.teacher_model,
-    store: str = GenerateConfig.store,
-    seed: int = GenerateConfig.seed,
+    teacher: str = "groq",
+    teacher_model: str = "llama-3.3-70b-versatile",
+    store: str = "s3://arxtune",
+    seed: int = 42,
     settings: str = "{}",
 ):
     """Have a teacher turn each page into instruction, input and output."""

@@ -38,6 +38,7 @@ WORDINGS = {
         "How does the sentence go on from “{cue}”?",
     ),
 }
+SINGLE_WORDS = {"term": r"[^\W\d_]{7,}", "figure": r"\d+(?:[.,]\d+)*"}  # what makes a cue of its own
 
 
 class EmbeddedTeacher:
@@ -79,7 +80,7 @@ def _cues(kind: str, sentence: str) -> Iterator[tuple[str, str]]:
             yield " ".join(words[:3]).rstrip(",;:"), answer
         elif kind == "continuation" and start > 1:
             yield " ".join(words[start : start + 3]).rstrip(",;:.?!"), answer
-        elif (kind == "term" and start > 0 and len(word) >= 7 and word.isalpha()) or (kind == "figure" and start > 0 and re.fullmatch(r"\d+(?:[.,]\d+)*", word)):
+        elif start > 0 and re.fullmatch(SINGLE_WORDS.get(kind, ""), word):
             yield word, answer
 
 

@@ -2,7 +2,6 @@
 
 from kfp import dsl
 
-from components.promote.config import PromoteConfig
 from components.shared import images
 
 
@@ -13,9 +12,9 @@ def promote(
     evaluation: dsl.Input[dsl.Dataset],
     release_folder: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
-    release: str = PromoteConfig.release,
-    store: str = PromoteConfig.store,
-    seed: int = PromoteConfig.seed,
+    release: str = "arxtune",
+    store: str = "s3://arxtune",
+    seed: int = 42,
     settings: str = "{}",
 ):
     """Publish the adapter as the new release."""

@@ -2,7 +2,6 @@
 
 from kfp import dsl
 
-from components.scrape.config import ScrapeConfig
 from components.shared import images
 
 
@@ -10,12 +9,12 @@ from components.shared import images
 def scrape(
     papers: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
-    query: str = ScrapeConfig.query,
-    published_after: str = ScrapeConfig.published_after,
-    max_papers: int = ScrapeConfig.max_papers,
-    site: str = ScrapeConfig.site,
-    store: str = ScrapeConfig.store,
-    seed: int = ScrapeConfig.seed,
+    query: str = "language models",
+    published_after: str = "2024-04-18",
+    max_papers: int = 60,
+    site: str = "https://arxiv.org",
+    store: str = "s3://arxtune",
+    seed: int = 42,
     settings: str = "{}",
 ):
     """Find the newest papers of a question and fetch their PDFs."""
