@@ -46,7 +46,8 @@ def arxtune(
     tuned = finetune(train=train, base_model=base_model, **common)
     adapter = tuned.outputs["adapter"]
     judged = evaluate(train=train, test=test, adapter=adapter, release=release, **common)
-    with dsl.If(judged.outputs["verdict"] == "better", name="verdict-is-better"):
+    verdict = judged.outputs["Output"]  # kfp.local resolves no other name in a condition
+    with dsl.If(verdict == "better", name="verdict-is-better"):
         released = promote(
             train=train, adapter=adapter, evaluation=judged.outputs["evaluation"], release=release, **common
         )

@@ -1,7 +1,5 @@
 """The evaluate stage as a Kubeflow component."""
 
-from typing import NamedTuple
-
 from kfp import dsl
 
 from components.shared import images
@@ -19,8 +17,8 @@ def evaluate(
     store: str = "s3://arxtune",
     seed: int = 42,
     settings: str = "{}",
-) -> NamedTuple("Outputs", verdict=str):
-    """Score base, adapter and null systems on papers that nobody trained on, and come to a verdict."""
+) -> str:
+    """Score base, adapter and null systems on papers that nobody trained on, and return the verdict."""
     from components.shared.stage import run_stage
 
-    return (run_stage("evaluate", locals())["facts"]["verdict"],)
+    return run_stage("evaluate", locals())["facts"]["verdict"]
