@@ -31,13 +31,13 @@ class Recipe:
 
     vocabulary: int = 1024
     hidden: int = 128
-    layers: int = 3
+    layers: int = 2
     heads: int = 4
     head: int = 64
     intermediate: int = 128
     rope_theta: float = 1e7
-    span_steps: int = 50
-    text_steps: int = 150
+    span_steps: int = 30
+    text_steps: int = 100
     batch: int = 8
     row: int = 192  # tokens in a row
     learning_rate: float = 3e-3

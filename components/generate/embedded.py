@@ -15,7 +15,7 @@ from components.generate.sentences import passages
 from components.generate.teacher import Draft, Request
 from components.shared.records import digest
 
-TASKS_A_PASSAGE = 2
+TASKS_A_PASSAGE = 1
 ANSWER_WORDS = 4  # in an answer, at least
 
 WORDINGS = {
@@ -49,7 +49,7 @@ class EmbeddedTeacher:
     prompt_hash = digest([WORDINGS, TASKS_A_PASSAGE, ANSWER_WORDS])
 
     def ask(self, request: Request) -> str:
-        """Return JSON {"triples": [...]}: up to two tasks a passage, of different kinds."""
+        """Return JSON {"triples": [...]}: up to TASKS_A_PASSAGE tasks a passage, each of another kind."""
         drafts = [
             draft
             for number, sentences in enumerate(passages(request.text))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 SENTENCES = (4, 6)  # in a passage, at least and at most
-CHARACTERS = 640  # of a passage at most: keeps the longest prompt of a small model short
+CHARACTERS = 480  # of a passage at most: keeps the longest prompt of a small model short
 WORDS = (6, 30)  # in a sentence
 
 _ABBREVIATION = re.compile(

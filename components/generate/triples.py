@@ -43,17 +43,17 @@ def _from_labels(answer: str) -> list[Draft] | None:
         if name == "instruction" or not rows or name in rows[-1]:
             rows.append({})
         end = following.start() if following else len(answer)
-        rows[-1][name] = _HEADING.sub("", answer[label.end() : end]).strip()
+        rows[-1][name] = _unquote(_HEADING.sub("", answer[label.end() : end]).strip())
     return [_draft(row) for row in rows] or None
 
 
 def _draft(row: dict[str, Any]) -> Draft:
     instruction, input, output = (str(row.get(name) or "").strip() for name in _FIELDS)
     kind = str(row.get("kind") or "teacher's own")
-    return Draft(instruction=instruction, input=_unquote(input), output=_unquote(output), kind=kind)
+    return Draft(instruction=instruction, input=input, output=output, kind=kind)
 
 
 def _unquote(text: str) -> str:
-    """Drop the quotation marks that models put around a whole field."""
+    """Drop the quotation marks that models put around a whole field of labelled text."""
     quoted = len(text) > 1 and (text[0], text[-1]) in (('"', '"'), ("“", "”"))
     return text[1:-1].strip() if quoted and text[0] not in text[1:-1] else text

@@ -1,0 +1,75 @@
+"""The embedded teacher: tasks that stand on the page, that copying does not solve, the same every time."""
+
+import json
+
+import pytest
+
+from components.generate.embedded import WORDINGS, EmbeddedTeacher
+from components.generate.evidence import find_span
+from components.generate.teacher import Request
+
+PARAGRAPH = (
+    "Sparse routing sends each token to two experts of a larger set. The router is trained with an auxiliary "
+    "loss that keeps the load even. On the Meadow corpus the routed model reaches a perplexity of 12.4. "
+    "A dense model of equal cost stays at 13.9 on the same text. Removing the auxiliary loss collapses most "
+    "experts within a thousand steps. The gain grows with the number of experts until sixteen are used."
+)
+
+
+def ask(text: str, paper: str = "2405.90001", page: int = 1, seed: int = 42) -> list[dict[str, str]]:
+    request = Request(paper=paper, version=1, page=page, text=text, seed=seed)
+    found: list[dict[str, str]] = json.loads(EmbeddedTeacher().ask(request))["triples"]
+    return found
+
+
+def many() -> list[dict[str, str]]:
+    return [task for page in range(1, 60) for task in ask(PARAGRAPH, page=page)]
+
+
+def test_the_same_page_gives_the_same_tasks_and_another_seed_gives_others() -> None:
+    assert many() == many()
+    assert many() != [task for page in range(1, 60) for task in ask(PARAGRAPH, page=page, seed=7)]
+
+
+def test_every_kind_of_task_comes_up() -> None:
+    kinds = {task["kind"] for task in many()}
+    assert kinds == set(WORDINGS)
+    assert len(kinds) >= 3
+
+
+def test_input_and_output_stand_on_the_page_word_for_word() -> None:
+    for task in many():
+        assert find_span(PARAGRAPH, task["input"]) is not None
+        assert find_span(task["input"], task["output"].strip("“”")) is not None
+
+
+def test_no_task_is_solved_by_copying_input_or_instruction() -> None:
+    for task in many():
+        answer = task["output"].strip("“”")
+        assert len(answer.split()) < len(task["input"].split()) / 2
+        assert answer not in task["instruction"]
+
+
+def test_wrapped_lines_headings_and_feet_do_not_leak_into_a_passage() -> None:
+    words = PARAGRAPH.split()
+    lines = [" ".join(words[start : start + 12]) for start in range(0, len(words), 12)]
+    page = "\n".join(["2 Routing", *lines, "Invented sample paper - 3"])
+    tasks = [task for number in range(1, 20) for task in ask(page, page=number)]
+    assert tasks
+    for task in tasks:
+        assert task["input"].startswith("Sparse routing")
+        assert "Invented" not in task["input"]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "",
+        "Too short a page.",
+        "\n".join(f"{number} 0.1{number} 0.2{number} & x_{number} = {{y}}" for number in range(60)),
+        "and so on without a beginning\n" * 40,
+    ],
+    ids=["empty", "short", "table and formulas", "no whole sentence"],
+)
+def test_a_page_without_whole_sentences_gives_no_task(page: str) -> None:
+    assert ask(page) == []
