@@ -37,7 +37,7 @@ class Recipe:
     intermediate: int = 128
     rope_theta: float = 1e7
     span_steps: int = 30
-    text_steps: int = 100
+    text_steps: int = 90
     batch: int = 8
     row: int = 192  # tokens in a row
     learning_rate: float = 3e-3
