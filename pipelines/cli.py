@@ -101,3 +101,7 @@ def _releases(arguments: argparse.Namespace) -> None:
     from pipelines.releases import list_releases
 
     print(list_releases(arguments.store, arguments.home, arguments.release))
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -129,9 +130,8 @@ def _run_pipeline(pipeline: Callable[..., Any], parameters: dict[str, Any], fold
         raise ConfigError(f"the path {sys.executable} holds white space", "put the virtual environment elsewhere")
     from kfp import local
 
-    scratch = folder / "tmp"
-    scratch.mkdir()
-    os.environ |= {RUN_PID: str(os.getpid()), "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
+    scratch = tempfile.mkdtemp(prefix="arxtune-")  # not below the run: Chromium's sockets need short paths
+    os.environ |= {RUN_PID: str(os.getpid()), "TMPDIR": scratch, "PYTHONUNBUFFERED": "1"}
     os.environ.setdefault(
         "OMP_WAIT_POLICY", "PASSIVE"
     )  # torch's threads spin otherwise: 6 times as slow on a busy machine

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from components.evaluate.generation import generate
 from components.shared.models import load_base, load_tokenizer
-from tests.benchmarks.base_model import small_base
 from tests.benchmarks.ratio import Ratio
+from tests.models import random_llama
 
 PROMPTS, NEW_TOKENS = 64, 48
 
@@ -18,7 +18,7 @@ def measure() -> Iterator[Ratio]:
     import torch
 
     with tempfile.TemporaryDirectory() as name:
-        folder = small_base(Path(name))
+        folder = random_llama(Path(name))
         model, tokenizer = load_base(str(folder)), load_tokenizer(str(folder))
         prompts = [f"The model reads {'very ' * (number % 7)}long text number {number}." for number in range(PROMPTS)]
 

@@ -13,18 +13,22 @@ import psutil
 import pytest
 
 from components.shared.stage import STAGES
+from pipelines.local import Run
 from tests.pipelines.conftest import SMALL, Finished, finish, start
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
-def kill_in(home: Path, stage: str) -> None:
-    """Start a run and kill it with SIGKILL as soon as `stage` has begun; every process of it must end."""
+def kill_in(home: Path, stage: str) -> Path:
+    """Start a run and kill it with SIGKILL as soon as `stage` has begun; return what is left of the run.
+
+    Every process of it must end by itself.
+    """
     process = start(home, *SMALL)
     assert process.stdout is not None
     deadline = time.monotonic() + 300
     try:
-        while not list(home.glob(f"runs/*/artifacts/*/{stage}")) or _runs_of(home) < 1:
+        while not list(home.glob(f"runs/*/artifacts/*/{stage}")):
             assert process.poll() is None, f"ended before {stage}: {process.stdout.read()}"
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -37,29 +41,21 @@ def kill_in(home: Path, stage: str) -> None:
         process.wait()
     _gone, alive = psutil.wait_procs(children, timeout=20)
     assert not alive, [child.cmdline() for child in alive]
-    for run in home.glob("runs/*"):
-        run.rename(home / "killed" / f"{stage}-{run.name}")
+    (run,) = home.glob("runs/*")
+    return run.rename(home / f"killed-in-{stage}")
 
 
-def _runs_of(home: Path) -> int:
-    return len(list(home.glob("runs/*")))
-
-
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    return finish(tmp_path_factory.mktemp("clean"), *SMALL)
-
-
-def test_killed_at_every_stage_and_run_again(tmp_path: Path, clean: Finished) -> None:
-    (tmp_path / "killed").mkdir()
+def test_killed_at_every_stage_and_run_again(tmp_path: Path) -> None:
+    undisturbed = Finished(tmp_path, "", Run(kill_in(tmp_path / "other", "finetune"), 0.0))  # whole up to curate
+    home = tmp_path / "home"
     for stage in STAGES[:-1]:
-        kill_in(tmp_path, stage)
-    finished = finish(tmp_path, *SMALL)
+        kill_in(home, stage)
+    finished = finish(home, *SMALL)
 
-    assert finished.dataset == clean.dataset
+    assert finished.dataset == undisturbed.dataset
     assert finished.run.lineage["scrape"]["facts"]["fetched"] == 0
     assert finished.run.lineage["generate"]["facts"]["answers asked for"] == 0
-    requests = [json.loads(line) for line in (tmp_path / "logs" / "requests.jsonl").open()]
+    requests = [json.loads(line) for line in (home / "logs" / "requests.jsonl").open()]
     fetched = Counter(request["path"] for request in requests if request["path"].startswith("/pdf/"))
     assert fetched
     twice = {path: count for path, count in fetched.items() if count > 1}

@@ -74,7 +74,7 @@ def test_the_compiled_yaml_runs_the_same_tasks(embedded_run: Finished, tmp_path:
     assert from_yaml.dataset == embedded_run.dataset
 
 
-def test_a_folder_of_pdfs_is_served_and_its_bad_files_are_named(tmp_path: Path) -> None:
+def test_a_folder_of_pdfs_is_served_and_its_bad_files_are_named(embedded_run: Finished, tmp_path: Path) -> None:
     papers = tmp_path / "papers"
     for number in range(6):
         lines = [line + "." for line in (PROSE * 3).replace("one point", f"{number + 2} points").split(". ")]
@@ -83,7 +83,7 @@ def test_a_folder_of_pdfs_is_served_and_its_bad_files_are_named(tmp_path: Path) 
     (papers / "empty.pdf").write_bytes(b"")
     (papers / "letter.pdf").write_text("Dear reader, this is a text file.")
 
-    finished = finish(tmp_path / "home", "--papers", papers, *SMALL)
+    finished = finish(embedded_run.home, "--papers", papers, *SMALL)  # the small base is there already
     rejects = [reject for summary in finished.run.lineage.values() for reject in summary["rejects"]]
     report = finished.run.report.read_text("utf-8")
     for name in ("broken.pdf", "empty.pdf", "letter.pdf"):
