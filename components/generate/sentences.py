@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-SENTENCES = (4, 6)  # in a passage, at least and at most
+SENTENCES = (3, 6)  # in a passage, at least and at most
 CHARACTERS = 480  # of a passage at most: keeps the longest prompt of a small model short
 WORDS = (6, 30)  # in a sentence
 
@@ -12,7 +12,7 @@ _ABBREVIATION = re.compile(
 )
 _END = re.compile(r"(?<=[.!?])\s+(?=[\"“(]?[A-Z0-9])")
 _SENTENCE = re.compile(r"[A-Z][^\n@{}\\<>|=_^~]*[.?!]")
-_PLAIN = re.compile(r"[\w\s,.;:'’%()?!±–-]")
+_PLAIN = re.compile(r"[\w\s,.;:'’%()\[\]/&?!±–-]")
 
 
 def passages(page: str) -> list[list[str]]:
@@ -73,7 +73,7 @@ def _is_heading(line: str, width: int) -> bool:
 
 
 def _cut(run: list[str]) -> Iterator[list[str]]:
-    """Yield equal passages of 4 to 6 sentences; a run too short or a passage too long gives nothing."""
+    """Yield equal passages of 3 to 6 sentences; a run too short or a passage too long gives nothing."""
     least, most = SENTENCES
     pieces = -(-len(run) // most)
     for piece in range(pieces):
