@@ -36,8 +36,8 @@ class Recipe:
     head: int = 64
     intermediate: int = 128
     rope_theta: float = 1e7
-    span_steps: int = 30
-    text_steps: int = 90
+    span_steps: int = 25
+    text_steps: int = 80
     batch: int = 8
     row: int = 192  # tokens in a row
     learning_rate: float = 3e-3
