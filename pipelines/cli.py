@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from components.shared.errors import ArxtuneError
+from components.shared.errors import ArxtuneError, ConfigError
 from components.shared.lifetime import exit_with_children_on_sigterm
-from components.shared.stage import OneLineParser, add_knobs, fail
+from components.shared.stage import OneLineParser, add_knobs, fail, unwritable
 from pipelines.profile import EMBEDDED, configs, make_profile, parameters
 
 
@@ -18,6 +18,10 @@ def main() -> None:
         arguments.command(arguments)
     except ArxtuneError as error:
         fail(error)
+    except OSError as error:
+        if full := unwritable(error):
+            fail(full)
+        raise
     except KeyboardInterrupt:
         print("arxtune: interrupted; the same command goes on where this one stopped", file=sys.stderr)
         sys.exit(130)
@@ -79,8 +83,6 @@ FOLDER_FLAGS = {
 
 def _load(path: Path):  # type: ignore[no-untyped-def]
     from kfp import components
-
-    from components.shared.errors import ConfigError
 
     if not path.is_file():
         raise ConfigError(f"--pipeline {path}: no such file", "write it by 'arxtune compile'")

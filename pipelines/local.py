@@ -18,7 +18,6 @@ from typing import Any
 from components.shared.errors import ArxtuneError, ConfigError, DataError
 from components.shared.ledger import read_lineage
 from components.shared.lifetime import RUN_PID
-from components.shared.progress import say
 from pipelines.console import Console
 from pipelines.profile import EMBEDDED_STORE, STAND_IN, Profile
 from pipelines.servers import BUCKET, s3_server, stand_in_site
@@ -109,12 +108,13 @@ def _start_servers(profile: Profile, home: Path, papers: Path | None, servers: c
     if parameters["store"] == EMBEDDED_STORE:
         os.environ.update(servers.enter_context(s3_server(home)))
         parameters["store"] = f"s3://{BUCKET}"
-        say("store", f"S3 on loopback, data in {home / 'store'}")
+        print(f"store     S3 on loopback, data in {home / 'store'}", flush=True)
     elif "://" not in parameters["store"]:
         parameters["store"] = str(Path(parameters["store"]).absolute())
     if parameters["site"] == STAND_IN:
         parameters["site"] = servers.enter_context(stand_in_site(home, papers))
-        say("site", f"stand-in arXiv at {parameters['site']}, {f'papers of {papers}' if papers else 'sample papers'}")
+        what = f"papers of {papers}" if papers else "invented sample papers"
+        print(f"site      stand-in arXiv at {parameters['site']}, {what}", flush=True)
     return {**parameters, "settings": json.dumps(profile.settings, sort_keys=True)}
 
 

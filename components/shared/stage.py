@@ -21,7 +21,6 @@ from components.shared.errors import ArxtuneError, ConfigError, StoreError
 from components.shared.lifetime import end_with_run, exit_cleanly_on_sigterm
 from components.shared.progress import say
 
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 ERROR_MARK = "arxtune: error: "  # opens the one line that a runner shows of a failed stage
 
 Core = Callable[..., dict[str, Any]]
@@ -59,10 +58,10 @@ def run_stage(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         summary = core(config, **paths)
     except ArxtuneError as error:
         fail(error)
-    except OSError as error:
-        if error.errno not in UNWRITABLE:
-            raise
-        fail(StoreError(f"{name}: cannot write {error.filename or ''}: {error.strerror}", "make room"))
+    except Exception as error:
+        if full := unwritable(error):
+            fail(full)
+        raise
     if "metrics" in arguments:
         arguments["metrics"].metadata.update(figures(summary))
     return summary
@@ -90,6 +89,17 @@ def figures(summary: Mapping[str, Any]) -> dict[str, float]:
     numbers |= {f"dropped: {reason}": count for reason, count in summary.get("dropped", {}).items()}
     facts = summary.get("facts", {})
     return numbers | {key: value for key, value in facts.items() if type(value) in (int, float)}
+
+
+def unwritable(error: Exception) -> StoreError | None:
+    """Return the one line for a disk that is full or may not be written, or None when `error` is something else."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        return StoreError(
+            f"cannot write {error.filename or 'a file'}: {error.strerror}", "make room or name another folder"
+        )
+    if "No space left on device" in str(error):  # libraries of other languages pass it on as text
+        return StoreError("cannot write a file: No space left on device", "make room or name another folder")
+    return None
 
 
 def fail(error: ArxtuneError) -> NoReturn:

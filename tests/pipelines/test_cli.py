@@ -1,11 +1,14 @@
 """The command line: what a person gets wrong is one line that says what to do, and a non-zero exit."""
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from components.shared import stage
 
 ROOT = Path(__file__).parents[2]
 
@@ -106,3 +109,26 @@ def test_help_names_every_parameter_and_its_default(tmp_path: Path) -> None:
     text = " ".join(arxtune("run", "--help", cwd=tmp_path).stdout.split())
     for flag in ("--query", "--base-model", "--papers", "--set STAGE.KNOB=VALUE", "(default: 2024-04-18)"):
         assert flag in text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "papers.jsonl"),
+        OSError(errno.EROFS, "Read-only file system"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_one_line_in_every_stage(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(config: object) -> None:
+        raise error
+
+    monkeypatch.setattr(stage, "load", lambda name: full)
+    monkeypatch.setattr(stage, "exit_cleanly_on_sigterm", lambda: None)
+    with pytest.raises(SystemExit):
+        stage.run_stage("curate", {})
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("arxtune: error: cannot write")
+    assert "make room" in line
