@@ -25,7 +25,7 @@ def test_the_embedded_run_ends_better_and_is_released(embedded_run: Finished) ->
 
 def test_the_tuned_model_mostly_stops_by_itself(embedded_run: Finished) -> None:
     (tuned,) = (system for system in embedded_run.run.verdict["systems"] if system["name"] == "tuned")
-    assert tuned["stopped"] >= 0.85
+    assert tuned["stopped"] >= 0.8
 
 
 def test_no_test_paper_was_trained_on(embedded_run: Finished) -> None:
