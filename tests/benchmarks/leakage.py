@@ -19,8 +19,9 @@ def measure() -> Iterator[Ratio]:
     for path in sorted(SAMPLES.glob("*.txt")):
         sections = parse_sections(path.read_text("utf-8"))
         text = "\n\n".join(paragraph for _heading, paragraphs in sections for paragraph in paragraphs)
-        answer = teacher.ask(Request(paper=path.stem, version=1, page=1, text=text, seed=0))
-        rows += [(path.stem, f"{draft.input} {draft.output}") for draft in parse(answer) or []]
+        for seed in range(3):  # three tasks a passage, as the seed asks for three a page
+            answer = teacher.ask(Request(paper=path.stem, version=1, page=1, text=text, seed=seed))
+            rows += [(path.stem, f"{draft.input} {draft.output}") for draft in parse(answer) or []]
     shuffled = random.Random(0).sample(rows, len(rows))
     cut = len(rows) // 5
     held_out = choose_test_papers((name for name, _ in rows), 0.2, seed=0)

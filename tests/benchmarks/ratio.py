@@ -15,4 +15,4 @@ class Ratio:
 
     def __post_init__(self) -> None:
         better, worse = (self.seed, self.ours) if self.less_is_better else (self.ours, self.seed)
-        self.ratio = round(better / worse, 3) if worse else float("inf")
+        self.ratio = round(better / worse, 3) if worse else 1.0 if better == worse else float("inf")
