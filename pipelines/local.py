@@ -132,9 +132,8 @@ def _run_pipeline(pipeline: Callable[..., Any], parameters: dict[str, Any], fold
 
     scratch = tempfile.mkdtemp(prefix="arxtune-")  # not below the run: Chromium's sockets need short paths
     os.environ |= {RUN_PID: str(os.getpid()), "TMPDIR": scratch, "PYTHONUNBUFFERED": "1"}
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "PASSIVE"
-    )  # torch's threads spin otherwise: 6 times as slow on a busy machine
+    # Torch's threads spin while they wait otherwise, which makes them 6 times as slow on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     console = Console(sys.stdout, folder / "run.log")
     with warnings.catch_warnings(), contextlib.redirect_stdout(console), contextlib.closing(console):
         warnings.simplefilter("ignore")  # kfp warns that images and resources mean nothing here

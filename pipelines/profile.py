@@ -36,12 +36,10 @@ def configs() -> dict[str, type[StageConfig]]:
     return {name: load_config(name) for name in STAGES}
 
 
-def parameters() -> dict[str, tuple[type[StageConfig], Any]]:
-    """Return the pipeline's parameters: every exposed knob with its config and type."""
+def parameters() -> dict[str, Any]:
+    """Return the pipeline's parameters: every exposed knob with its type."""
     return {
-        name: (config, known_types(config)[name])
-        for config in configs().values()
-        for name in config.knobs(exposed_only=True)
+        name: known_types(config)[name] for config in configs().values() for name in config.knobs(exposed_only=True)
     }
 
 
@@ -81,7 +79,7 @@ def _lay(profile: Profile, tables: Mapping[str, Any], where: str) -> None:
             if table == "pipeline" and name not in known:
                 raise ConfigError(f"{where}: there is no parameter {name!r}", f"known: {', '.join(known)}")
             if name in known:
-                _set_parameter(profile, name, convert(name, value, known[name][1]))
+                _set_parameter(profile, name, convert(name, value, known[name]))
             else:
                 profile.settings.setdefault(table, {})[name] = value
 

@@ -10,7 +10,7 @@ from components.curate.split import choose_test_papers
 from components.shared.ledger import Ledger
 from components.shared.progress import say
 from components.shared.prompt import render_completion, render_prompt
-from components.shared.records import Example, Source, Triple, digest, read_records, write_records
+from components.shared.records import Example, Source, Triple, dataset_digest, read_records, write_records
 
 
 def curate(config: CurateConfig, triples: Path, train: Path, test: Path) -> dict[str, Any]:
@@ -33,9 +33,8 @@ def curate(config: CurateConfig, triples: Path, train: Path, test: Path) -> dict
     for folder, side in sides.items():
         write_records(folder / "examples.jsonl", map(_example, side))
         write_records(folder / "sources.jsonl", (sources[paper] for paper in sorted({t.paper for t in side})))
-    dataset_digest = digest([[example.to_dict() for example in map(_example, side)] for side in sides.values()])
     ledger.facts |= _facts(config, sides[train], sides[test], sources)
-    ledger.facts |= {"dataset digest": dataset_digest}
+    ledger.facts |= {"dataset digest": dataset_digest(*(map(_example, side) for side in sides.values()))}
     say("curate", f"{len(sides[train])} to train on, {len(sides[test])} to test on, {len(ledger.rejects)} dropped")
     ledger.write(test, triples)
     return ledger.write(train, triples)

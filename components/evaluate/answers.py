@@ -18,7 +18,7 @@ from components.evaluate.verdict import BASE, CHAMPION, TUNED
 from components.shared.errors import DataError, StoreError
 from components.shared.progress import Progress, say
 from components.shared.records import Example, digest
-from components.shared.store import Store
+from components.shared.store import Store, release_log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ def read_adapter(folder: Path) -> Adapter:
 
 def find_champion(store: Store, release: str, adapter: Adapter) -> tuple[Champion | None, list[str]]:
     """Return the release to beat, if any, and what a reader has to know when there is one that is not compared."""
-    entry = store.latest(f"releases/{release}/log")
+    entry = store.latest(release_log(release))
     if entry is None:
         return None, [f"There is no release '{release}' yet: the tuned model has only the base and the nulls to beat."]
     named = f"Version {entry['version']} of release '{release}'"

@@ -15,7 +15,7 @@ from components.evaluate.statistics import Comparison, compare
 from components.evaluate.verdict import BASE, MODELS, TUNED, Rules, SystemScores, Verdict
 from components.shared.ledger import Ledger, read_lineage
 from components.shared.progress import Progress, say
-from components.shared.records import Answer, Example, Source, digest, read_records, write_records
+from components.shared.records import Answer, Example, Source, dataset_digest, read_records, write_records
 from components.shared.store import open_store
 
 
@@ -105,7 +105,7 @@ def _verdict(
         notes=notes,
         base=adapter.base,
         adapter_digest=adapter.adapter_digest,
-        dataset_digest=digest([[example.to_dict() for example in side] for side in (training, examples)]),
+        dataset_digest=dataset_digest(training, examples),
         champion={"version": champion.version, "adapter_digest": champion.adapter_digest} if champion else None,
         rules=rules,
         systems=[_means(name, system) for name, system in answers.items()],

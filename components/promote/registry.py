@@ -7,17 +7,12 @@ releases/<name>/log/<sequence>-<hash>     {"version", "adapter_digest", "base", 
 from pathlib import Path
 from typing import Any
 
-from components.shared.store import Store
-
-
-def log_of(name: str) -> str:
-    """Return the key of a release's log."""
-    return f"releases/{name}/log"
+from components.shared.store import Store, release_log
 
 
 def current(store: Store, name: str) -> dict[str, Any] | None:
     """Return the entry of the current release, or None before the first."""
-    return store.latest(log_of(name))
+    return store.latest(release_log(name))
 
 
 def publish(store: Store, name: str, folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
@@ -29,5 +24,5 @@ def publish(store: Store, name: str, folder: Path, entry: dict[str, Any]) -> dic
     prefix = f"releases/{name}/v{version}-{entry['adapter_digest'][:12]}"
     released = {**entry, "version": version, "prefix": prefix}
     store.put_folder(prefix, folder)
-    store.append(log_of(name), released)
+    store.append(release_log(name), released)
     return released

@@ -191,6 +191,11 @@ def digest(value: object) -> str:
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
 
 
+def dataset_digest(train: Iterable[Record], test: Iterable[Record]) -> str:
+    """Return the hash that names a dataset: its training and its test examples, in order."""
+    return digest([[example.to_dict() for example in side] for side in (train, test)])
+
+
 def file_digest(path: Path) -> str:
     """Return the sha256 (hex) of a file's bytes, read in pieces."""
     with path.open("rb") as file:

@@ -196,6 +196,11 @@ class S3Store(Store):
             ) from None
 
 
+def release_log(name: str) -> str:
+    """Return the key of a release's log, whose latest entry is the current release."""
+    return f"releases/{name}/log"
+
+
 def open_store(url: str) -> Store:
     """Open `s3://bucket/prefix` or a folder; raise StoreError when it cannot be reached."""
     if url.startswith("s3://"):
