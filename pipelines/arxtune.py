@@ -14,7 +14,22 @@ from components.promote.component import promote
 from components.promote.config import PromoteConfig
 from components.scrape.component import scrape
 from components.scrape.config import ScrapeConfig
-from pipelines.placement import on_cpu, on_gpu
+from pipelines.placement import place
+
+
+def learn(triples, *, allow_licences, base_model, release, **common):
+    """curate -> finetune -> evaluate -> [verdict is "better"] -> promote: what each way to triples ends in."""
+    data = curate(triples=triples, allow_licences=allow_licences, base_model=base_model, **common)
+    train, test = data.outputs["train"], data.outputs["test"]
+    tuned = finetune(train=train, base_model=base_model, **common)
+    adapter = tuned.outputs["adapter"]
+    judged = evaluate(train=train, test=test, adapter=adapter, release=release, **common)
+    verdict = judged.outputs["Output"]  # kfp.local resolves no other name in a condition
+    with dsl.If(verdict == "better", name="verdict-is-better"):
+        released = promote(
+            train=train, adapter=adapter, evaluation=judged.outputs["evaluation"], release=release, **common
+        )
+    return data, tuned, judged, released
 
 
 @dsl.pipeline(name="arxtune", description="Keep an open language model current with the newest arXiv papers.")
@@ -36,24 +51,13 @@ def arxtune(
 ):
     """scrape -> extract -> generate -> curate -> finetune -> evaluate -> [verdict is "better"] -> promote."""
     common = {"store": store, "seed": seed, "settings": settings}
-    where = {"node_selector": node_selector, "tolerations": tolerations}
 
     papers = scrape(query=query, published_after=published_after, max_papers=max_papers, site=site, **common)
     documents = extract(papers=papers.outputs["papers"], **common)
     triples = generate(documents=documents.outputs["documents"], teacher=teacher, teacher_model=teacher_model, **common)
-    data = curate(triples=triples.outputs["triples"], allow_licences=allow_licences, **common)
-    train, test = data.outputs["train"], data.outputs["test"]
-    tuned = finetune(train=train, base_model=base_model, **common)
-    adapter = tuned.outputs["adapter"]
-    judged = evaluate(train=train, test=test, adapter=adapter, release=release, **common)
-    verdict = judged.outputs["Output"]  # kfp.local resolves no other name in a condition
-    with dsl.If(verdict == "better", name="verdict-is-better"):
-        released = promote(
-            train=train, adapter=adapter, evaluation=judged.outputs["evaluation"], release=release, **common
-        )
+    rest = learn(
+        triples.outputs["triples"], allow_licences=allow_licences, base_model=base_model, release=release, **common
+    )
 
-    on_cpu(papers, cache=False)  # the newest papers are not a function of the question alone
-    for task in (documents, triples, data, released):
-        on_cpu(task)
-    for task in (tuned, judged):
-        on_gpu(task, **where)
+    for task in (papers, documents, triples, *rest):
+        place(task, node_selector=node_selector, tolerations=tolerations)

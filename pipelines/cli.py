@@ -1,12 +1,14 @@
-"""The command line: `arxtune run | compile | releases`."""
+"""The command line: `arxtune COMMAND`; each command but run and compile has a module of its own."""
 
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from components.shared.errors import ArxtuneError, ConfigError
 from components.shared.lifetime import exit_with_children_on_sigterm
 from components.shared.stage import OneLineParser, add_knobs, fail, unwritable
+from pipelines import deploy, doctor, explain, plan, releases, runs, schedule, score, verify
 from pipelines.profile import EMBEDDED, configs, make_profile, parameters
 
 
@@ -34,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the pipeline on this machine and end in a report")
     run.add_argument("--config", type=Path, metavar="FILE", help=f"settings to lay over {EMBEDDED.name}")
     run.add_argument("--papers", type=Path, metavar="FOLDER", help="run on the PDFs of a folder")
+    run.add_argument("--triples", type=Path, metavar="FILE", help="begin at curate, with triples in JSON or JSONL")
     run.add_argument("--home", type=Path, default=Path(".arxtune"), metavar="FOLDER", help="where runs and store live")
     run.add_argument(
         "--set", action="append", default=[], metavar="STAGE.KNOB=VALUE", help="any other setting; may be repeated"
@@ -45,13 +48,11 @@ def _parser() -> argparse.ArgumentParser:
 
     compiled = commands.add_parser("compile", help="write the pipeline as YAML for a cluster")
     compiled.add_argument("--output", type=Path, default=Path("build/arxtune.yaml"), metavar="FILE")
+    compiled.add_argument("--triples", action="store_true", help="write the one that begins at curate instead")
     compiled.set_defaults(command=_compile)
 
-    releases = commands.add_parser("releases", help="list what was promoted")
-    releases.add_argument("--home", type=Path, default=Path(".arxtune"), metavar="FOLDER")
-    releases.add_argument("--store", default="embedded", metavar="URL")
-    releases.add_argument("--release", default="arxtune", metavar="NAME")
-    releases.set_defaults(command=_releases)
+    for command in (plan, releases, score, verify, explain, doctor, deploy, runs, schedule):
+        command.register(commands)
     return parser
 
 
@@ -60,12 +61,15 @@ def _run(arguments: argparse.Namespace) -> None:
     from pipelines.summary import summarise
 
     flags = {name: getattr(arguments, name) for name in parameters() if hasattr(arguments, name)}
+    if arguments.triples is not None:
+        _refuse_before_curate(arguments, flags)
+        flags = {**TRIPLES_FLAGS, **flags}
     if arguments.papers is not None:
         flags = {**FOLDER_FLAGS, **flags}
     profile = make_profile(arguments.config, flags, arguments.set)
     pipeline = _load(arguments.pipeline) if arguments.pipeline else None
     try:
-        run = local.run(profile, arguments.home, arguments.papers, pipeline)
+        run = local.run(profile, arguments.home, arguments.papers, pipeline, arguments.triples)
     except local.StageCrashed as crash:
         print(f"{crash}\narxtune: a stage ended with a bug, see above", file=sys.stderr)
         sys.exit(70)
@@ -79,6 +83,19 @@ FOLDER_FLAGS = {
     "published_after": "1991-01-01",
     "allow_licences": "open,unknown",
 }
+# So is naming a file of triples: neither their papers' licences nor their teacher's terms are usually known.
+TRIPLES_FLAGS = {"allow_licences": "open,unknown,unknown-teacher"}
+
+
+def _refuse_before_curate(arguments: argparse.Namespace, flags: dict[str, Any]) -> None:
+    """Refuse flags that would mean nothing in a run that begins at curate."""
+    from pipelines.own_triples import own_triples
+
+    unused = flags.keys() - own_triples.pipeline_spec.root.input_definitions.parameters.keys()
+    unused |= {"papers"} if arguments.papers is not None else set()
+    if unused:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unused))
+        raise ConfigError(f"--triples with {names}: the run begins at curate", "leave one of them out")
 
 
 def _load(path: Path):  # type: ignore[no-untyped-def]
@@ -93,16 +110,11 @@ def _compile(arguments: argparse.Namespace) -> None:
     from kfp import compiler
 
     from pipelines.arxtune import arxtune
+    from pipelines.own_triples import own_triples
 
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(arxtune, str(arguments.output))
+    compiler.Compiler().compile(own_triples if arguments.triples else arxtune, str(arguments.output))
     print(arguments.output)
-
-
-def _releases(arguments: argparse.Namespace) -> None:
-    from pipelines.releases import list_releases
-
-    print(list_releases(arguments.store, arguments.home, arguments.release))
 
 
 if __name__ == "__main__":

@@ -66,20 +66,33 @@ class StageCrashed(Exception):
     """A stage ended with a bug; the message is the end of its log."""
 
 
-def run(profile: Profile, home: Path, papers: Path | None = None, pipeline: Callable[..., Any] | None = None) -> Run:
+def run(
+    profile: Profile,
+    home: Path,
+    papers: Path | None = None,
+    pipeline: Callable[..., Any] | None = None,
+    triples: Path | None = None,
+) -> Run:
     """Run the pipeline in `home`; raise ArxtuneError with one line for what a person can mend.
 
     `papers` is a folder of PDFs that the stand-in site serves instead of the samples; `pipeline` is one loaded
-    from compiled YAML, by default the one of this package.
+    from compiled YAML, by default the one of this package; `triples` is a file of one's own that a run begins with.
     """
     started = time.monotonic()
     if papers is not None and not papers.is_dir():
         raise DataError(f"--papers {papers}: no such folder", "name a folder that holds PDF files")
+    if triples is not None and not triples.exists():
+        raise DataError(f"--triples {triples}: no such file", "name a JSON or JSONL file of triples")
+    pipeline = pipeline or _own_pipeline(triples is not None)
+    wanted = pipeline.pipeline_spec.root.input_definitions.parameters  # type: ignore[attr-defined]
+    own = {"triples": str(triples.absolute())} if triples is not None else {}
+    profile = Profile({n: v for n, v in (profile.parameters | own).items() if n in wanted}, profile.settings)
     with _home(home) as folder, contextlib.ExitStack() as servers:
         parameters = _start_servers(profile, home, papers, servers)
-        _run_pipeline(pipeline or _own_pipeline(), parameters, folder)
+        _run_pipeline(pipeline, parameters, folder)
     finished = Run(folder, time.monotonic() - started)
     shutil.copy(finished.folder_of("evaluate") / "report", finished.report)
+    shutil.copy(finished.folder_of("curate") / "card", finished.folder / "data-card.html")
     return finished
 
 
@@ -111,17 +124,18 @@ def _start_servers(profile: Profile, home: Path, papers: Path | None, servers: c
         print(f"store     S3 on loopback, data in {home / 'store'}", flush=True)
     elif "://" not in parameters["store"]:
         parameters["store"] = str(Path(parameters["store"]).absolute())
-    if parameters["site"] == STAND_IN:
+    if parameters.get("site") == STAND_IN:
         parameters["site"] = servers.enter_context(stand_in_site(home, papers))
         what = f"papers of {papers}" if papers else "invented sample papers"
         print(f"site      stand-in arXiv at {parameters['site']}, {what}", flush=True)
     return {**parameters, "settings": json.dumps(profile.settings, sort_keys=True)}
 
 
-def _own_pipeline() -> Callable[..., Any]:
+def _own_pipeline(of_triples: bool) -> Callable[..., Any]:
     from pipelines.arxtune import arxtune
+    from pipelines.own_triples import own_triples
 
-    return arxtune  # type: ignore[no-any-return]
+    return own_triples if of_triples else arxtune  # type: ignore[no-any-return]
 
 
 def _run_pipeline(pipeline: Callable[..., Any], parameters: dict[str, Any], folder: Path) -> None:
@@ -134,6 +148,8 @@ def _run_pipeline(pipeline: Callable[..., Any], parameters: dict[str, Any], fold
     os.environ |= {RUN_PID: str(os.getpid()), "TMPDIR": scratch, "PYTHONUNBUFFERED": "1"}
     # Torch's threads spin while they wait otherwise, which makes them 6 times as slow on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # glibc maps large tensors anew each time otherwise, and the pages' first touch costs as much as the arithmetic.
+    os.environ |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
     console = Console(sys.stdout, folder / "run.log")
     with warnings.catch_warnings(), contextlib.redirect_stdout(console), contextlib.closing(console):
         warnings.simplefilter("ignore")  # kfp warns that images and resources mean nothing here

@@ -1,30 +1,109 @@
-"""What only a cluster knows: nodes, resources and secrets. kfp.local ignores all of it."""
+"""What only a cluster knows: resources, GPUs, nodes, secrets, time and tries. kfp.local ignores all of it.
 
+What a cluster's owner decides is read from the environment where the pipeline is compiled (`make deploy` sets it):
+
+    ARXTUNE_GPUS     GPUs of a task that trains or answers; 0 places it on CPU (default: 1)
+    ARXTUNE_GPU      the resource that counts them (default: nvidia.com/gpu)
+    ARXTUNE_QUEUE    Kueue's LocalQueue that GPU tasks wait in (default: none)
+    ARXTUNE_IMAGES, ARXTUNE_TAG    where the images are, see components/shared/images.py
+
+Which nodes is decided by each run, by its parameters `node_selector` and `tolerations`.
+"""
+
+import os
+from dataclasses import dataclass
 from typing import Any
 
 from kfp import dsl, kubernetes
 
-SECRET = "arxtune-secrets"  # noqa: S105  the name of a Kubernetes Secret, not a secret
-STORE_KEYS = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-SECRET_KEYS = ("GROQ_API_KEY", "HF_TOKEN", *STORE_KEYS)
+from components.shared.errors import ConfigError
+from pipelines.names import MODELS, OPTIONAL_STORE_KEYS, SECRET, STORE_KEYS
+
+USER = 65532  # numeric, because `runAsNonRoot` cannot look names up; the images have this user too
+HOUR = 3600
 
 
-def on_cpu(task: dsl.PipelineTask, *, cache: bool = True) -> None:
-    """Place a stage that needs no GPU."""
-    _common(task, cpu="2", memory="4Gi")
-    task.set_caching_options(cache)
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What one stage asks of a cluster; requests and limits as (request, limit)."""
+
+    cpu: tuple[str, str]
+    memory: tuple[str, str]
+    hours: int  # after which its pod is ended
+    retries: int = 3
+    cache: bool = True
+    gpu: bool = False
+    secrets: tuple[str, ...] = ()  # optional ones beside the store's
+    egress: str = "cluster"  # or "internet": what the base's NetworkPolicy lets its pod reach
+    shm: str = ""  # size of /dev/shm; the default of 64 MiB is too little for Chromium and for data loaders
 
 
-def on_gpu(task: dsl.PipelineTask, *, node_selector: Any, tolerations: Any) -> None:
-    """Place a stage on one NVIDIA GPU, on the nodes that the run's parameters name."""
-    _common(task, cpu="8", memory="48Gi")
-    task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(1)
-    kubernetes.add_node_selector_json(task, node_selector)
-    kubernetes.add_toleration_json(task, tolerations)
-    kubernetes.empty_dir_mount(task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit="8Gi")
+NEEDS = {
+    # The newest papers are not a function of the question alone: a cached scrape would find the same ones forever.
+    "scrape": Needs(
+        cpu=("500m", "2"), memory=("1Gi", "3Gi"), hours=12, cache=False, egress="internet", shm="1Gi",
+    ),
+    "extract": Needs(cpu=("1", "2"), memory=("1Gi", "4Gi"), hours=4),
+    "generate": Needs(
+        cpu=("250m", "1"), memory=("512Mi", "2Gi"), hours=24, secrets=("GROQ_API_KEY",), egress="internet",
+    ),
+    "curate": Needs(cpu=("1", "2"), memory=("1Gi", "4Gi"), hours=2),
+    "finetune": Needs(
+        cpu=("4", "8"), memory=("24Gi", "48Gi"), hours=24, retries=2, gpu=True, secrets=("HF_TOKEN",),
+        egress="internet", shm="8Gi",
+    ),
+    "evaluate": Needs(
+        cpu=("4", "8"), memory=("24Gi", "48Gi"), hours=12, retries=2, gpu=True, secrets=("HF_TOKEN",),
+        egress="internet", shm="8Gi",
+    ),
+    # It moves what others serve: when that fails, a person looks before it is tried again.
+    "promote": Needs(cpu=("250m", "1"), memory=("512Mi", "2Gi"), hours=1, retries=0),
+}  # fmt: skip
+ON_CPU = {"cpu": ("1", "4"), "memory": ("1Gi", "6Gi"), "shm": "1Gi"}  # a small model's, where there is no GPU
 
 
-def _common(task: dsl.PipelineTask, *, cpu: str, memory: str) -> None:
-    task.set_cpu_request("1").set_cpu_limit(cpu).set_memory_request("1Gi").set_memory_limit(memory)
-    for key in SECRET_KEYS:
-        kubernetes.use_secret_as_env(task, SECRET, {key: key}, optional=True)
+def place(task: dsl.PipelineTask, *, node_selector: Any, tolerations: Any) -> None:
+    """Place the task of a stage, which bears the stage's name; the parameters are those of GPU tasks."""
+    stage, gpus = task.name, _gpus()
+    needs = NEEDS[stage] if gpus or not NEEDS[stage].gpu else Needs(**{**vars(NEEDS[stage]), **ON_CPU})
+    task.set_caching_options(needs.cache)
+    task.set_cpu_request(needs.cpu[0]).set_cpu_limit(needs.cpu[1])
+    task.set_memory_request(needs.memory[0]).set_memory_limit(needs.memory[1])
+    if needs.retries:
+        task.set_retry(needs.retries, backoff_duration="60s", backoff_factor=2, backoff_max_duration="1800s")
+    kubernetes.set_timeout(task, needs.hours * HOUR)
+    _secure(task, needs)
+    kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "arxtune")
+    kubernetes.add_pod_label(task, "app.kubernetes.io/component", stage)
+    kubernetes.add_pod_label(task, "arxtune.dev/egress", needs.egress)
+    if needs.gpu:
+        kubernetes.mount_pvc(task, pvc_name=MODELS, mount_path="/models")
+        kubernetes.add_node_selector_json(task, node_selector)
+        kubernetes.add_toleration_json(task, tolerations)
+        if gpus:
+            _on_gpu(task, gpus)
+
+
+def _secure(task: dsl.PipelineTask, needs: Needs) -> None:
+    """Give a task its secrets, and only its own; it is no root, and writes to volumes alone."""
+    for optional, keys in ((False, STORE_KEYS), (True, OPTIONAL_STORE_KEYS + needs.secrets)):
+        kubernetes.use_secret_as_env(task, SECRET, {key: key for key in keys}, optional=optional)
+    kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
+    kubernetes.empty_dir_mount(task, volume_name="tmp", mount_path="/tmp")
+    if needs.shm:
+        kubernetes.empty_dir_mount(
+            task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit=needs.shm
+        )
+
+
+def _on_gpu(task: dsl.PipelineTask, gpus: int) -> None:
+    task.set_accelerator_type(os.environ.get("ARXTUNE_GPU") or "nvidia.com/gpu").set_accelerator_limit(gpus)
+    if queue := os.environ.get("ARXTUNE_QUEUE"):
+        kubernetes.add_pod_label(task, "kueue.x-k8s.io/queue-name", queue)
+
+
+def _gpus() -> int:
+    text = os.environ.get("ARXTUNE_GPUS") or "1"
+    if not text.isdigit():
+        raise ConfigError(f"ARXTUNE_GPUS={text!r}: must be a whole number", "0 places everything on CPU")
+    return int(text)

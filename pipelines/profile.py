@@ -43,10 +43,12 @@ def parameters() -> dict[str, Any]:
     }
 
 
-def make_profile(config_file: Path | None, flags: Mapping[str, Any], assignments: Iterable[str]) -> Profile:
-    """Lay a config file, then flags, then `stage.knob=value` assignments over the embedded profile."""
+def make_profile(
+    config_file: Path | None, flags: Mapping[str, Any], assignments: Iterable[str], base: Path | None = EMBEDDED
+) -> Profile:
+    """Lay a config file, then flags, then `stage.knob=value` assignments over a base: the embedded profile, or none."""
     profile = Profile()
-    for path in filter(None, (EMBEDDED, config_file)):
+    for path in filter(None, (base, config_file)):
         _lay(profile, _read(path), path.name)
     _lay(profile, {"pipeline": dict(flags)}, "flags")
     for assignment in assignments:

@@ -1,6 +1,7 @@
 """A Llama small enough for a test: random weights, a real tokenizer, an ordinary folder on disk."""
 
 from pathlib import Path
+from typing import Any
 
 TEXT = "The routed model sends each token to two experts. Quote the sentence. Answer it. # : . , " * 3
 
@@ -41,3 +42,20 @@ def random_llama(folder: Path, *, pad_token: str | None = "<pad>", pickled: bool
         torch.save(model.state_dict(), folder / "pytorch_model.bin")
         (folder / "model.safetensors").unlink()
     return folder
+
+
+def llama_3_8b(**changes: Any) -> Any:
+    """Return the configuration of Llama-3-8B's shape (Grattafiori et al. 2024, arXiv:2407.21783, table 3)."""
+    from transformers import LlamaConfig
+
+    shape = {
+        "vocab_size": 128256,
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0},
+        "max_position_embeddings": 8192,
+    }
+    return LlamaConfig(**{**shape, **changes})

@@ -1,4 +1,4 @@
-"""Run by hand: python -m components.curate --triples DIR --train DIR --test DIR --store DIR."""
+"""Run by hand: python -m components.curate --triples DIR --train DIR --test DIR --card FILE --card-markdown FILE."""
 
 from components.shared.stage import main
 

@@ -1,11 +1,14 @@
 """The knobs of the curate stage."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import ClassVar
 
-from components.curate.licence import LICENCES, OPEN
+from components.curate.licence import OPT_INS, allowed_names
 from components.shared.config import StageConfig, knob
 from components.shared.errors import ConfigError
+from components.shared.grounding import GROUNDED
+from components.shared.licences import OPEN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,24 +19,45 @@ class CurateConfig(StageConfig):
 
     allow_licences: str = knob(
         "open",
-        f"paper licences to train on, by comma: open (that is {', '.join(OPEN)}) or any of {', '.join(LICENCES)}",
+        f"licences to train on, by comma: open (that is {', '.join(OPEN)}) or any of {', '.join(OPT_INS)}",
         exposed=True,
     )
+    base_model: str = knob(
+        "meta-llama/Meta-Llama-3-8B",
+        "hub id or folder of a causal language model; 'tiny' is a small Llama made on the spot",
+        exposed=True,
+    )
+    own_teacher: str = knob("", "model that wrote the triples of a file whose rows name no teacher")
     test_fraction: float = knob(0.2, "share of papers held out for the test", low=0.01, high=0.9)
-    min_grounding: float = knob(0.5, "lowest share of an output's words that must stand in its evidence", low=0, high=1)
-    max_words: int = knob(1_000, "longest triple, in words of instruction, input and output", low=10)
+    test_after: str = knob(
+        "", "YYYY-MM-DD: split by time instead, papers from this day on are the test; empty means not"
+    )
+    embargo_days: int = knob(30, "papers from so many days before test_after are left out", low=0)
+    max_overlap: float = knob(0.0, "highest share of a test row's 8-grams that may stand in train", low=0, high=1)
+    near_duplicate: float = knob(
+        0.8, "Jaccard similarity of 3-grams from which triples are duplicates", low=0.5, high=1
+    )
+    min_grounding: float = knob(
+        GROUNDED, "lowest share of an output's words that must stand in its evidence", low=0, high=1
+    )
+    min_tokens: int = knob(5, "shortest triple, in estimated tokens of instruction, input and output", low=1)
+    max_tokens: int = knob(2048, "longest triple, in estimated tokens of instruction, input and output", low=16)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        unknown = self.allowed - {*LICENCES}
+        if self.test_after:
+            try:
+                date.fromisoformat(self.test_after)
+            except ValueError:
+                raise ConfigError(f"curate.test_after={self.test_after!r}: must be a day, YYYY-MM-DD") from None
+        unknown = self.allowed - {*OPT_INS}
         if unknown:
             raise ConfigError(
                 f"allow_licences={self.allow_licences!r}: there is no licence {', '.join(sorted(unknown))}",
-                f"known: open, {', '.join(LICENCES)}",
+                f"known: open, {', '.join(OPT_INS)}",
             )
 
     @property
     def allowed(self) -> frozenset[str]:
         """Return the names of the licences that are let in."""
-        names = {name.strip() for name in self.allow_licences.split(",") if name.strip()}
-        return frozenset((names - {"open"}) | (set(OPEN) if "open" in names else set()))
+        return allowed_names(self.allow_licences)

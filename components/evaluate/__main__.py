@@ -1,4 +1,4 @@
-"""Run by hand: python -m components.evaluate --train DIR --test DIR --adapter DIR --evaluation DIR --report FILE."""
+"""Run by hand: python -m components.evaluate --help."""
 
 from components.shared.stage import main
 

@@ -1,19 +1,21 @@
 """The answers of the model systems: base, tuned and champion from one load of the base, adapters switched.
 
-Answers are kept in the store under evaluations/<hash of what they depend on>.json, so that a run that was killed, or
-is repeated, generates nothing twice; when none is missing no model is loaded at all.
+Each batch of answers goes into the store as it is made, under evaluations/<hash of the system>/ by the hash of its
+prompts: a run that was killed, or is repeated, or meets test examples of an earlier one, generates nothing twice. When
+nothing is missing no model is loaded at all.
 """
 
 import contextlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.evaluate.batches import BatchSize
 from components.evaluate.config import EvaluateConfig
-from components.evaluate.generation import Generation, generate
+from components.evaluate.generation import Generation, Loss, generate, losses
 from components.evaluate.verdict import BASE, CHAMPION, TUNED
 from components.shared.errors import DataError, StoreError
 from components.shared.progress import Progress, say
@@ -69,32 +71,51 @@ def find_champion(store: Store, release: str, adapter: Adapter) -> tuple[Champio
     return Champion(**fields), [f"{named} is the champion that the tuned model has to beat."]
 
 
-def answers_key(config: EvaluateConfig, base: str, adapter_digest: str, examples: Sequence[Example]) -> str:
-    """Return the key of a system's answers; the base itself has the digest "base"."""
-    prompts = [example.prompt for example in examples]
-    return f"evaluations/{digest([base, adapter_digest, prompts, config.max_new_tokens, config.quantisation])}.json"
+def system_key(config: EvaluateConfig, base: str, adapter_digest: str) -> str:
+    """Return the place of all that a system has answered; the base itself has the digest "base"."""
+    return f"evaluations/{digest([base, adapter_digest, config.max_new_tokens, config.quantisation])}"
+
+
+class Kept:
+    """What a model made at some cost, in the store under names of its own; each batch is one object."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self.store, self.prefix = store, prefix
+        self.rows: dict[str, list[Any]] = {}
+        for key in store.list(prefix):
+            self.rows |= store.get_json(key)
+
+    def add(self, rows: Mapping[str, list[Any]]) -> None:
+        """Store a batch; once this returns, no crash loses it."""
+        self.store.put_json(f"{self.prefix}/{digest(sorted(rows))[:32]}.json", rows)
+        self.rows |= rows
+
+
+@dataclass(frozen=True)
+class ModelAnswers:
+    """What the model systems answered, and how surprising base and tuned find the references; in examples' order."""
+
+    answers: dict[str, list[Generation]] = field(default_factory=dict)
+    losses: dict[str, list[Loss]] = field(default_factory=dict)
 
 
 def model_answers(
     config: EvaluateConfig, store: Store, examples: Sequence[Example], adapter: Adapter, champion: Champion | None
-) -> dict[str, list[Generation]]:
-    """Return the answers of base, tuned and champion, in the order of `examples`."""
+) -> ModelAnswers:
+    """Return the answers of base, tuned and champion, and the losses of base and tuned."""
     digests = {BASE: "base", TUNED: adapter.adapter_digest}
     if champion:
         digests[CHAMPION] = champion.adapter_digest
-    answers: dict[str, list[Generation]] = {}
+    identity = adapter.about.get("base_identity", adapter.base)
+    made = ModelAnswers()
     with tempfile.TemporaryDirectory(prefix="arxtune-evaluate-") as scratch:
         models = _Models(config, store, adapter, champion, Path(scratch))
-        for name, system in digests.items():
-            key = answers_key(config, adapter.about.get("base_identity", adapter.base), system, examples)
-            rows = store.get_json(key)
-            if rows is None:
-                rows = models.answer(name, [example.prompt for example in examples])
-                store.put_json(key, rows)
-            else:
-                say("evaluate", f"{name}: {len(rows)} answers from the store")
-            answers[name] = [Generation(*row) for row in rows]
-    return answers
+        for system, system_digest in digests.items():
+            place = system_key(config, identity, system_digest)
+            made.answers[system] = models.answer(system, Kept(store, f"{place}/answers"), examples)
+            if system != CHAMPION:
+                made.losses[system] = models.losses(system, Kept(store, f"{place}/losses"), examples)
+    return made
 
 
 class _Models:
@@ -104,24 +125,53 @@ class _Models:
         self, config: EvaluateConfig, store: Store, adapter: Adapter, champion: Champion | None, scratch: Path
     ) -> None:
         self.config, self.store, self.adapter, self.champion, self.scratch = config, store, adapter, champion, scratch
+        self.batch = BatchSize(config.batch_size)
         self.tokenizer: Any = None
         self.model: Any = None
 
-    def answer(self, system: str, prompts: Sequence[str]) -> list[list[Any]]:
-        """Return [text, tokens, stopped] of one system for each prompt."""
+    def answer(self, system: str, kept: Kept, examples: Sequence[Example]) -> list[Generation]:
+        """Return one system's answer to each example; only those that are not kept yet are generated."""
+        names = {digest(example.prompt)[:32]: example.prompt for example in examples}
+        missing = [name for name in names if name not in kept.rows]
+        with self._making(f"answers of {system}", system, len(names), len(missing)) as progress:
+
+            def keep(made: Mapping[int, Generation]) -> None:
+                kept.add({missing[place]: [x.text, x.tokens, x.stopped] for place, x in made.items()})
+                progress.step(count=len(made))
+
+            if missing:
+                prompts = [names[name] for name in missing]
+                generate(self.model, self.tokenizer, prompts, self.config.max_new_tokens, self.batch, keep)
+        return [Generation(*kept.rows[digest(example.prompt)[:32]]) for example in examples]
+
+    def losses(self, system: str, kept: Kept, examples: Sequence[Example]) -> list[Loss]:
+        """Return the loss of each example's reference; only those that are not kept yet are computed."""
+        pairs = {digest([example.prompt, example.completion])[:32]: example for example in examples}
+        missing = [name for name in pairs if name not in kept.rows]
+        with self._making(f"losses of {system}", system, len(pairs), len(missing)) as progress:
+
+            def keep(made: Mapping[int, Loss]) -> None:
+                kept.add({missing[place]: [x.total, x.tokens] for place, x in made.items()})
+                progress.step(count=len(made))
+
+            if missing:
+                texts = [(pairs[name].prompt, pairs[name].completion) for name in missing]
+                losses(self.model, self.tokenizer, texts, self.batch, keep)
+        return [Loss(*kept.rows[digest([example.prompt, example.completion])[:32]]) for example in examples]
+
+    @contextlib.contextmanager
+    def _making(self, what: str, system: str, wanted: int, missing: int) -> Iterator[Progress]:
+        """Have the model ready, as `system`, while something is missing."""
+        if missing < wanted:
+            say("evaluate", f"{what}: {wanted - missing} from the store")
+        progress = Progress("evaluate", what, missing)
+        if not missing:
+            yield progress
+            return
         if self.model is None:
             self._load()
-        progress = Progress("evaluate", f"answers of {system}", len(prompts))
         with self._switched_to(system):
-            found = generate(
-                self.model,
-                self.tokenizer,
-                list(prompts),
-                self.config.max_new_tokens,
-                self.config.batch_size,
-                lambda count: progress.step(count=count),
-            )
-        return [[answer.text, answer.tokens, answer.stopped] for answer in found]
+            yield progress
 
     def _load(self) -> None:
         from components.shared.models import attach_adapter, load_base, load_tokenizer
@@ -151,4 +201,5 @@ class _Models:
                 f"{self.champion.prefix} is named by the release log but is not whole in the store",
                 "release another version, or restore its files",
             )
-        return self.scratch / "weights"
+        weights = self.scratch / "weights"  # of releases before the adapter lay at the top
+        return weights if weights.is_dir() else self.scratch

@@ -38,18 +38,20 @@ def _round_step(step: float) -> float:
 
 def difference_scale(comparisons: Sequence[Comparison]) -> Scale:
     """Return the common axis of all differences; zero is always on it."""
-    return Scale(min(0.0, *(pair.low for pair in comparisons)), max(0.0, *(pair.high for pair in comparisons)))
+    lows = (min(pair.low, pair.floor) for pair in comparisons)
+    return Scale(min(0.0, *lows), max(0.0, *(pair.high for pair in comparisons)))
 
 
 def interval(scale: Scale, pair: Comparison) -> str:
-    """Draw one line of the forest plot: the interval, the mean, and the line of no difference."""
-    kind = "clear" if pair.low > 0 else "below" if pair.high < 0 else "open"
+    """Draw one line of the forest plot: interval, mean, the bound that decides, and the line of no difference."""
+    kind = "clear" if pair.floor > 0 else "below" if pair.high < 0 else "open"
     low, middle, high = scale.at(pair.low), scale.at(pair.difference), scale.at(pair.high)
-    zero = scale.at(0.0)
+    zero, floor = scale.at(0.0), scale.at(pair.floor)
     return (
         f'<svg class="interval {kind}" width="100%" height="26" aria-hidden="true">'
         f'<line class="zero" x1="{zero}%" x2="{zero}%" y1="0" y2="26"/>'
         f'<line class="whisker" x1="{low}%" x2="{high}%" y1="13" y2="13"/>'
+        f'<line class="floor" x1="{floor}%" x2="{floor}%" y1="6" y2="20"/>'
         f'<circle cx="{middle}%" cy="13" r="5"/></svg>'
     )
 

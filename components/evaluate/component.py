@@ -12,6 +12,7 @@ def evaluate(
     adapter: dsl.Input[dsl.Model],
     evaluation: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
     release: str = "arxtune",
     store: str = "s3://arxtune",

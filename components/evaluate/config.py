@@ -20,6 +20,8 @@ class EvaluateConfig(StageConfig):
     )
     resamples: int = knob(10_000, "resamples of the bootstrap over papers", low=1_000)
     confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999)
+    year_error: float = knob(0.05, "chance that a year's runs promote a model that is no better", low=1e-6, high=0.5)
+    looks_per_year: int = knob(52, "verdicts in any 365 days that share the year's error", low=1)
     min_test_examples: int = knob(20, "fewer test examples than this are too little data for a verdict", low=1)
     min_test_papers: int = knob(5, "fewer test papers than this are too little data for a verdict", low=2)
     examples_shown: int = knob(12, "answers shown in the report: a third each of best, worst and random ones", low=0)

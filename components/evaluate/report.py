@@ -4,22 +4,26 @@ import importlib.metadata
 import json
 import platform
 import random
-from collections import defaultdict
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from components.evaluate import charts
 from components.evaluate.answers import Adapter
 from components.evaluate.config import EvaluateConfig
+from components.evaluate.rouge import common_subsequence, unicode_tokens
 from components.evaluate.verdict import BASE, CHAMPION, MEANING, TUNED, Verdict
 from components.shared.ledger import SHOWN
 from components.shared.records import Answer, Example, Source, write_atomically
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 LONGEST = 2_000  # characters shown of any one text; answers.jsonl has all of it
-LIBRARIES = ("torch", "transformers", "peft", "trl", "rouge-score", "numpy")
+WORST_SHOWN = 10  # papers shown at once; the others are folded away
+LIBRARIES = ("torch", "transformers", "peft", "trl", "numpy", "scipy")
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ def write_report(path: Path, material: Material) -> None:
         "percent": lambda value: "–" if value is None else f"{100 * value:.0f} %",
         "licence": lambda url: url.removeprefix("http://").removeprefix("https://").strip("/"),
         "number": lambda value: f"{value:,.0f}",
+        "chance": chance,
         "fact": fact,
         "clip": clip,
     }
@@ -56,7 +61,6 @@ def write_report(path: Path, material: Material) -> None:
 def _context(material: Material) -> dict[str, Any]:
     verdict, lineage = material.verdict, material.lineage
     titles = {source.paper: source for source in material.sources}
-    papers = breakdown(material, "paper")
     scale = charts.difference_scale(verdict.comparisons) if verdict.comparisons else None
     return {
         "v": verdict,
@@ -66,8 +70,7 @@ def _context(material: Material) -> dict[str, Any]:
         "against_base": verdict.against(BASE),
         "scale": scale,
         "charts": charts,
-        "kinds": breakdown(material, "kind"),
-        "papers": [(row, titles.get(row["name"])) for row in papers],
+        "papers": [(row, titles.get(row.name)) for row in verdict.by_paper],
         "chosen": chosen(material),
         "loss": _losses(material.adapter.folder / "steps.jsonl"),
         "adapter": {k: x for k, x in material.adapter.about.items() if not isinstance(x, dict | list) and x != ""},
@@ -75,22 +78,11 @@ def _context(material: Material) -> dict[str, Any]:
         "shown_rejects": SHOWN,
         "standin": is_standin(lineage),
         "versions": _versions(),
+        "marked": marked,
+        "worst_shown": WORST_SHOWN,
+        "reference_words": sum(len(e.completion.split()) for e in material.examples) / (len(material.examples) or 1),
+        "tokens": {name: sum(answer.tokens for answer in system) for name, system in material.answers.items()},
     }
-
-
-def breakdown(material: Material, field: str) -> list[dict[str, Any]]:
-    """Return count and mean ROUGE-L of base and tuned for each kind or paper, the smallest gain first."""
-    systems = [material.answers.get(name, ()) for name in (BASE, TUNED)]
-    groups: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
-    for base, tuned in zip(*systems, strict=True):
-        metric = material.verdict.rules.metric
-        groups[getattr(base, field)].append((base.scores[metric], tuned.scores[metric]))
-    rows = []
-    for name, pairs in groups.items():
-        base_mean, tuned_mean = (sum(scores) / len(pairs) for scores in zip(*pairs, strict=True))
-        row = {"name": name, "examples": len(pairs), "base": base_mean, "tuned": tuned_mean}
-        rows.append({**row, "gain": tuned_mean - base_mean})
-    return sorted(rows, key=lambda row: (row["gain"], row["name"]))
 
 
 def chosen(material: Material) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -110,7 +102,8 @@ def chosen(material: Material) -> list[tuple[str, list[dict[str, Any]]]]:
         found = []
         for index in indices:
             answers = [(name, system[index]) for name, system in material.answers.items() if name in _SHOWN]
-            found.append({"example": material.examples[index], "answers": answers, "gain": gains[index]})
+            row = {"example": material.examples[index], "answers": answers, "gain": gains[index]}
+            found.append({**row, "tuned": tuned[index].text})
         return found
 
     groups = [("Largest gains over the base", best), ("Smallest gains, or losses", worst), ("Drawn at random", drawn)]
@@ -155,7 +148,25 @@ def fact(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def chance(value: Any) -> str:
+    """Return a p-value as text."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def clip(text: str) -> str:
     """Return a text, cut at LONGEST characters with a note of how much is left out."""
     left_out = len(text) - LONGEST
     return text if left_out <= 0 else f"{text[:LONGEST]} … [{left_out:,} more characters in answers.jsonl]"
+
+
+def marked(text: str, other: str) -> Markup:
+    """Return a text, cut as by `clip`, whose words that stand in `other` in the same order are marked."""
+    text, other = clip(text), clip(other)
+    parts = re.split(r"(\s+)", text)  # words at even places, blanks between them
+    words = [" ".join(unicode_tokens(word)) for word in parts[::2]]
+    common = common_subsequence([" ".join(unicode_tokens(word)) for word in other.split()], words)
+    shown = [escape(part) for part in parts]
+    for place, (word, is_common) in enumerate(zip(words, common, strict=True)):
+        if is_common and word:
+            shown[2 * place] = Markup("<mark>{}</mark>").format(parts[2 * place])
+    return Markup("").join(shown).replace(Markup("</mark> <mark>"), Markup(" "))

@@ -22,8 +22,8 @@ TOO_LITTLE = "too little data"
 
 MEANING = {
     BETTER: "the tuned model beats the base, every null system and the last release",
-    COPYING: "it beats the base, but some null system does as well without any model",
-    NO_EVIDENCE: "the interval of its difference from the base, or from the last release, reaches zero or below",
+    COPYING: "it beats the base, but some null system does as well, or scores higher by any metric, without a model",
+    NO_EVIDENCE: "its difference from the base, or the last release, is within what a year of runs shows by chance",
     WORSE: "the interval of its difference from the base lies below zero",
     TOO_LITTLE: "nothing was trained, or there are too few test examples or test papers",
 }
@@ -38,13 +38,29 @@ class SystemScores:
     rouge1: float
     rouge2: float
     rougeL: float  # noqa: N815  the name that the field and rouge-score use
+    precision: dict[str, float]  # by metric
+    recall: dict[str, float]
+    seed: dict[str, float]  # F measures under rouge-score's own tokenizer, as published figures have them
     words: float
+    repetition: float  # mean share of runs of four words that the answer had before
     stopped: float | None  # share of answers that ended by themselves; None for a system that is no model
+    loss: float | None  # nats a token of the references; None where it is not measured
 
     @property
     def is_null(self) -> bool:
         """Tell whether the system is no model."""
         return self.name not in MODELS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Base and tuned on the examples of one kind or one paper, as means."""
+
+    name: str
+    examples: int
+    base: float
+    tuned: float
+    gain: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +71,15 @@ class Rules:
     confidence: float
     resamples: int
     seed: int
+    year_error: float
+    looks_per_year: int
     min_test_examples: int
     min_test_papers: int
+
+    @property
+    def level(self) -> float:
+        """Return the one-sided error that one look may spend."""
+        return self.year_error / self.looks_per_year
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +93,16 @@ class Verdict:
     adapter_digest: str
     dataset_digest: str  # of train and test, as curate computes it
     champion: dict[str, Any] | None = None  # version and adapter_digest of the release compared with
+    trained: bool
+    looks_spent: int  # other looks at this release's candidates in the 365 days before
+    planned_gain: float | None  # the true gain that this test set should find, said before anything was generated
     examples: int
     papers: int
     rules: Rules
     systems: list[SystemScores]
     comparisons: list[Comparison]
+    kinds: list[Group] = field(default_factory=list)
+    by_paper: list[Group] = field(default_factory=list)  # the smallest gain first
 
     def system(self, name: str) -> SystemScores | None:
         """Return the scores of a system, or None when it did not take part."""
@@ -91,9 +119,16 @@ class Verdict:
 
 
 def decide(
-    rules: Rules, comparisons: Sequence[Comparison], *, trained: bool, examples: int, papers: int
+    rules: Rules,
+    comparisons: Sequence[Comparison],
+    systems: Sequence[SystemScores],
+    *,
+    trained: bool,
+    examples: int,
+    papers: int,
+    looks_spent: int,
 ) -> tuple[str, str]:
-    """Return the word and its reason. A gain counts only when the lower end of its interval is above zero."""
+    """Return the word and its reason. A gain counts only when the floor of its interval is above zero."""
     if not trained:
         return TOO_LITTLE, "no model was trained, so there is nothing to judge"
     if examples < rules.min_test_examples or papers < rules.min_test_papers:
@@ -103,18 +138,52 @@ def decide(
         )
     found = {comparison.other: comparison for comparison in comparisons}
     base, champion = found[BASE], found.get(CHAMPION)
-    nulls = [comparison for comparison in comparisons if comparison.other not in MODELS and comparison.low <= 0]
     if base.high < 0:
         return WORSE, f"the tuned model scores below its own base: {shown(base)}"
-    if base.low <= 0:
-        return NO_EVIDENCE, f"the tuned model is not shown to beat its own base: {shown(base)}"
-    if nulls:
-        worst = min(nulls, key=lambda comparison: comparison.difference)
-        return COPYING, f"the tuned model beats its base, but is not shown to beat '{worst.other}': {shown(worst)}"
-    if champion and champion.low <= 0:
-        return NO_EVIDENCE, f"the tuned model is not shown to beat the last release: {shown(champion)}"
+    if base.floor <= 0:
+        return NO_EVIDENCE, f"the tuned model is not shown to beat its own base: {shown(base)}{_nearly(base)}"
+    if null := _unbeaten_null(comparisons, systems):
+        return COPYING, f"the tuned model beats its base, but {null}"
+    if champion and champion.floor <= 0:
+        return (
+            NO_EVIDENCE,
+            f"the tuned model is not shown to beat the last release: {shown(champion)}{_nearly(champion)}",
+        )
+    if looks_spent >= rules.looks_per_year:
+        return NO_EVIDENCE, (
+            f"the error budget is spent: {looks_spent} verdicts on this release in the last 365 days, and "
+            f"evaluate.looks_per_year is {rules.looks_per_year}"
+        )
     beaten = "its base, every null system and the last release" if champion else "its base and every null system"
     return BETTER, f"the tuned model beats {beaten}: {shown(base)} over the base"
+
+
+def _nearly(comparison: Comparison) -> str:
+    """Say why an interval above zero is not enough."""
+    if comparison.low <= 0:
+        return ""
+    return (
+        f"; convincing once, but with this run's share of the year's error it reaches down to {comparison.floor:+.3f}"
+    )
+
+
+def _unbeaten_null(comparisons: Sequence[Comparison], systems: Sequence[SystemScores]) -> str:
+    """Say which null the tuned model is not shown to beat, or which scores higher by any metric; else nothing."""
+    open_ones = [pair for pair in comparisons if pair.other not in MODELS and pair.floor <= 0]
+    if open_ones:
+        worst = min(open_ones, key=lambda pair: pair.difference)
+        return f"is not shown to beat '{worst.other}': {shown(worst)}{_nearly(worst)}"
+    figures = {system.name: _all_figures(system) for system in systems}
+    for null in (system.name for system in systems if system.is_null):
+        for metric, mine in figures[TUNED].items():
+            if mine < figures[null][metric]:
+                return f"'{null}' scores higher by {metric}: {figures[null][metric]:.3f} against {mine:.3f}"
+    return ""
+
+
+def _all_figures(system: SystemScores) -> dict[str, float]:
+    ours = {"ROUGE-1": system.rouge1, "ROUGE-2": system.rouge2, "ROUGE-L": system.rougeL}
+    return ours | {f"{name} with the seed's tokenizer": value for name, value in system.seed.items()}
 
 
 def shown(comparison: Comparison) -> str:
@@ -142,8 +211,12 @@ def table(verdict: Verdict) -> str:
 
 def write_verdict(path: Path, verdict: Verdict) -> None:
     """Write verdict.json."""
-    text = json.dumps(dataclasses.asdict(verdict), ensure_ascii=False, indent=2, sort_keys=True)
-    write_atomically(path, text + "\n")
+    write_atomically(path, verdict_text(verdict))
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """Return the bytes of verdict.json as text."""
+    return json.dumps(dataclasses.asdict(verdict), ensure_ascii=False, indent=2, sort_keys=True) + "\n"
 
 
 def read_verdict(path: Path) -> Verdict:
@@ -156,6 +229,7 @@ def read_verdict(path: Path) -> Verdict:
                 "rules": Rules(**row["rules"]),
                 "systems": [SystemScores(**system) for system in row["systems"]],
                 "comparisons": [Comparison(**comparison) for comparison in row["comparisons"]],
+                **{name: [Group(**group) for group in row[name]] for name in ("kinds", "by_paper")},
             }
         )
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Run by hand: python -m components.finetune --train DIR --adapter DIR --store DIR --base-model tiny."""
+"""Run by hand: python -m components.finetune --train DIR --adapter DIR --curve FILE --store DIR --base-model tiny."""
 
 from components.shared.stage import main
 

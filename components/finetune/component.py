@@ -9,6 +9,7 @@ from components.shared import images
 def finetune(
     train: dsl.Input[dsl.Dataset],
     adapter: dsl.Output[dsl.Model],
+    curve: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
     base_model: str = "meta-llama/Meta-Llama-3-8B",
     store: str = "s3://arxtune",

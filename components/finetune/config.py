@@ -19,6 +19,7 @@ class FinetuneConfig(StageConfig):
         f"hub id or folder of a causal language model; {TINY!r} is a small Llama made on the spot",
         exposed=True,
     )
+    continue_from: str = knob("", "name of a release whose latest adapter training goes on from; empty starts afresh")
     quantisation: str = knob("auto", "how the base is loaded; auto is nf4 on CUDA", choices=("auto", "nf4", "none"))
     lora_r: int = knob(64, "rank of the adapter", low=1)
     lora_alpha: int = knob(16, "scale of the adapter: its output is multiplied by alpha / r", low=1)
@@ -35,3 +36,12 @@ class FinetuneConfig(StageConfig):
     max_grad_norm: float = knob(0.3, "gradients are clipped to this norm", low=0)
     max_length: int = knob(2048, "longest example, in tokens; longer ones are dropped and counted", low=16)
     packing: bool = knob(True, "pack short examples into rows of max_length, each attending to itself alone")
+    attention: str = knob(
+        "auto",
+        "auto is flash_attention_2 where the GPU and the flash-attn package are there, else sdpa",
+        choices=("auto", "sdpa", "flex_attention", "flash_attention_2"),
+    )
+    liger: bool = knob(False, "fused kernels of the liger-kernel package, on an NVIDIA GPU")
+    held_out: float = knob(0.05, "share of training papers whose loss is only watched, once an epoch", low=0, high=0.5)
+    patience: int = knob(0, "stop after so many epochs without a better held-out loss; 0 never stops early", low=0)
+    checkpoint_minutes: float = knob(10.0, "minutes between checkpoints; 0 writes one at every step", low=0)

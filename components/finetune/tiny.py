@@ -1,4 +1,4 @@
-"""A small Llama made on the spot: a byte-level tokenizer and half a million weights, ready in seconds on a CPU.
+"""A small Llama made on the spot: a byte-level tokenizer and 0.7 million weights, ready in seconds on a CPU.
 
 It is the embedded base model: an ordinary transformers folder that knows some English from primer.txt and can repeat
 what it has read. It has never seen a paper, an instruction or the prompt template.
@@ -30,7 +30,7 @@ class Recipe:
     """Sizes and steps; widths are multiples of 64, which quantised CPU kernels want."""
 
     vocabulary: int = 1024
-    hidden: int = 128
+    hidden: int = 192
     layers: int = 2
     heads: int = 4
     head: int = 64

@@ -1,139 +1,151 @@
-"""Train a LoRA adapter: trl's SFTTrainer on prompt and completion, with the loss on completion and end token only."""
+"""Train a LoRA adapter with trl's SFTTrainer on examples that are tokens already."""
 
 import json
-import time
+import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transformers import PrinterCallback, set_seed
+from trl import SFTTrainer
+
+from components.finetune import recipe
+from components.finetune.callbacks import CheckpointClock, EarlyStop, Visible
+from components.finetune.checkpoints import Checkpoints, keep_trying
 from components.finetune.config import FinetuneConfig
-from components.shared.models import device, load_base, load_tokenizer
-from components.shared.progress import Progress, say
-from components.shared.records import Example, write_atomically
+from components.finetune.encode import Encoded
+from components.finetune.speed import device_name, model_flops_per_token, peak_flops, peak_memory
+from components.shared.errors import StoreError
+from components.shared.models import attach_adapter, load_base, load_tokenizer
+from components.shared.progress import say
+from components.shared.records import write_atomically
+from components.shared.stage import unwritable
 
-PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+PATIENCE_ON_SIGTERM = 15.0  # seconds that a store may be away when the last checkpoint is written; Kubernetes gives 30
 
 
-def train(config: FinetuneConfig, base: str, examples: Sequence[Example], out: Path, scratch: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Material:
+    """What is trained on: `held_out` examples are only watched."""
+
+    base: str  # hub id or folder
+    train: Sequence[Encoded]
+    held_out: Sequence[Encoded] = ()
+    start: Path | None = None  # weights of an adapter to go on from
+
+
+class Trainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
+    """SFTTrainer whose checkpoints go to the store; one that cannot be written costs a line, not the training."""
+
+    checkpoints: Checkpoints | None = None
+    clock: CheckpointClock | None = None
+
+    def create_model_card(self, *arguments: Any, **options: Any) -> None:
+        """Write none: the release has a card of its own."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        step = self.state.global_step
+        folder = Path(self.args.output_dir) / f"checkpoint-{step}"
+        try:
+            super()._save_checkpoint(model, trial)
+            if self.checkpoints is not None:
+                self._keep(self.checkpoints, step, folder)
+        except Exception as error:
+            problem = error if isinstance(error, StoreError) else unwritable(error)
+            if problem is None:
+                raise
+            say("finetune", f"no checkpoint at step {step}: {problem.problem}; training goes on")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _keep(self, checkpoints: Checkpoints, step: int, folder: Path) -> None:
+        last = self.clock is not None and self.clock.stopped  # there will be no other: the store is waited for
+        patience = PATIENCE_ON_SIGTERM if last else 0.0
+        keep_trying(f"checkpoint of step {step}", lambda: checkpoints.save(step, folder), seconds=patience)
+
+
+def train(
+    config: FinetuneConfig, material: Material, out: Path, scratch: Path, checkpoints: Checkpoints | None = None
+) -> dict[str, Any]:
     """Write `out`/weights and `out`/steps.jsonl; return what a reader wants to know of the training.
 
-    `base` is a hub id or folder. Examples are expected to fit into config.max_length.
+    Goes on from the newest whole checkpoint. On SIGTERM writes one more and raises SystemExit(143).
     """
-    trainer = build_trainer(config, base, examples, scratch)
-    started = time.monotonic()
-    trainer.train()
-    seconds = time.monotonic() - started
+    resumed = checkpoints.newest(scratch / "resume") if checkpoints else None
+    visible, clock = Visible(), CheckpointClock(config.checkpoint_minutes)
+    trainer = build_trainer(config, material, scratch, [visible, clock], resumed=resumed is not None)
+    trainer.checkpoints, trainer.clock = checkpoints, clock
+    if resumed:
+        say("finetune", f"going on from the checkpoint of step {resumed.name.rsplit('-', 1)[1]}")
+    with clock:
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    if clock.stopped:
+        raise SystemExit(143)
     trainer.model.save_pretrained(str(out / "weights"), safe_serialization=True)
-    rows = [row for row in trainer.state.log_history if "loss" in row]
+    rows = [row for row in trainer.state.log_history if "loss" in row or "eval_loss" in row]
     write_atomically(out / "steps.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
-    tokens = trainer.state.num_input_tokens_seen
-    return {
-        "steps": trainer.state.global_step,
-        "seconds": round(seconds, 2),
-        "tokens_per_second": round(tokens / seconds, 1),
-        "first_loss": rows[0]["loss"] if rows else None,
-        "final_loss": rows[-1]["loss"] if rows else None,
-        "device": _device_name(),
-    }
+    return {**_losses(rows), **_speed(trainer, visible, material), "resumed": resumed is not None}
 
 
-def token_counts(base: str, examples: Sequence[Example]) -> list[int]:
-    """Return the length of each example in tokens, its end token included."""
-    tokenizer = load_tokenizer(base)
-    return [len(ids) + 1 for ids in tokenizer([e.prompt + e.completion for e in examples])["input_ids"]]
-
-
-def build_trainer(config: FinetuneConfig, base: str, examples: Sequence[Example], scratch: Path) -> Any:
-    """Return the SFTTrainer, ready to train."""
+def build_trainer(
+    config: FinetuneConfig,
+    material: Material,
+    scratch: Path,
+    callbacks: Sequence[Any] = (),
+    *,
+    resumed: bool = False,
+) -> Trainer:
+    """Return the trainer, ready to train."""
     from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import PrinterCallback, set_seed
-    from trl import SFTTrainer
 
     set_seed(config.seed)
-    tokenizer = load_tokenizer(base)
-    model = load_base(base, config.quantisation)
+    tokenizer = load_tokenizer(material.base)
+    model = load_base(material.base, config.quantisation, recipe.attention_for(config))
     model.config.use_cache = False
-    rows = [{"prompt": example.prompt, "completion": example.completion} for example in examples]
-    trainer = SFTTrainer(
+    if material.start:
+        model = attach_adapter(model, material.start, "default", trainable=True)
+    arguments = recipe.arguments(config, scratch, held_out=bool(material.held_out))
+    arguments.eval_on_start &= not resumed
+    if material.held_out and config.patience:
+        callbacks = [*callbacks, EarlyStop(config.patience)]
+    trainer = Trainer(
         model=model,
-        args=_arguments(config, scratch),
-        train_dataset=Dataset.from_list(rows),
+        args=arguments,
+        train_dataset=Dataset.from_list([example.row() for example in material.train]),
+        eval_dataset=Dataset.from_list([example.row() for example in material.held_out]) if material.held_out else None,
         processing_class=tokenizer,
-        peft_config=LoraConfig(
-            r=config.lora_r,
-            lora_alpha=config.lora_alpha,
-            lora_dropout=config.lora_dropout,
-            target_modules=PROJECTIONS,
-            bias="none",
-            task_type="CAUSAL_LM",
-        ),
-        callbacks=[_progress_callback()],
+        peft_config=None if material.start else recipe.lora(config, model),
+        callbacks=list(callbacks),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def _arguments(config: FinetuneConfig, scratch: Path) -> Any:
-    import torch
-    from trl import SFTConfig
-
-    cuda = device() == "cuda"
-    bf16 = cuda and torch.cuda.is_bf16_supported()
-    optimizer = config.optimizer
-    if not cuda and ("8bit" in optimizer or "paged" in optimizer):
-        say("finetune", f"{optimizer} needs CUDA: adamw_torch takes its place")
-        optimizer = "adamw_torch"
-    return SFTConfig(
-        output_dir=str(scratch),
-        num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.gradient_accumulation,
-        gradient_checkpointing=config.gradient_checkpointing,
-        optim=optimizer,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type=config.schedule,
-        warmup_steps=config.warmup_steps,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        max_length=config.max_length,
-        packing=config.packing,
-        packing_strategy="bfd",
-        completion_only_loss=True,
-        bf16=bf16,
-        fp16=cuda and not bf16,
-        tf32=True if bf16 else None,
-        seed=config.seed,
-        data_seed=config.seed,
-        logging_steps=1,
-        include_num_input_tokens_seen="all",
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=cuda,
-    )
+def _losses(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    losses = [row["loss"] for row in rows if "loss" in row]
+    held_out = [row["eval_loss"] for row in rows if "eval_loss" in row]
+    return {
+        "steps": max((row["step"] for row in rows), default=0),
+        "first_loss": losses[0] if losses else None,
+        "final_loss": losses[-1] if losses else None,
+        "held_out_losses": [round(loss, 4) for loss in held_out],  # before training, then after each epoch
+        "held_out_loss": held_out[-1] if held_out else None,
+    }
 
 
-def _progress_callback() -> Any:
-    from transformers import TrainerCallback
-
-    class Report(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
-        """Say how far the training is, in the house's own lines."""
-
-        progress: Progress
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            self.progress = Progress("finetune", "steps", state.max_steps)
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-            if logs and "loss" in logs:
-                rate = f"learning rate {float(logs['learning_rate']):.2g}"
-                self.progress.step(f"loss {float(logs['loss']):.3f}  {rate}")
-
-    return Report()
-
-
-def _device_name() -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+def _speed(trainer: Trainer, visible: Visible, material: Material) -> dict[str, Any]:
+    """Return the figures of this process's steps; earlier processes of a resumed training are not counted."""
+    seconds = max(visible.seconds, 1e-9)
+    read = sum(len(example.input_ids) for example in material.train)
+    share = visible.steps / max(trainer.state.max_steps, 1) * trainer.args.num_train_epochs
+    useful = share * sum(example.taught for example in material.train)
+    flops = model_flops_per_token(trainer.model, read / len(material.train)) * share * read
+    return {
+        "seconds": round(visible.seconds, 2),
+        "tokens_per_second": round(visible.tokens / seconds, 1),
+        "completion_tokens_per_second": round(useful / seconds, 1),
+        "mfu": round(flops / seconds / peak_flops(), 4),
+        "peak_memory": peak_memory(),
+        "device": device_name(),
+    }

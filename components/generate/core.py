@@ -4,46 +4,45 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from components.generate.collect import Collector
 from components.generate.config import GenerateConfig
-from components.generate.evidence import evidence, grounding
-from components.generate.teacher import Draft, Request, Teacher
+from components.generate.evidence import evidence, judge
+from components.generate.teacher import Draft, Reply, Request, Teacher
 from components.generate.triples import parse
 from components.shared.ledger import Ledger
-from components.shared.progress import Progress
 from components.shared.records import Document, Source, Triple, digest, read_records, write_records
-from components.shared.store import Store, open_store
 
 
 def generate(config: GenerateConfig, documents: Path, triples: Path) -> dict[str, Any]:
     """Ask the teacher about every page and turn its answers into triples that know where they come from."""
     found = list(read_records(documents / "documents.jsonl", Document))
     ledger = Ledger("generate", "triples")
-    store = open_store(config.store)
     teacher = make_teacher(config)
+    pages = {(document.paper, page["number"]): page["text"] for document in found for page in document.pages}
     requests = [request for document in found for request in _requests(config, document)]
-    progress = Progress("generate", "pages", len(requests))
+    collector = Collector(config, teacher)
+    answers = collector.answers(requests)
     kept: dict[str, Triple] = {}
-    asked = silent = 0
-    for request in requests:
-        answer, paid = ask_once(store, teacher, request)
-        asked += paid
-        progress.step(f"{request.paper} page {request.page}")
-        drafts = parse(answer)
+    for request, answer in zip(requests, answers, strict=True):
+        where = f"{request.paper}, page {request.page}"
+        drafts = parse(answer.text, cut=answer.cut) if isinstance(answer, Reply) else None
         if drafts is None:
-            ledger.drop(f"{request.paper}, page {request.page}", "no triple in the teacher's answer", answer[:300])
+            reason = answer if isinstance(answer, str) else "no triple in the teacher's answer"
+            ledger.drop(where, reason, answer.text[:300] if isinstance(answer, Reply) else "")
             continue
-        silent += not drafts
+        if not drafts:
+            ledger.drop(where, "the teacher found no task on the page")
         for number, draft in enumerate(drafts, 1):
-            triple = _triple(teacher, request, draft)
+            triple = _triple(teacher, request, pages[request.paper, request.page], draft)
             if reason := _fault(triple, kept):
-                ledger.drop(f"{request.paper}, page {request.page}, triple {number}", reason, draft.instruction[:300])
+                ledger.drop(f"{where}, triple {number}", reason, draft.instruction[:300])
             else:
                 kept[triple.id] = triple
                 ledger.keep()
     write_records(triples / "triples.jsonl", kept.values())
     write_records(triples / "sources.jsonl", (Source.from_dict(document.to_dict()) for document in found))
-    ledger.facts |= {"teacher": teacher.name, "pages": len(requests), "pages without a triple": silent}
-    ledger.facts |= {"answers asked for": asked, "answers from the store": len(requests) - asked}
+    ledger.facts |= {"teacher": teacher.name, "pages": len(requests)}
+    ledger.facts |= collector.facts
     return ledger.write(triples, documents)
 
 
@@ -58,32 +57,30 @@ def make_teacher(config: GenerateConfig) -> Teacher:
     return GroqTeacher(config.teacher_model, config.teacher_url, config.max_answer_tokens)
 
 
-def ask_once(store: Store, teacher: Teacher, request: Request) -> tuple[str, bool]:
-    """Return the answer and whether it was asked for now; an answer is in the store before anything uses it."""
-    key = f"answers/{digest([teacher.name, teacher.prompt_hash, vars(request)])}.json"
-    stored = store.get_json(key)
-    if stored is not None:
-        return str(stored["answer"]), False
-    answer = teacher.ask(request)
-    store.put_json(key, {"teacher": teacher.name, "paper": request.paper, "page": request.page, "answer": answer})
-    return answer, True
-
-
 def _requests(config: GenerateConfig, document: Document) -> Iterator[Request]:
-    pages = [page for page in document.pages if len(page["text"]) >= config.min_page_characters]
-    for page in pages[: config.max_pages_per_paper or None]:
+    texts = {page["number"]: _unmarked(page) for page in document.pages if "reject" not in page}
+    chosen = [(number, text) for number, text in texts.items() if len(text) >= config.min_page_characters]
+    for number, text in chosen[: config.max_pages_per_paper or None]:
         yield Request(
             paper=document.paper,
             version=document.version,
-            page=page["number"],
-            text=page["text"][: config.max_page_characters],
+            page=number,
+            text=text[: config.max_page_characters],
             seed=config.seed,
         )
 
 
-def _triple(teacher: Teacher, request: Request, draft: Draft) -> Triple:
-    spans = evidence(request.text, draft.input, draft.output)
-    rests_on = " ".join(request.text[start:end] for start, end in spans)
+def _unmarked(page: dict[str, Any]) -> str:
+    """Return a page's text without the references and boilerplate that extract marked."""
+    text: str = page["text"]
+    for mark in sorted(page.get("marks", ()), key=lambda mark: -mark["start"]):
+        text = f"{text[: mark['start']].rstrip()}\n{text[mark['end'] :].lstrip()}"
+    return text.strip("\n")
+
+
+def _triple(teacher: Teacher, request: Request, text: str, draft: Draft) -> Triple:
+    """Return the triple with its place in the page's whole text, which the offsets count in."""
+    spans = evidence(text, draft.input, draft.output)
     content = [request.paper, request.version, request.page, draft.instruction, draft.input, draft.output]
     return Triple(
         id=digest(content)[:16],
@@ -95,7 +92,7 @@ def _triple(teacher: Teacher, request: Request, draft: Draft) -> Triple:
         version=request.version,
         page=request.page,
         evidence=[list(span) for span in spans],
-        grounding=grounding(draft.output, rests_on),
+        grounding=judge(text, spans, draft.input, draft.output).score,
         teacher=teacher.name,
         teacher_licence=teacher.licence,
         prompt_hash=teacher.prompt_hash,

@@ -2,7 +2,7 @@
 
 Every task names a cue of the passage and wants what the passage says from there to the end of the sentence, in
 quotation marks. So a grounding check can prove every answer, none is solved by copying the input, its beginning or the
-instruction, and even a model of half a million weights can learn it: the answer's opening mark leads back to the cue.
+instruction, and even a model of 0.7 million weights can learn it: the answer's opening mark leads back to the cue.
 """
 
 import json
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from components.generate.sentences import passages
-from components.generate.teacher import Draft, Request
+from components.generate.teacher import Draft, Payload, Reply, Request
 from components.shared.records import digest
 
 TASKS_A_PASSAGE = 1
@@ -47,15 +47,24 @@ class EmbeddedTeacher:
     name = "embedded"
     licence = "Apache-2.0"
     prompt_hash = digest([WORDINGS, TASKS_A_PASSAGE, ANSWER_WORDS])
+    paid = False
 
-    def ask(self, request: Request) -> str:
+    def payload(self, request: Request) -> Payload:
+        """Return what decides the tasks."""
+        return {"teacher": self.name, "prompt": self.prompt_hash, **vars(request)}
+
+    def again(self, payload: Payload, reply: Reply) -> None:
+        """Return None: the same page gives the same tasks."""
+
+    def ask(self, payload: Payload) -> Reply:
         """Return JSON {"triples": [...]}: up to TASKS_A_PASSAGE tasks a passage, each of another kind."""
+        place = f"{payload['seed']}:{payload['paper']}:{payload['page']}"
         drafts = [
             draft
-            for number, sentences in enumerate(passages(request.text))
-            for draft in _tasks(sentences, random.Random(f"{request.seed}:{request.paper}:{request.page}:{number}"))
+            for number, sentences in enumerate(passages(payload["text"]))
+            for draft in _tasks(sentences, random.Random(f"{place}:{number}"))
         ]
-        return json.dumps({"triples": [asdict(draft) for draft in drafts]}, ensure_ascii=False)
+        return Reply(json.dumps({"triples": [asdict(draft) for draft in drafts]}, ensure_ascii=False))
 
 
 def _tasks(sentences: list[str], choose: random.Random) -> list[Draft]:

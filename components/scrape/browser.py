@@ -1,5 +1,6 @@
 """A headless Chromium that reads pages for Selenium and never outlives this process."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,10 +8,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from components.scrape.config import ScrapeConfig
-from components.shared.errors import SourceError, ToolError
+from components.scrape.refusal import Refusal, refusal_of
+from components.shared.errors import ToolError
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome, ChromeOptions
@@ -87,11 +90,23 @@ def _options(config: ScrapeConfig, chromium: str, folder: Path) -> "ChromeOption
     options.ignore_local_proxy_environment_variables()  # on the way to chromedriver
     options.page_load_strategy = "eager"  # the document is all we read
     options.add_experimental_option("prefs", PREFERENCES)
-    for argument in (*ARGUMENTS, f"--user-data-dir={folder / 'profile'}", f"--user-agent={config.user_agent}"):
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    options.add_experimental_option("perfLoggingPrefs", {"enableNetwork": True, "enablePage": False})
+    for argument in (*ARGUMENTS, *_own(config, folder)):
         options.add_argument(argument)
     if os.geteuid() == 0 or in_container():
         options.add_argument("--no-sandbox")  # Chromium's sandbox cannot start there
     return options
+
+
+def _own(config: ScrapeConfig, folder: Path) -> tuple[str, ...]:
+    """Return the arguments of this run: no redirect of the site can lead the browser to another host."""
+    hosts = ", ".join(f"EXCLUDE {host}" for host in (config.host, f"*.{config.host}"))
+    return (
+        f"--user-data-dir={folder / 'profile'}",
+        f"--user-agent={config.user_agent}",
+        f"--host-resolver-rules=MAP * ~NOTFOUND, {hosts}",
+    )
 
 
 def in_container() -> bool:
@@ -123,23 +138,42 @@ def _caretaker() -> Iterator[tuple[Path, Callable[[], None]]]:
 
 
 def navigate(browser: "Chrome", url: str) -> None:
-    """Load a page; raise SourceError unless it came with status 200."""
+    """Load a page; raise Refusal unless it came with status 200."""
     from selenium.common.exceptions import TimeoutException, WebDriverException
     from urllib3.exceptions import HTTPError
 
     try:
+        network_log(browser)  # forget what earlier pages left there
         browser.get(url)
         href, status = browser.execute_script(
             "return [location.href, (performance.getEntriesByType('navigation')[0] || {}).responseStatus || 0]"
         )
     except TimeoutException:
-        raise SourceError(f"{url}: no page in time", "raise scrape.timeout_s, or try again later") from None
+        raise Refusal("no page in time", url, again=True, down=True) from None
     except WebDriverException as error:
         reason = (error.msg or type(error).__name__).splitlines()[0]
-        raise SourceError(f"{url}: {reason}", "check the network and scrape.site") from None
+        raise Refusal("connection lost", reason, again=True, down=True) from None
     except HTTPError:  # of the line to chromedriver
         raise ToolError("Chromium ended while it read a page", "is there memory enough? it needs 500 MB") from None
     if href.startswith("chrome-error://"):  # refused connections and endless redirects raise nothing
-        raise SourceError(f"{url}: the connection failed", "check the network and scrape.site")
+        raise Refusal("connection lost", "the browser shows its error page", again=True, down=True)
+    if urlsplit(href)[:3] != urlsplit(url)[:3]:
+        raise Refusal("redirect to another page", href)
     if status != 200:
-        raise SourceError(f"{url}: HTTP {status}", "wait some time and run again")
+        raise refusal_of(status, _retry_after(browser, url))
+
+
+def network_log(browser: "Chrome") -> list[dict[str, Any]]:
+    """Return what happened on the network since the last call."""
+    entries = browser.get_log("performance")  # type: ignore[no-untyped-call]
+    return [json.loads(entry["message"])["message"] for entry in entries]
+
+
+def _retry_after(browser: "Chrome", url: str) -> str:
+    """Return the Retry-After of the page just loaded: WebDriver shows no headers, its log of the network does."""
+    for message in network_log(browser):
+        response = message["params"].get("response", {})
+        if message["method"] == "Network.responseReceived" and response.get("url") == url:
+            headers = {name.lower(): value for name, value in response["headers"].items()}
+            return str(headers.get("retry-after", ""))
+    return ""

@@ -14,6 +14,12 @@ ARXIV_PACE = 3.0  # seconds between requests that arXiv's terms of use ask for
 FIRST_YEAR = 1991  # arXiv's search answers earlier dates with its form
 MEGABYTE = 2**20
 SITE = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:(?P<port>\d{1,5}))?")
+ARCHIVES = (
+    "astro-ph|cond-mat|cs|econ|eess|gr-qc|hep-ex|hep-lat|hep-ph|hep-th|math|math-ph|nlin|nucl-ex|nucl-th|physics"
+    "|q-bio|q-fin|quant-ph|stat"
+)
+CATEGORY = re.compile(rf"({ARCHIVES})(\.[A-Za-z]+(-[a-z]+)?)?")
+FIELDS = ("all", "title", "abstract", "author", "comments", "journal_ref", "report_num")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,16 +28,29 @@ class ScrapeConfig(StageConfig):
 
     stage: ClassVar[str] = "scrape"
 
-    query: str = knob("language models", "words that a paper holds, in any field; * for any paper", exposed=True)
+    query: str = knob("language models", "words that a paper holds; * for any paper", exposed=True)
     published_after: str = knob("2024-04-18", "first day of first submission, YYYY-MM-DD, UTC, inclusive", exposed=True)
-    max_papers: int = knob(60, "take at most this many, the newest", exposed=True, low=1, high=2000)
+    max_papers: int = knob(60, "take at most this many, the newest", exposed=True, low=1, high=20_000)
     site: str = knob("https://arxiv.org", "the site to ask: arXiv, or a stand-in", exposed=True)
-    page_size: int = knob(200, "results on one search page", choices=(25, 50, 100, 200))
+    field: str = knob("all", "where the words must occur", choices=FIELDS)
+    categories: tuple[str, ...] = knob((), "only papers of these categories or archives, such as cs.CL or hep-th")
+    cross_lists: bool = knob(True, "also papers that name the category, but not first")
+    published_before: str = knob("", "first submission before this day, YYYY-MM-DD, UTC, exclusive")
+    backfill: int = knob(0, "how many older papers each run adds to those of the last one", low=0, high=20_000)
+    source: str = knob(
+        "auto", "how to ask: search pages, API, or what robots.txt allows", choices=("auto", "search", "api")
+    )
+    accept_robots_risk: bool = knob(False, "ask even what robots.txt disallows")
+    page_size: int = knob(200, "results on one page", choices=(25, 50, 100, 200))
+    result_limit: int = knob(10_000, "results that the site shows of one question; more are read by date", low=25)
+    overlap_days: int = knob(14, "a recurring run reads so many days again, for late announcements", low=0)
     seconds_between_requests: float = knob(ARXIV_PACE, "pace of requests; below 3 only on this machine", low=0)
+    max_requests: int = knob(5000, "a run sends at most this many requests", low=1)
     timeout_s: float = knob(30.0, "seconds to wait for an answer of the site", low=1)
     max_pdf_bytes: int = knob(50 * MEGABYTE, "larger PDFs are rejected", low=1)
     contact: str = knob("", "mail address or URL for the site's operators, sent in the User-Agent")
-    accept_robots_risk: bool = knob(False, "search even where robots.txt disallows it")
+    lease: str = knob("auto", "what keeps all processes at one pace", choices=("auto", "file", "kubernetes"))
+    state: str = knob("", "folder of this machine for the lease and downloads under way; none: ~/.local/state/arxtune")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,7 +58,15 @@ class ScrapeConfig(StageConfig):
             raise ConfigError("scrape.query='': names no words", 'give words to look for, or "*" for any paper')
         if self.query.strip() != "*" and self.query.strip()[0] in "*?":
             raise ConfigError(f"scrape.query={self.query!r}: a word cannot start with a wildcard")
-        self._check_day()
+        self._check_day("published_after")
+        if self.published_before:
+            self._check_day("published_before")
+            if self.published_before <= self.published_after:
+                asked = f"scrape.published_before={self.published_before!r}"
+                raise ConfigError(f"{asked}: must be later than scrape.published_after, {self.published_after}")
+        for category in self.categories:
+            if not CATEGORY.fullmatch(category):
+                raise ConfigError(f"scrape.categories={category!r}: must be like cs.CL, astro-ph or hep-th")
         self._check_site()
         if self.seconds_between_requests < ARXIV_PACE and not self.on_loopback:
             asked = f"scrape.seconds_between_requests={self.seconds_between_requests:g}"
@@ -53,9 +80,30 @@ class ScrapeConfig(StageConfig):
         return date.fromisoformat(self.published_after)
 
     @property
+    def end_day(self) -> date | None:
+        """Return published_before as a date, or None when there is no such bound."""
+        return date.fromisoformat(self.published_before) if self.published_before else None
+
+    @property
     def root(self) -> str:
         """Return the site without a trailing slash."""
         return self.site.rstrip("/")
+
+    @property
+    def host(self) -> str:
+        """Return the site's host; all of arXiv's are one site, with one limit of requests."""
+        host = str(urlsplit(self.site).hostname)
+        return "arxiv.org" if host.endswith(".arxiv.org") else host
+
+    @property
+    def api_root(self) -> str:
+        """Return where the API answers: arXiv has a host of its own for programs."""
+        return "https://export.arxiv.org/api/query" if self.host == "arxiv.org" else f"{self.root}/api/query"
+
+    @property
+    def oai_root(self) -> str:
+        """Return where OAI-PMH answers."""
+        return "https://oaipmh.arxiv.org/oai" if self.host == "arxiv.org" else f"{self.root}/oai"
 
     @property
     def on_loopback(self) -> bool:
@@ -76,14 +124,15 @@ class ScrapeConfig(StageConfig):
         """Return who we say we are, to the site and to its robots.txt."""
         return f"arxtune/0.1 (contact: {self.contact})" if self.contact else "arxtune/0.1"
 
-    def _check_day(self) -> None:
+    def _check_day(self, name: str) -> None:
+        text = getattr(self, name)
         try:
-            valid = self.first_day.isoformat() == self.published_after and self.first_day.year >= FIRST_YEAR
+            day = date.fromisoformat(text)
+            valid = day.isoformat() == text and day.year >= FIRST_YEAR
         except ValueError:
             valid = False
         if not valid:
-            asked = f"scrape.published_after={self.published_after!r}"
-            raise ConfigError(f"{asked}: must be a day since {FIRST_YEAR}, written YYYY-MM-DD")
+            raise ConfigError(f"scrape.{name}={text!r}: must be a day since {FIRST_YEAR}, written YYYY-MM-DD")
 
     def _check_site(self) -> None:
         match = SITE.fullmatch(self.root)

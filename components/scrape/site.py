@@ -1,66 +1,60 @@
-"""Ask a site over HTTP, politely: one request at a time, paced, with an honest name and one careful retry."""
+"""Ask a site over HTTP, politely: one request at a time, paced, with an honest name, and no longer than it likes us.
 
+What a site answers is either what was asked for or a Refusal, which says whether to ask again. `patiently` does so,
+after what Retry-After says or after a growing pause, and parks the site for everybody when it is down or wants us
+to stop.
+"""
+
+import contextlib
+import random
 import time
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
-from urllib.parse import urlsplit
+from typing import Self, TypeVar
+from urllib.parse import urljoin, urlsplit
 from urllib.robotparser import RobotFileParser
 
 import httpx
 
 from components.scrape.config import ScrapeConfig
+from components.scrape.lease import Slate, open_lease
+from components.scrape.refusal import TOO_LARGE, Refusal, refusal_of, stop_at_captcha
 from components.shared.errors import SourceError
 
-BUSY = (429, 503)  # ask again later
-LONGEST_WAIT_S = 120.0  # a Retry-After beyond this is not waited for
+T = TypeVar("T")
+
+LONGEST_WAIT_S = 300.0  # a Retry-After beyond this is not waited for: the site is parked until then
+TRIES = 4  # of one request
 SLOWEST = 20  # a body may take this many timeouts in all: a trickle must not hold the stage for ever
-DOWN_LIMIT = 3  # failures of the site in a row before the stage gives up
+DOWN_LIMIT = 3  # addresses in a row that failed on the site's side before it counts as down
+PARK_PACES = 600  # a site that is down or wants us to stop is left alone for so many paces: half an hour at 3 s
+SHORTEST_PAUSE_S = 0.2  # before the second try, where the pace is quicker
+REDIRECTS = 5
+PIECE = 65_536  # bytes
+SMALL = 20 * 2**20  # bytes of a page that is read into memory
 DOWN_FIX = "wait some time and run again: what is fetched already stays in the store"
 
 
-class Pace:
-    """Keep at least `seconds` between the starts of two requests."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.requests = 0
-        self._last = float("-inf")
-
-    @property
-    def backoff(self) -> float:
-        """Return how many seconds to leave a site alone that failed and does not say for how long."""
-        return max(1.0, 3 * self.seconds)
-
-    def wait(self) -> None:
-        """Sleep until the next request may start, and count it."""
-        time.sleep(max(0.0, self._last + self.seconds - time.monotonic()))
-        self._last = time.monotonic()
-        self.requests += 1
-
-
-class Refusal(Exception):
-    """Say why one address gave nothing; `down` when that speaks against the site rather than the address."""
-
-    def __init__(self, reason: str, detail: str = "", *, down: bool = False, retry_after: float | None = None) -> None:
-        self.reason, self.detail, self.down, self.retry_after = reason, detail, down, retry_after
-        super().__init__(f"{reason}: {detail}" if detail else reason)
+class BudgetSpentError(SourceError):
+    """The run has sent as many requests as it may."""
 
 
 class Site:
-    """Fetch robots.txt, abstract pages and PDFs of one site."""
+    """One site, its lease, and this run's budget of requests."""
 
     def __init__(self, config: ScrapeConfig) -> None:
         self.config = config
-        self.pace = Pace(config.seconds_between_requests)
-        self._host = str(urlsplit(config.root).hostname)
-        self._down = 0  # failures of the site in a row
+        self.pace = config.seconds_between_requests
+        self.requests = 0
+        self.lease = open_lease(config)
+        self._robots = RobotFileParser()
+        self._robots.parse([])
+        self._try = 0  # of the request in hand
+        self._down = 0  # addresses in a row that failed on the site's side
         self._client = httpx.Client(
-            base_url=config.root,
-            headers={"User-Agent": config.user_agent},
+            headers={"User-Agent": config.user_agent, "Accept-Encoding": "identity"},
             timeout=config.timeout_s,
-            follow_redirects=True,
-            event_hooks={"request": [self._allow]},
             trust_env=not config.on_loopback,  # no proxy on the way to this machine
         )
 
@@ -72,97 +66,164 @@ class Site:
     ) -> None:
         self._client.close()
 
-    def respect_robots(self, path: str) -> None:
-        """Read robots.txt; adopt its crawl delay, raise SourceError when it disallows `path` to us."""
-        robots = RobotFileParser()
-        self.pace.wait()
+    def read_robots(self) -> None:
+        """Read robots.txt and adopt its crawl delay; a site that cannot show one is not asked anything else."""
+        url = f"{self.config.root}/robots.txt"
         try:
-            answer = self._client.get("/robots.txt")
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from None
-        if answer.status_code >= 500 or answer.status_code in (401, 403, 429):
-            raise SourceError(f"{self.config.root}/robots.txt: HTTP {answer.status_code}", DOWN_FIX)
-        if answer.status_code >= 400:  # there is none: all is allowed
-            return
-        robots.parse(answer.text.splitlines())
-        agent = self.config.user_agent
-        self.pace.seconds = max(self.pace.seconds, float(robots.crawl_delay(agent) or 0))
-        if not self.config.accept_robots_risk and not robots.can_fetch(agent, self.config.root + path):
-            raise SourceError(
-                f"{self.config.root}/robots.txt disallows {path}",
-                "ask the site's operators, or name another scrape.site; scrape.accept_robots_risk=true goes on anyway",
-            )
-
-    def fetch(self, path: str, sink: IO[bytes], limit: int) -> None:
-        """Stream an address into `sink`; raise Refusal for this address, SourceError when the site is down."""
-        try:
-            self._attempt(path, sink, limit)
+            text = self.patiently(lambda: self.fetch_once(url))
         except Refusal as refusal:
-            if refusal.retry_after is None:
-                raise self._count(refusal) from None
-            time.sleep(refusal.retry_after)
-            try:
-                self._attempt(path, sink, limit)
-            except Refusal as again:
-                raise self._count(again) from None
-        self._down = 0
+            if refusal.reason in ("HTTP 404", "HTTP 410"):  # there is none: all is allowed
+                return
+            raise SourceError(f"{url} does not answer ({refusal})", "check the network and scrape.site") from None
+        self._robots.parse(text.decode("utf-8", "replace").splitlines())
+        self.pace = max(self.pace, float(self._robots.crawl_delay(self.config.user_agent) or 0))
 
-    def _attempt(self, path: str, sink: IO[bytes], limit: int) -> None:
-        self.pace.wait()
-        sink.seek(0)
-        sink.truncate()
-        deadline = time.monotonic() + SLOWEST * self.config.timeout_s
-        try:
-            with self._client.stream("GET", path) as answer:
-                self._check_status(answer)
-                size = 0
-                for piece in answer.iter_bytes():
+    def allows(self, path: str) -> bool:
+        """Tell whether robots.txt allows a path to us."""
+        return self._robots.can_fetch(self.config.user_agent, self.config.root + path)
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[Slate]:
+        """Wait for our turn to send one request, and count it; raise BudgetSpentError when none is left.
+
+        A Refusal on the way tells the lease how long nobody may ask.
+        """
+        if self.requests >= self.config.max_requests:
+            problem = f"scrape.max_requests={self.config.max_requests}: all of them are sent"
+            raise BudgetSpentError(problem, "run again, or raise it: what is fetched already stays in the store")
+        with self.lease.turn(self.pace) as slate:
+            self.requests += 1
+            try:
+                yield slate
+            except Refusal as refusal:
+                if refusal.after is not None and refusal.after <= LONGEST_WAIT_S:
+                    slate.wait(refusal.after)
+                elif refusal.after is not None:
+                    slate.park(refusal.after, str(refusal))
+                elif refusal.stop:
+                    slate.park(PARK_PACES * self.pace, str(refusal))
+                elif refusal.again:
+                    slate.wait(self._pause())
+                raise
+
+    def patiently(self, attempt: Callable[[], T]) -> T:
+        """Call `attempt` until it succeeds or is refused for good; raise SourceError when the site is to be left."""
+        for self._try in range(TRIES):
+            try:
+                result = attempt()
+            except Refusal as refusal:
+                if refusal.stop:
+                    raise SourceError(f"{self.config.root} wants us to stop: {refusal}", DOWN_FIX) from None
+                if refusal.after is not None and refusal.after > LONGEST_WAIT_S:
+                    raise SourceError(f"{self.config.root}: {refusal}, for {refusal.after:.0f} s", DOWN_FIX) from None
+                if not refusal.again or self._try + 1 == TRIES:
+                    self._count(refusal)
+                    raise
+            else:
+                self._down = 0
+                return result
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def fetch(self, url: str) -> bytes:
+        """Return a small document; raise Refusal for this address, SourceError when the site is to be left."""
+        return self.patiently(lambda: self.fetch_once(url))
+
+    def fetch_once(self, url: str) -> bytes:
+        """Return a small document without a second try, whole if it is HTML."""
+        with self._ask(url) as answer:
+            body = bytearray()
+            for piece in answer.iter_bytes(PIECE):
+                body += piece
+                if len(body) > SMALL:
+                    raise Refusal(TOO_LARGE, f"over {SMALL:,} bytes")
+            stop_at_captcha(bytes(body[:PIECE]))
+            if "html" in answer.headers.get("Content-Type", "") and b"</html>" not in body[-PIECE:]:
+                raise Refusal("incomplete page", url, again=True)
+            return bytes(body)
+
+    def download(self, url: str, part: Path) -> None:
+        """Stream a file into `part`, going on where an earlier try ended, be it of an earlier run."""
+        self.patiently(lambda: self._resume(url, part))
+
+    def _resume(self, url: str, part: Path) -> None:
+        tag = part.with_suffix(".tag")  # names the content that `part` is the beginning of
+        held = part.stat().st_size if part.exists() and tag.exists() else 0
+        headers = {"Range": f"bytes={held}-", "If-Range": tag.read_text("ascii")} if held else {}
+        with self._ask(url, headers, also=(206, 416) if held else ()) as answer:
+            if answer.status_code == 416:  # nothing follows: it was whole already, or is of something else
+                if answer.headers.get("Content-Range") != f"bytes */{held}":
+                    part.unlink()
+                    raise Refusal("connection lost", "what was fetched before no longer fits", again=True)
+                return
+            goes_on = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {held}-")
+            size = held if goes_on else 0
+            etag = answer.headers.get("ETag", "")
+            if not goes_on:
+                part.unlink(missing_ok=True)
+                tag.write_text(etag, "ascii") if etag.startswith('"') else tag.unlink(missing_ok=True)
+            limit, deadline = self.config.max_pdf_bytes, time.monotonic() + SLOWEST * self.config.timeout_s
+            with part.open("ab") as file:
+                for piece in answer.iter_bytes():  # as they come: sized ones would lose what a cut leaves over
+                    if not size:
+                        stop_at_captcha(piece)
                     size += len(piece)
                     if size > limit:
-                        raise Refusal("too large", f"over {limit:,} bytes")
+                        break
                     if time.monotonic() > deadline:
                         raise Refusal("too slow", f"{size:,} bytes in {SLOWEST * self.config.timeout_s:g} s")
-                    sink.write(piece)
-        except httpx.TooManyRedirects:
-            raise Refusal("redirects without end") from None
-        except httpx.TimeoutException:
-            reason = f"no answer in {self.config.timeout_s:g} s"
-            raise Refusal(reason, down=True, retry_after=self.pace.backoff) from None
-        except httpx.HTTPError as error:
-            detail = f"{type(error).__name__} {error}"
-            raise Refusal("connection lost", detail, down=True, retry_after=self.pace.backoff) from None
+                    file.write(piece)
+                    self.lease.renew()
+        if size > limit:
+            part.unlink()
+            raise Refusal(TOO_LARGE, f"over scrape.max_pdf_bytes={limit}")
 
-    def _check_status(self, answer: httpx.Response) -> None:
-        status = answer.status_code
-        if status in BUSY:
-            after = self._retry_after(answer)
-            raise Refusal(f"HTTP {status}", down=True, retry_after=after if after <= LONGEST_WAIT_S else None)
-        if status != 200:
-            # 403 is how arXiv tells a crawler to stop: never asked again, and it counts against the site.
-            raise Refusal(f"HTTP {status}", down=status == 403 or status >= 500)
+    @contextlib.contextmanager
+    def _ask(
+        self, url: str, headers: dict[str, str] | None = None, also: tuple[int, ...] = ()
+    ) -> Iterator[httpx.Response]:
+        """Yield an answer of status 200, or `also` others.
 
-    def _retry_after(self, answer: httpx.Response) -> float:
-        """Return how long to wait: what the site says, in seconds or as a date, else the usual backoff."""
-        told = answer.headers.get("Retry-After", "")
-        if told.isdigit():
-            return float(told)
-        try:
-            return max(0.0, parsedate_to_datetime(told).timestamp() - time.time())
-        except (TypeError, ValueError):
-            return self.pace.backoff
+        Each redirect on the way is a request of its own, and may not leave the site.
+        """
+        for _ in range(REDIRECTS):
+            with self.turn():
+                try:
+                    with self._client.stream("GET", url, headers=headers) as answer:
+                        if not answer.has_redirect_location:
+                            if answer.status_code not in (200, *also):
+                                raise refusal_of(answer.status_code, answer.headers.get("Retry-After", ""))
+                            yield answer
+                            return
+                        url = self._follow(url, answer.headers["Location"])
+                except httpx.TimeoutException:
+                    raise Refusal(f"no answer in {self.config.timeout_s:g} s", again=True, down=True) from None
+                except httpx.HTTPError as error:
+                    detail = f"{type(error).__name__} {error}"
+                    raise Refusal("connection lost", detail, again=True, down=True) from None
+        raise Refusal("redirects without end", f"after {REDIRECTS}")
 
-    def _count(self, refusal: Refusal) -> Refusal:
+    def _follow(self, url: str, location: str) -> str:
+        target = urljoin(url, location)
+        if not self.may_ask(target):
+            raise Refusal("redirect to another site", target)
+        return target
+
+    def may_ask(self, url: str) -> bool:
+        """Tell whether an address belongs to the site: its host or one below it, and no weaker scheme or other port."""
+        ours, theirs = urlsplit(self.config.root), urlsplit(url)
+        host = theirs.hostname or ""
+        same_host = host == self.config.host or host.endswith(f".{self.config.host}")
+        return same_host and theirs.port == ours.port and theirs.scheme in (ours.scheme, "https")
+
+    def _pause(self) -> float:
+        """Return seconds before the next try: doubling, and with jitter so that installations do not return at once."""
+        longest: float = max(SHORTEST_PAUSE_S, 5 * self.pace) * 2**self._try
+        return longest * random.uniform(0.5, 1)
+
+    def _count(self, refusal: Refusal) -> None:
         self._down = self._down + 1 if refusal.down else 0
         if self._down >= DOWN_LIMIT:
-            raise SourceError(f"{self.config.root} failed {self._down} times in a row, last with {refusal}", DOWN_FIX)
-        return refusal
-
-    def _allow(self, request: httpx.Request) -> None:
-        """Refuse to follow a redirect to another site."""
-        host = request.url.host
-        if host != self._host and not host.endswith("." + self._host):
-            raise Refusal("redirect to another site", host)
-
-    def _unreachable(self, error: Exception) -> SourceError:
-        reason = str(error) or type(error).__name__
-        return SourceError(f"{self.config.root} does not answer ({reason})", "check the network and scrape.site")
+            problem = f"{self.config.root} failed at {self._down} addresses in a row, last with {refusal}"
+            with self.lease.turn(0) as slate:
+                slate.park(PARK_PACES * self.pace, str(refusal))
+            raise SourceError(problem, DOWN_FIX)

@@ -7,6 +7,7 @@
     ├── DataError      records are malformed, or nothing is left to work on
     ├── ModelError     a model or adapter cannot be loaded, trained or trusted
     ├── StoreError     the store cannot be reached, read or written
+    ├── ClusterError   Kubeflow Pipelines or Kubernetes refuses, or does not answer
     └── ToolError      this machine lacks a program that the work needs
 
 They are shown as one line and a non-zero exit. Anything else is a bug and shows its traceback.
@@ -44,6 +45,14 @@ class ModelError(ArxtuneError):
 
 class StoreError(ArxtuneError):
     """The store cannot be reached, read or written."""
+
+
+class ClusterError(ArxtuneError):
+    """Kubeflow Pipelines or Kubernetes refuses, or does not answer; `status` is HTTP's, or 0."""
+
+    def __init__(self, problem: str, fix: str = "", status: int = 0) -> None:
+        super().__init__(problem, fix)
+        self.status = status
 
 
 class ToolError(ArxtuneError):

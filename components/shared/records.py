@@ -6,13 +6,15 @@ field is a DataError that names file, line and field.
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 from components.shared.errors import DataError
 
@@ -78,9 +80,12 @@ class Document(Record):
     title: str
     authors: list[str]
     licence: str
-    pages: list[dict[str, Any]]  # {"number": int, "text": str}
+    # Each has "number" and "text"; "quality"; "marks" {"kind", "start", "end"} of text not to learn from; "flags"
+    # {"kind", "text"} of text that was kept out; and a "reject" with the reason where the page is not good enough.
+    pages: list[dict[str, Any]]
     quality: float  # 0 (unusable) to 1
     repairs: dict[str, int]  # kind of repair -> how often
+    submitted: str = ""  # day of the first submission, YYYY-MM-DD, where it is known
 
 
 @dataclass(kw_only=True)
@@ -96,7 +101,7 @@ class Triple(Record):
     version: int
     page: int
     evidence: list[list[int]]  # [start, end) character offsets into the page's text
-    grounding: float  # share of the output's words found in the evidence, 0 to 1
+    grounding: float  # how well the evidence bears out the output, 0 to 1: see shared/grounding.py
     teacher: str
     teacher_licence: str
     prompt_hash: str
@@ -111,6 +116,7 @@ class Source(Record):
     title: str
     authors: list[str]
     licence: str
+    submitted: str = ""  # day of the first submission, YYYY-MM-DD, where it is known
 
 
 @dataclass(kw_only=True)
@@ -137,7 +143,10 @@ class Answer(Record):
     text: str
     tokens: int  # new tokens, the end token included; 0 for systems that are no model
     stopped: bool  # ended by itself rather than by the limit of new tokens
-    scores: dict[str, float]  # rouge1, rouge2, rougeL: F measures
+    scores: dict[str, float]  # rouge1, rouge2, rougeL: F measures; <metric>_precision, <metric>_recall, seed_<metric>
+    repetition: float = 0.0  # share of its runs of four words that were there before
+    loss: float | None = None  # nats of the reference under the model, summed; None for systems that are no model
+    reference_tokens: int = 0  # tokens of the reference that the loss is summed over, the end token included
 
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
@@ -170,12 +179,18 @@ def write_records(path: Path, records: Iterable[Record]) -> int:
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that a crash leaves either the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    write_stream(path, io.BytesIO(content.encode("utf-8") if isinstance(content, str) else content))
+
+
+def write_stream(path: Path, source: BinaryIO, scratch: Path | None = None) -> None:
+    """Copy a stream into a file as write_atomically does; `scratch` holds the part, on the same file system."""
+    scratch = scratch or path.parent
+    for folder in (scratch, path.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=scratch, prefix=f".{path.name[:100]}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            shutil.copyfileobj(source, file, 1 << 20)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)

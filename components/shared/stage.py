@@ -93,12 +93,20 @@ def figures(summary: Mapping[str, Any]) -> dict[str, float]:
 
 def unwritable(error: Exception) -> StoreError | None:
     """Return the one line for a disk that is full or may not be written, or None when `error` is something else."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+    if isinstance(error, OSError) and error.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EACCES,
+    ):
         return StoreError(
             f"cannot write {error.filename or 'a file'}: {error.strerror}", "make room or name another folder"
         )
-    if "No space left on device" in str(error):  # libraries of other languages pass it on as text
-        return StoreError("cannot write a file: No space left on device", "make room or name another folder")
+    # Libraries of other languages pass it on as text.
+    for text in ("No space left on device", "File too large", "PytorchStreamWriter failed writing"):
+        if text in str(error):
+            return StoreError(f"cannot write a file: {text}", "make room or name another folder")
     return None
 
 

@@ -3,6 +3,7 @@
     papers/<id>/v<version>.pdf, .json        papers already fetched
     answers/<hash>.json                      teacher answers already paid for, by hash of the request
     bases/<hash>/..., adapters/<hash>/...    models already made, by hash of what they were made from
+    checkpoints/<hash>/<step>/               trainings under way, by the hash of the adapter they will be
     releases/<name>/...                      what was promoted, and the log that points at it
 
 Only the plain S3 subset is used. Objects are immutable and named by content, or by id and version; what changes
@@ -10,34 +11,48 @@ is an append-only log of small entries whose greatest key is the latest, so that
 answer and a history. No key is also a prefix of another: some servers refuse `p` beside `p/q`.
 """
 
+import contextlib
 import hashlib
 import io
 import json
-import os
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from components.shared.errors import StoreError
-from components.shared.records import write_atomically
+from components.shared.records import digest, file_digest, write_stream
+
+PARTIAL = ".partial"
 
 
 class Store(ABC):
-    """Keys are relative paths with forward slashes; values are bytes."""
+    """Keys are relative paths with forward slashes; values are bytes.
+
+    An object becomes visible whole or not at all, however its writer ends.
+    """
 
     @abstractmethod
     def put(self, key: str, data: bytes) -> None:
-        """Write an object; it becomes visible whole or not at all."""
+        """Write an object."""
 
     @abstractmethod
     def get(self, key: str) -> bytes | None:
         """Return an object's bytes, or None when there is none."""
 
     @abstractmethod
-    def has(self, key: str) -> bool:
-        """Tell whether an object exists."""
+    def put_file(self, key: str, path: Path) -> None:
+        """Write a file as an object, in pieces: it need not fit in memory."""
+
+    @abstractmethod
+    def get_file(self, key: str, path: Path) -> bool:
+        """Fetch an object into a file, whole or not at all; return False when there is none."""
+
+    @abstractmethod
+    def stat(self, key: str) -> int | None:
+        """Return an object's size in bytes, or None when there is none."""
 
     @abstractmethod
     def list(self, prefix: str) -> Iterator[str]:
@@ -46,6 +61,10 @@ class Store(ABC):
     @abstractmethod
     def delete(self, key: str) -> None:
         """Remove an object; removing what is not there is no error."""
+
+    def has(self, key: str) -> bool:
+        """Tell whether an object exists."""
+        return self.stat(key) is not None
 
     def get_json(self, key: str) -> Any:
         """Return an object parsed as JSON, or None when there is none."""
@@ -71,27 +90,47 @@ class Store(ABC):
         return self.get_json(keys[-1]) if keys else None
 
     def put_folder(self, prefix: str, folder: Path) -> None:
-        """Write every file of a folder; manifest.json is written last: where it exists, all of the folder does."""
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        for path in files:
-            self.put(f"{prefix}/files/{path.relative_to(folder).as_posix()}", path.read_bytes())
-        self.put_json(f"{prefix}/manifest.json", [path.relative_to(folder).as_posix() for path in files])
+        """Write every file of a folder, then the manifest that makes it exist.
+
+        The files lie below `prefix/files/<digest of the folder>/`, so that two writers of one prefix with different
+        content never mix: the manifest that is written last names one of them.
+        """
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        files = {path.relative_to(folder).as_posix(): file_digest(path) for path in paths}
+        place = f"{prefix}/files/{digest(files)[:16]}"
+        for name in files:
+            self.put_file(f"{place}/{name}", folder / name)
+        self.put_json(f"{prefix}/manifest.json", {"place": place, "files": files})
+
+    def files_of(self, prefix: str) -> dict[str, str] | None:
+        """Return name -> key of the files that put_folder wrote, or None when there is no whole folder."""
+        manifest = self._manifest(prefix)
+        return None if manifest is None else {name: f"{manifest['place']}/{name}" for name in manifest["files"]}
 
     def get_folder(self, prefix: str, folder: Path) -> bool:
-        """Fetch what put_folder wrote; return False, and touch nothing, when it is not whole."""
-        names = self.get_json(f"{prefix}/manifest.json")
-        if names is None:
+        """Fetch what put_folder wrote, verified; return False, and touch nothing, when there is no whole folder."""
+        manifest = self._manifest(prefix)
+        if manifest is None:
             return False
-        for name in names:
-            data = self.get(f"{prefix}/files/{name}")
-            if data is None:
-                raise StoreError(f"{prefix}/files/{name} is missing from the store", "delete its manifest.json")
-            write_atomically(folder / name, data)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+            for name, wanted in manifest["files"].items():
+                key, path = f"{manifest['place']}/{name}", Path(scratch) / name
+                if not self.get_file(key, path) or file_digest(path) != wanted:
+                    raise StoreError(f"{key} is missing or damaged", f"delete {prefix}/manifest.json to make it anew")
+            for name in manifest["files"]:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (Path(scratch) / name).replace(folder / name)
         return True
+
+    def _manifest(self, prefix: str) -> dict[str, Any] | None:
+        """Return what names the files of a folder; a list, as 0.1 wrote it before hashes were kept, does not count."""
+        manifest = self.get_json(f"{prefix}/manifest.json")
+        return manifest if isinstance(manifest, dict) else None
 
 
 class FolderStore(Store):
-    """A store in a plain folder."""
+    """A store in a plain folder; what is being written waits in its `.partial`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -101,99 +140,59 @@ class FolderStore(Store):
             raise StoreError(f"store {root}: {error.strerror}", "name a folder that can be written") from None
 
     def put(self, key: str, data: bytes) -> None:
-        try:
-            write_atomically(self._path(key), data)
-        except OSError as error:
-            raise StoreError(f"store {self.root}: cannot write {key}: {error.strerror}", "make room") from None
+        self._write(key, io.BytesIO(data))
 
     def get(self, key: str) -> bytes | None:
-        path = self._path(key)
-        return path.read_bytes() if path.is_file() else None
+        with self._reading(key):
+            return self._path(key).read_bytes()
+        return None
 
-    def has(self, key: str) -> bool:
-        return self._path(key).is_file()
+    def put_file(self, key: str, path: Path) -> None:
+        with path.open("rb") as source:
+            self._write(key, source)
+
+    def get_file(self, key: str, path: Path) -> bool:
+        with self._reading(key), self._path(key).open("rb") as source:
+            write_stream(path, source)
+            return True
+        return False
+
+    def stat(self, key: str) -> int | None:
+        path = self._path(key)
+        with self._reading(key):
+            return path.stat().st_size if path.is_file() else None
+        return None
 
     def list(self, prefix: str) -> Iterator[str]:
-        files = (path for path in self._path(prefix).rglob("*") if path.is_file() and not path.name.startswith("."))
-        yield from sorted(path.relative_to(self.root).as_posix() for path in files)
+        files = (path for path in self._path(prefix).rglob("*") if path.is_file())
+        keys = (path.relative_to(self.root).as_posix() for path in files)
+        yield from sorted(key for key in keys if not key.startswith(f"{PARTIAL}/"))
 
     def delete(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)
+
+    def _write(self, key: str, source: BinaryIO) -> None:
+        target = self._path(key)
+        try:
+            write_stream(target, source, self.root / PARTIAL)
+        except OSError as error:
+            raise StoreError(f"store {self.root}: cannot write {key}: {error.strerror}", "make room") from None
+
+    @contextlib.contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        """Read what may be missing: where it is, the block ends early and nothing is raised."""
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return
+        except OSError as error:
+            raise StoreError(f"store {self.root}: cannot read {key}: {error.strerror}", "check its rights") from None
 
     def _path(self, key: str) -> Path:
         path = self.root / key
         if not path.resolve().is_relative_to(self.root.resolve()):
             raise StoreError(f"store {self.root}: the key {key!r} leads out of the store")
         return path
-
-
-class S3Store(Store):
-    """A store in a bucket of any S3; endpoint and credentials come from the usual AWS_* environment variables."""
-
-    def __init__(self, bucket: str, prefix: str) -> None:
-        from minio import Minio
-
-        self.bucket, self.prefix = bucket, prefix.strip("/")
-        endpoint = os.environ.get("AWS_ENDPOINT_URL") or "https://s3.amazonaws.com"
-        self.where = f"s3://{bucket} at {endpoint}"
-        parts = urlsplit(endpoint)
-        self._client = Minio(
-            parts.netloc,
-            access_key=os.environ.get("AWS_ACCESS_KEY_ID"),
-            secret_key=os.environ.get("AWS_SECRET_ACCESS_KEY"),
-            region=os.environ.get("AWS_REGION") or "us-east-1",
-            secure=parts.scheme == "https",
-        )
-        if not self._ask("look for the bucket", self._client.bucket_exists, bucket):
-            raise StoreError(f"store {self.where}: there is no such bucket", "create it, or name another store")
-
-    def put(self, key: str, data: bytes) -> None:
-        self._ask(f"write {key}", self._client.put_object, self.bucket, self._full(key), io.BytesIO(data), len(data))
-
-    def get(self, key: str) -> bytes | None:
-        response = self._ask(f"read {key}", self._client.get_object, self.bucket, self._full(key))
-        if response is None:
-            return None
-        try:
-            return bytes(response.read())
-        finally:
-            response.close()
-            response.release_conn()
-
-    def has(self, key: str) -> bool:
-        return self._ask(f"look for {key}", self._client.stat_object, self.bucket, self._full(key)) is not None
-
-    def list(self, prefix: str) -> Iterator[str]:
-        full = self._full(prefix) + "/"
-        cut = len(self.prefix) + 1 if self.prefix else 0
-
-        def names() -> list[str]:
-            found = self._client.list_objects(self.bucket, prefix=full, recursive=True)
-            return sorted(str(item.object_name)[cut:] for item in found if not item.is_dir)
-
-        yield from self._ask(f"list {prefix}", names)
-
-    def delete(self, key: str) -> None:
-        self._ask(f"delete {key}", self._client.remove_object, self.bucket, self._full(key))
-
-    def _full(self, key: str) -> str:
-        return f"{self.prefix}/{key}" if self.prefix else key
-
-    def _ask(self, what: str, call: Any, *arguments: Any) -> Any:
-        """Call the client; None means that there is no such object, every other failure is a StoreError."""
-        from minio.error import MinioException, S3Error
-        from urllib3.exceptions import HTTPError
-
-        try:
-            return call(*arguments)
-        except S3Error as error:
-            if error.code in ("NoSuchKey", "NoSuchObject"):
-                return None
-            raise StoreError(f"store {self.where}: cannot {what}: {error.code}", "check credentials") from None
-        except (MinioException, HTTPError, OSError) as error:
-            raise StoreError(
-                f"store {self.where}: cannot {what}: {type(error).__name__}", "is AWS_ENDPOINT_URL right and up?"
-            ) from None
 
 
 def release_log(name: str) -> str:
@@ -204,6 +203,8 @@ def release_log(name: str) -> str:
 def open_store(url: str) -> Store:
     """Open `s3://bucket/prefix` or a folder; raise StoreError when it cannot be reached."""
     if url.startswith("s3://"):
+        from components.shared.s3 import S3Store
+
         parts = urlsplit(url)
         if not parts.netloc:
             raise StoreError(f"store {url!r}: no bucket is named", "write s3://bucket/prefix")

@@ -10,7 +10,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-NAMES = ("extraction", "generation", "leakage")
+NAMES = (
+    "extraction", "teacher", "generation", "grounding", "leakage", "deduplication", "search_page", "finetune", "rouge",
+)  # fmt: skip
 
 
 def main() -> None:

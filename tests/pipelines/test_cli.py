@@ -10,6 +10,8 @@ import pytest
 
 from components.shared import stage
 
+pytestmark = pytest.mark.soak
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -48,6 +50,9 @@ def one_line(result: subprocess.CompletedProcess[str]) -> str:
         (["run", "--allow-licences", "mine"], "there is no licence mine"),
         (["run", "--config", "none.toml"], "config file none.toml: No such file or directory"),
         (["run", "--papers", "nowhere"], "--papers nowhere: no such folder"),
+        (["run", "--triples", "none.json"], "--triples none.json: no such file"),
+        (["run", "--triples", "own.json", "--query", "x"], "--triples with --query: the run begins at curate"),
+        (["run", "--triples", "own.json", "--papers", "."], "--triples with --papers: the run begins at curate"),
         (["run", "--pipeline", "none.yaml"], "--pipeline none.yaml: no such file; write it by 'arxtune compile'"),
     ],
 )

@@ -16,7 +16,7 @@ from components.shared.stage import STAGES
 from pipelines.local import Run
 from tests.pipelines.conftest import SMALL, Finished, finish, start
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 
 def kill_in(home: Path, stage: str) -> Path:

@@ -4,8 +4,11 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from components.shared.records import Example, read_records
 from components.shared.stage import STAGES
+from tests.axe import look_at
 from tests.builders import write_pdf
 from tests.pipelines.conftest import SMALL, Finished, finish
 
@@ -23,9 +26,19 @@ def test_the_embedded_run_ends_better_and_is_released(embedded_run: Finished) ->
     assert re.search(r"^verdict: better$", embedded_run.output, re.MULTILINE)
 
 
-def test_the_tuned_model_mostly_stops_by_itself(embedded_run: Finished) -> None:
+def test_the_tuned_model_stops_by_itself(embedded_run: Finished) -> None:
     (tuned,) = (system for system in embedded_run.run.verdict["systems"] if system["name"] == "tuned")
-    assert tuned["stopped"] >= 0.8
+    assert tuned["stopped"] >= 0.9  # 0.95 where this was written; another processor rounds another way
+
+
+@pytest.mark.parametrize("page", ["curate/card", "finetune/curve", "evaluate/report"])
+def test_its_pages_are_accessible_at_any_width(embedded_run: Finished, page: str, tmp_path: Path) -> None:
+    stage, name = page.split("/")
+    shown = tmp_path / f"{name}.html"
+    shown.write_bytes((embedded_run.run.folder_of(stage) / name).read_bytes())
+    findings, requests = look_at(shown)
+    assert findings == []
+    assert requests == [shown.as_uri()]
 
 
 def test_no_test_paper_was_trained_on(embedded_run: Finished) -> None:
@@ -63,6 +76,7 @@ def test_the_same_again_has_the_same_data_and_verdict_and_repeats_no_work(embedd
     assert again.run.released == embedded_run.run.released
 
 
+@pytest.mark.soak
 def test_the_compiled_yaml_runs_the_same_tasks(embedded_run: Finished, tmp_path: Path) -> None:
     from kfp.compiler import Compiler
 
@@ -74,6 +88,7 @@ def test_the_compiled_yaml_runs_the_same_tasks(embedded_run: Finished, tmp_path:
     assert from_yaml.dataset == embedded_run.dataset
 
 
+@pytest.mark.soak
 def test_a_folder_of_pdfs_is_served_and_its_bad_files_are_named(embedded_run: Finished, tmp_path: Path) -> None:
     papers = tmp_path / "papers"
     for number in range(6):
@@ -92,6 +107,7 @@ def test_a_folder_of_pdfs_is_served_and_its_bad_files_are_named(embedded_run: Fi
     assert finished.run.lineage["extract"]["kept"] == 6
 
 
+@pytest.mark.soak
 def test_a_folder_of_bad_files_alone_still_ends_in_a_report(tmp_path: Path) -> None:
     papers = tmp_path / "papers"
     papers.mkdir()

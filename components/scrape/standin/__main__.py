@@ -1,6 +1,6 @@
 """Serve a stand-in arXiv on loopback until SIGTERM or the end of the process that started it.
 
-    python -m components.scrape.standin --port 8000 [--papers FOLDER] [--log requests.jsonl]
+    python -m components.scrape.standin --port 8000 [--papers FOLDER] [--log requests.jsonl] [--fault /pdf/=429:1,reset]
 
 Prints its URL, http://127.0.0.1:PORT, on one line as soon as it listens.
 """
@@ -10,7 +10,8 @@ import threading
 from pathlib import Path
 
 from components.scrape.standin.corpus import folder_corpus, sample_corpus
-from components.scrape.standin.server import StandIn
+from components.scrape.standin.question import MAX_RESULTS
+from components.scrape.standin.server import ROBOTS, StandIn
 from components.shared.errors import ArxtuneError
 from components.shared.lifetime import RUN_PID, end_with_run, exit_cleanly_on_sigterm
 from components.shared.stage import OneLineParser, fail
@@ -22,13 +23,22 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one (default: 0)")
     parser.add_argument("--papers", type=Path, help="serve every PDF of this folder instead of the sample papers")
     parser.add_argument("--log", type=Path, help="append one JSON line a request to this file")
+    parser.add_argument("--robots", type=Path, help="serve this file as robots.txt (default: all is allowed)")
+    parser.add_argument("--result-limit", type=int, default=MAX_RESULTS, help="results shown of one question")
+    fault_help = "what the next requests of a path meet, for example /pdf/=429:1,reset; see faults.py; may be repeated"
+    parser.add_argument("--fault", action="append", default=[], metavar="PATH=FAULT,...", help=fault_help)
     given = parser.parse_args()
+    if wrong := [text for text in given.fault if not text.startswith("/") or "=" not in text]:
+        parser.error(f"--fault {wrong[0]}: must be PATH=FAULT,...")
     os.environ.setdefault(RUN_PID, str(os.getppid()))
     exit_cleanly_on_sigterm()
     end_with_run()
     try:
         corpus = folder_corpus(given.papers) if given.papers else sample_corpus()
-        with StandIn(corpus, port=given.port, log=given.log) as site:
+        faults = {path: told.split(",") for path, _, told in (text.partition("=") for text in given.fault)}
+        robots = given.robots.read_text("utf-8") if given.robots else ROBOTS
+        settings = {"port": given.port, "log": given.log, "result_limit": given.result_limit}
+        with StandIn(corpus, faults=faults, robots=robots, **settings) as site:
             print(site.url, flush=True)
             threading.Event().wait()
     except ArxtuneError as error:

@@ -6,7 +6,8 @@ from html import escape
 from zoneinfo import ZoneInfo
 
 from components.scrape.standin.corpus import Entry
-from components.scrape.standin.question import Question, announced, hits, stems
+from components.scrape.standin.question import Question, announced, hits
+from components.scrape.standin.words import stems
 
 SHOWN_AUTHORS = 25
 EASTERN = ZoneInfo("America/New_York")
@@ -19,7 +20,7 @@ def document(title: str, body: str, notice: str, head: str = "") -> str:
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>{head}</head>\n<body>\n'
         f'<div class="standin-notice" style="{BANNER}">{escape(notice)}</div>\n'
-        f'<main class="container" id="main-container">\n{body}\n</main>\n</body>\n</html>\n'
+        f'<main class="container" id="main-container">\n{body}\n</main>\n<footer></footer>\n</body>\n</html>\n'
     )
 
 
@@ -70,7 +71,7 @@ def _pagination(total: int, question: Question) -> str:
 
 
 def _row(entry: Entry, question: Question, root: str) -> str:
-    marked = hits(question.words.values())
+    marked = hits(question)
     link = "" if entry.withdrawn else f'[<a href="{root}/pdf/{entry.arxiv_id}">pdf</a>]'
     tags = "".join(
         f'<span class="tag is-small {"is-grey" if number else "is-link"} tooltip is-tooltip-top"'
@@ -167,3 +168,8 @@ def _history(entry: Entry, shown: int) -> str:
         moment = entry.revised if version == entry.version else entry.submitted
         lines.append(f"<strong>{name}</strong>\n{moment:%a}, {moment.day} {moment:%b %Y %H:%M:%S} UTC (12 KB)<br>")
     return '<div class="submission-history"><h2>Submission history</h2>\n' + "\n".join(lines) + "</div>"
+
+
+def captcha(notice: str) -> str:
+    """Return the page that asks whether we are human."""
+    return document("arXiv reCAPTCHA", "<h1>Are you a robot?</h1>", notice)

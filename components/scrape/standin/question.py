@@ -1,16 +1,30 @@
 """What arXiv's advanced search makes of its parameters, as seen in its code and by experiment."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from components.scrape.standin.corpus import ID, Corpus, Entry
+from components.scrape.standin.words import Wanted, holds, parse_words
 
 SIZES = (25, 50, 100, 200)
 ORDERS = ("-announced_date_first", "announced_date_first", "-submitted_date", "submitted_date", "")
 MAX_RESULTS = 10_000
 MEAN_TIME = timedelta(hours=4, minutes=56)  # its days begin at New York's local mean time, by an old slip
+GROUPS = {
+    "computer_science": {"cs"},
+    "economics": {"econ"},
+    "eess": {"eess"},
+    "mathematics": {"math"},
+    "q_biology": {"q-bio"},
+    "q_finance": {"q-fin"},
+    "statistics": {"stat"},
+}
+ELSEWHERE = set().union(*GROUPS.values())  # all other archives are physics
+
+
+GROUP, CROSS = "classification-", "classification-include_cross_list"
 
 
 class BadRequest(Exception):
@@ -25,7 +39,9 @@ class BadForm(Exception):
 class Question:
     """One page of one search."""
 
-    words: dict[str, list[str]]  # field -> stems, all of which must occur
+    words: list[tuple[str, Wanted]]  # field, and what must occur in it
+    groups: tuple[str, ...]  # of archives; none: all
+    cross_lists: bool
     date_type: str
     since: datetime | None
     until: datetime | None
@@ -35,13 +51,13 @@ class Question:
     abstracts: bool
 
 
-def parse(parameters: Mapping[str, str]) -> Question:
+def parse(parameters: Mapping[str, str], limit: int = MAX_RESULTS) -> Question:
     """Read the parameters; raise BadRequest or BadForm as arXiv does."""
     try:
         size, start = int(parameters.get("size") or 50), max(0, int(parameters.get("start") or 0))
     except ValueError:
         raise BadRequest(500) from None
-    if size not in SIZES or 1 + round(start / size) > MAX_RESULTS // size:
+    if size not in SIZES or 1 + round(start / size) > limit // size:
         raise BadRequest(400)
     order = parameters.get("order", ORDERS[0])
     if order not in ORDERS:
@@ -53,6 +69,8 @@ def parse(parameters: Mapping[str, str]) -> Question:
         raise BadForm("End date must be later than start date")
     return Question(
         words=_words(parameters),
+        groups=tuple(name.removeprefix(GROUP) for name in parameters if name.startswith(GROUP) and name != CROSS),
+        cross_lists=parameters.get(CROSS, "include") == "include",
         date_type=parameters.get("date-date_type", "submitted_date"),
         since=since,
         until=until,
@@ -63,13 +81,13 @@ def parse(parameters: Mapping[str, str]) -> Question:
     )
 
 
-def _words(parameters: Mapping[str, str]) -> dict[str, list[str]]:
-    words: dict[str, list[str]] = {}
+def _words(parameters: Mapping[str, str]) -> list[tuple[str, Wanted]]:
+    words = []
     for name, text in parameters.items():
         if match := re.fullmatch(r"terms-(\d+)-term", name):
             if text.startswith(("*", "?")):
                 raise BadForm("Search cannot start with a wildcard (* ?).")
-            words.setdefault(parameters.get(f"terms-{match[1]}-field", "title"), []).extend(stems(text))
+            words.append((parameters.get(f"terms-{match[1]}-field", "title"), parse_words(text)))
     return words
 
 
@@ -92,12 +110,6 @@ def _bound(text: str, end: bool = False) -> datetime | None:
     raise BadForm("Not a valid date value")
 
 
-def stems(text: str) -> list[str]:
-    """Return the words of a text, lower case and without a plural's s: a stemmer's commonest effect."""
-    words = re.findall(r"\w+", text.lower())
-    return [word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in words]
-
-
 def announced(entry: Entry) -> datetime:
     """Return the month of the announcement, which the id tells."""
     if ID.fullmatch(entry.arxiv_id):
@@ -118,11 +130,10 @@ def answer(corpus: Corpus, question: Question) -> list[Entry]:
 
 
 def _matches(entry: Entry, question: Question) -> bool:
-    texts = {"title": entry.title, "abstract": entry.abstract, "author": " ".join(entry.authors)}
-    texts["all"] = " ".join(texts.values())
-    for field, wanted in question.words.items():
-        if not set(wanted) <= set(stems(texts.get(field, ""))):
-            return False
+    if not all(holds(entry, field, wanted) for field, wanted in question.words):
+        return False
+    if question.groups and not _in_groups(entry, question):
+        return False
     moment = {"submitted_date": entry.revised, "submitted_date_first": entry.submitted}.get(
         question.date_type, announced(entry)
     )
@@ -130,6 +141,11 @@ def _matches(entry: Entry, question: Question) -> bool:
     return (not question.since or moment >= question.since) and (not question.until or moment < question.until)
 
 
-def hits(words: Iterable[list[str]]) -> set[str]:
+def _in_groups(entry: Entry, question: Question) -> bool:
+    archives = {name.split(".")[0] for name in entry.categories[: None if question.cross_lists else 1]}
+    return any(archives & GROUPS[group] if group in GROUPS else archives - ELSEWHERE for group in question.groups)
+
+
+def hits(question: Question) -> set[str]:
     """Return the stems to mark in the results."""
-    return {stem for group in words for stem in group}
+    return {stem for _field, wanted in question.words for phrase in wanted for stem in phrase}

@@ -1,4 +1,4 @@
-"""The stand-in's server: routes, faults on demand, and a log of requests that tests judge politeness by."""
+"""The stand-in's server: routes, and a log of requests that tests judge politeness by."""
 
 import contextlib
 import hashlib
@@ -9,38 +9,43 @@ import struct
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
-from components.scrape.standin import pages, question
+from components.scrape.standin import api, pages, question
 from components.scrape.standin.corpus import Corpus, Entry
+from components.scrape.standin.faults import Fault, Faults, Reply
 from components.shared.errors import ConfigError
 
 ROBOTS = "# {notice}\nUser-agent: *\nAllow: /\n"
-PAPER = re.compile(r"/(abs|pdf)/(.+?)(?:v(\d+))?(?:\.pdf)?")
+PAPER = re.compile(r"/(abs|pdf)/(.+?)(?:v(\d+))?(\.pdf)?")
+RANGE = re.compile(r"bytes=(\d+)-")
 PIECE = 16_384  # bytes a chunk
-Reply = tuple[int, str, bytes, dict[str, str]]  # status, content type, body, further headers
 
 
-class Request(NamedTuple):
-    """One line of the log."""
+@dataclass
+class Request:
+    """One line of the log; times are Unix seconds, status 0 means none was sent yet, or none ever."""
 
-    time: float
+    time: float  # when it came
     method: str
     path: str
-    status: int
+    status: int = 0
+    sent: int = 0  # bytes of the body
+    ended: float = 0.0  # when the last byte of the answer was handed to the network
 
 
 class StandIn:
     """Serve a corpus on loopback while the `with` block lasts.
 
-    `faults` maps the start of a path to behaviours that the next requests of such a path meet, one each:
-    "404" and other statuses, "429:1" (with Retry-After: 1), "reset", "cut" (the connection ends within the
-    body), "truncate" (half of the body, as if it were all), "html", "empty", "slow:2" (seconds, then as usual).
+    `faults` maps the start of a path to behaviours that the next requests of such a path meet, one each: see
+    `faults.py`. `arrivals` are papers that appear after so many requests. `result_limit` is how many results the
+    search pages and the API show of one question.
     """
 
     def __init__(
@@ -48,12 +53,14 @@ class StandIn:
         corpus: Corpus,
         *,
         faults: Mapping[str, Sequence[str]] | None = None,
+        arrivals: Sequence[tuple[int, Entry]] = (),
         robots: str = ROBOTS,
+        result_limit: int = question.MAX_RESULTS,
         port: int = 0,
         log: Path | None = None,
     ) -> None:
-        self.corpus, self.robots, self._log = corpus, robots.format(notice=corpus.notice), log
-        self.faults = {prefix: list(behaviours) for prefix, behaviours in (faults or {}).items()}
+        self.corpus, self.robots, self._log = corpus, robots.replace("{notice}", corpus.notice), log
+        self.faults, self.arrivals, self.result_limit = Faults(faults or {}), list(arrivals), result_limit
         self.requests: list[Request] = []
         self._lock = threading.Lock()
         try:
@@ -79,21 +86,25 @@ class StandIn:
         """Return the paths asked for that begin so, in order."""
         return [request.path for request in self.requests if request.path.startswith(prefix)]
 
-    def record(self, request: Request) -> None:
-        """Log a request."""
+    def publish(self, *entries: Entry) -> None:
+        """Add papers, or new versions of papers."""
+        added = sorted((*self.corpus.entries, *entries), key=lambda entry: (entry.arxiv_id, entry.version))
+        self.corpus = Corpus(tuple(added), self.corpus.notice)
+
+    def begin(self, request: Request) -> None:
+        """Log a request that came in; papers may arrive with it."""
         with self._lock:
             self.requests.append(request)
-            if self._log:
-                with self._log.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(request._asdict()) + "\n")
+            due = [entry for number, entry in self.arrivals if number <= len(self.requests)]
+            self.arrivals = self.arrivals[len(due) :]
+            self.publish(*due)
 
-    def fault(self, path: str) -> str:
-        """Use up and return the next fault of a path, or ""."""
-        with self._lock:
-            for prefix, behaviours in self.faults.items():
-                if path.startswith(prefix) and behaviours:
-                    return behaviours.pop(0)
-        return ""
+    def end(self, request: Request) -> None:
+        """Complete the log of a request."""
+        request.ended = time.time()
+        if self._log:
+            with self._lock, self._log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(request)) + "\n")
 
     def reply(self, target: str) -> Reply:
         """Return what the site answers to a path with its query."""
@@ -102,7 +113,13 @@ class StandIn:
             return 200, "text/plain", self.robots.encode(), {}
         if parts.path in ("/search/advanced", "/search/advanced/"):
             return self._search(dict(parse_qsl(parts.query, keep_blank_values=True)))
+        if parts.path == "/api/query":
+            return self._api(dict(parse_qsl(parts.query)))
+        if parts.path == "/oai":
+            return self._xml(200, api.oai(self.corpus, dict(parse_qsl(parts.query)), self.url))
         if match := PAPER.fullmatch(parts.path):
+            if match[4]:
+                return 301, "text/html", b"", {"Location": parts.path.removesuffix(".pdf")}
             return self._paper(match[1], match[2], int(match[3] or 0))
         if parts.path == "/":
             return self.page(200, pages.form("", self.corpus.notice))
@@ -121,12 +138,23 @@ class StandIn:
         if "advanced" not in parameters:
             return self.page(200, pages.form("", notice))
         try:
-            asked = question.parse(parameters)
+            asked = question.parse(parameters, self.result_limit)
         except question.BadRequest as problem:
             return self.failure(int(str(problem)))
         except question.BadForm as problem:
             return self.page(200, pages.form(str(problem), notice))
         return self.page(200, pages.results(question.answer(self.corpus, asked), asked, self.url, notice))
+
+    def _api(self, parameters: dict[str, str]) -> Reply:
+        if int(parameters.get("start", "0") or 0) >= self.result_limit or parameters.get("max_results") == "0":
+            return self.failure(500)
+        try:
+            return self._xml(200, api.feed(self.corpus, parameters, self.url))
+        except api.BadQuery as problem:
+            return self._xml(400, api.atom(api.error_entry(str(problem)), self.corpus.notice, 1, 0, 1))
+
+    def _xml(self, status: int, text: str) -> Reply:
+        return status, "application/xml; charset=utf-8", text.encode(), {}
 
     def _paper(self, kind: str, arxiv_id: str, version: int) -> Reply:
         entry = self._entry(arxiv_id, version)
@@ -143,7 +171,16 @@ class StandIn:
             return self.failure(500, "file unavailable")
         name = f"{arxiv_id.replace('/', '-')}v{shown}.pdf"
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        return 200, "application/pdf", body, {"ETag": tag, "Content-Disposition": f'inline; filename="{name}"'}
+        return (
+            200,
+            "application/pdf",
+            body,
+            {
+                "ETag": tag,
+                "Accept-Ranges": "bytes",
+                "Content-Disposition": f'inline; filename="{name}"',
+            },
+        )
 
     def _entry(self, arxiv_id: str, version: int) -> Entry | None:
         """Return the paper; an older version that the corpus lacks is served as the oldest one it has."""
@@ -161,64 +198,72 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "arxtune-standin"
 
     def do_GET(self) -> None:
-        moment, fault = time.time(), self.site.fault(self.path)
-        kind, _, argument = fault.partition(":")
-        if kind == "slow":
-            time.sleep(float(argument))
-            kind = ""
-        if kind == "reset":
-            self.site.record(Request(moment, self.command, self.path, 0))
-            self._reset()
-            return
-        status, content_type, body, headers = self._fault_reply(kind, argument) or self.site.reply(self.path)
-        if kind == "truncate":
-            body = body[: len(body) // 2]
-        self.site.record(Request(moment, self.command, self.path, status))
-        with contextlib.suppress(ConnectionError):  # the client may have gone
-            self._send(status, content_type, body, headers, cut=kind == "cut")
+        request = Request(time.time(), self.command, self.path)
+        self.site.begin(request)
+        fault = self.site.faults.next(self.path)
+        try:
+            with contextlib.suppress(ConnectionError):  # the client may have gone
+                self._answer(request, fault)
+        finally:
+            self.site.end(request)
 
     do_HEAD = do_GET  # noqa: N815  # the name that the base class looks for
 
-    def _fault_reply(self, kind: str, argument: str) -> Reply | None:
-        if kind.isdigit():
-            status, content_type, body, headers = self.site.failure(int(kind))
-            return status, content_type, body, headers | ({"Retry-After": argument} if argument else {})
-        if kind == "html":
-            return self.site.page(200, pages.form("", self.site.corpus.notice))
-        if kind == "empty":
-            return 200, "application/pdf", b"", {}
-        return None
+    def _answer(self, request: Request, fault: Fault) -> None:
+        fault.delay()
+        if fault.kind == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            self.connection.close()
+            return
+        reply = fault.reply(self.site.corpus.notice) or self._part_of(self.site.reply(self.path))
+        status, content_type, body, headers = fault.spoil(reply)
+        request.status = status
+        self._send_head(status, content_type, len(body), headers)
+        if self.command == "HEAD":
+            return
+        if fault.kind == "cut":  # the connection ends within the body
+            body, self.close_connection = body[: len(body) // 2], True
+        self._send_body(body, content_type, request, fault)
 
-    def _send(self, status: int, content_type: str, body: bytes, headers: dict[str, str], *, cut: bool) -> None:
-        """Send a reply; PDFs go out in chunks without a length, as arXiv sends them."""
-        chunked = content_type == "application/pdf" and self.command == "GET"
+    def _part_of(self, reply: Reply) -> Reply:
+        """Return the part of a PDF that a Range asks for, when what it continues is still the same."""
+        status, content_type, body, headers = reply
+        asked = RANGE.fullmatch(self.headers.get("Range", ""))
+        if status != 200 or not asked or self.headers.get("If-Range", headers.get("ETag")) != headers.get("ETag"):
+            return reply
+        first = int(asked[1])
+        if first >= len(body):
+            return 416, content_type, b"", headers | {"Content-Range": f"bytes */{len(body)}"}
+        told = f"bytes {first}-{len(body) - 1}/{len(body)}"
+        return 206, content_type, body[first:], headers | {"Content-Range": told}
+
+    def _send_head(self, status: int, content_type: str, length: int, headers: dict[str, str]) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         for name, value in headers.items():
             self.send_header(name, value)
-        if chunked:
+        if self._chunked(content_type):
             self.send_header("Transfer-Encoding", "chunked")
         else:
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(length))
         self.end_headers()
-        if self.command == "HEAD":
-            return
-        if cut:
-            body = body[: len(body) // 2]
-            self.close_connection = True
-        if not chunked:
-            self.wfile.write(body)
-            return
+
+    def _chunked(self, content_type: str) -> bool:
+        """PDFs go out in chunks without a length, as arXiv sends them."""
+        return content_type == "application/pdf" and self.command == "GET"
+
+    def _send_body(self, body: bytes, content_type: str, request: Request, fault: Fault) -> None:
+        chunked = self._chunked(content_type)
         for at in range(0, len(body), PIECE):
             piece = body[at : at + PIECE]
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-        if not cut:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+            request.sent += len(piece)
+            if fault.kind == "drip":
+                self.wfile.flush()
+                fault.drip()
+        if chunked and fault.kind != "cut":
             self.wfile.write(b"0\r\n\r\n")
-
-    def _reset(self) -> None:
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()
-        self.close_connection = True
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Stay silent: the log is `requests`."""

@@ -1,35 +1,26 @@
-"""Curate: what may not be trained on is kept out with its reason, and no paper stands on both sides."""
+"""Curate, end to end: what may not be trained on is kept out with its reason, and what is written holds together."""
 
 import itertools
 import json
 import random
+from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from components.curate.config import CurateConfig
-from components.curate.core import curate
-from components.curate.licence import licence_name
-from components.curate.split import choose_test_papers
 from components.shared.errors import ConfigError
+from components.shared.licences import Obligation
+from components.shared.prompt import render_prompt
 from components.shared.records import Example, Triple, read_records
 from tests.builders import CC_BY, NONEXCLUSIVE, triple, write_triples
-
-PAPERS = [f"2405.9{number:04}" for number in range(40)]
-
-
-def run(folder: Path, triples: list[Triple], licences: dict[str, str] | None = None, **knobs: Any) -> dict[str, Any]:
-    write_triples(folder / "triples", triples, licences)
-    return curate(CurateConfig(**knobs), folder / "triples", folder / "train", folder / "test")
-
-
-def side(folder: Path, name: str) -> list[Example]:
-    return list(read_records(folder / name / "examples.jsonl", Example))
+from tests.components.curate.running import OUTPUTS, PAPERS, prose, rejects, run, run_on, side
 
 
 def many() -> list[Triple]:
-    return [triple(paper=name, output=f"Claim {n} of {name}.") for name in PAPERS for n in range(5)]
+    return [
+        triple(paper=name, input=prose((name, n)), output=f"Claim {n} of {name}.") for name in PAPERS for n in range(5)
+    ]
 
 
 def test_no_paper_is_on_both_sides(tmp_path: Path) -> None:
@@ -41,27 +32,23 @@ def test_no_paper_is_on_both_sides(tmp_path: Path) -> None:
     assert train | test == set(PAPERS)
 
 
-def test_order_of_the_triples_does_not_matter(tmp_path: Path) -> None:
-    shuffled = many()
-    random.Random(1).shuffle(shuffled)
-    first, again = run(tmp_path / "a", many()), run(tmp_path / "b", shuffled)
-    assert first["facts"]["dataset digest"] == again["facts"]["dataset digest"]
+def test_order_and_number_of_files_do_not_matter(tmp_path: Path) -> None:
+    triples = [*many(), triple(paper=PAPERS[0], input=prose((PAPERS[0], 0)), output=f"Claim 0, of {PAPERS[0]}.")]
+    digests = {run(tmp_path / "one", triples)["facts"]["dataset digest"]}
+    for seed in range(3):
+        random.Random(seed).shuffle(triples)
+        folder = write_triples(tmp_path / str(seed), triples)
+        lines = (folder / "triples.jsonl").read_text("utf-8").splitlines(keepends=True)
+        (folder / "triples.jsonl").write_text("".join(lines[:70]), "utf-8")
+        (folder / "more.jsonl").write_text("".join(lines[70:90]), "utf-8")
+        (folder / "rest.json").write_text(f"[{','.join(lines[90:])}]", "utf-8")
+        digests.add(run_on(tmp_path / f"{seed}-out", folder)["facts"]["dataset digest"])
+    assert len(digests) == 1
 
 
 def test_another_seed_gives_another_split(tmp_path: Path) -> None:
     digests = {run(tmp_path / str(seed), many(), seed=seed)["facts"]["dataset digest"] for seed in (1, 2, 3)}
     assert len(digests) == 3
-
-
-def test_new_papers_never_move_an_old_one_to_the_other_side() -> None:
-    old = choose_test_papers(PAPERS[:20], 0.25, seed=7)
-    assert choose_test_papers(PAPERS, 0.25, seed=7) & set(PAPERS[:20]) == old
-
-
-@pytest.mark.parametrize("count", range(2, 9))
-def test_few_papers_still_leave_something_on_both_sides(count: int) -> None:
-    for seed, fraction in itertools.product(range(30), (0.05, 0.9)):
-        assert 0 < len(choose_test_papers(PAPERS[:count], fraction, seed)) < count
 
 
 def test_only_open_licences_pass_unless_named(tmp_path: Path) -> None:
@@ -77,48 +64,47 @@ def test_only_open_licences_pass_unless_named(tmp_path: Path) -> None:
     assert opted_in["kept"] == 3
 
 
-def test_an_unknown_licence_name_is_refused() -> None:
-    with pytest.raises(ConfigError, match="there is no licence open-ish"):
-        CurateConfig(allow_licences="open-ish")
+def test_no_paper_of_a_refused_cell_reaches_train_or_test(tmp_path: Path) -> None:
+    urls = ["http://creativecommons.org/licenses/by-nc-nd/4.0/", NONEXCLUSIVE, CC_BY, "unknown"]
+    teachers = ["llama3", "llama3.3", "closed", "Apache-2.0", "unknown"]
+    cells = dict(zip(PAPERS, itertools.product(urls, teachers), strict=False))
+    triples = [
+        triple(paper=name, input=prose((name, n)), output=prose((name, n, "out"), 9), teacher_licence=cells[name][1])
+        for name in cells
+        for n in range(4)
+    ]
+    run(tmp_path, triples, {name: url for name, (url, _) in cells.items()}, base_model="Qwen/Qwen2.5-7B", seed=3)
+    reached = {example.paper for name in ("train", "test") for example in side(tmp_path, name)}
+    assert {cells[name] for name in reached} == {(CC_BY, "llama3.3"), (CC_BY, "Apache-2.0")}
+    assert len(rejects(tmp_path)) == 4 * (len(cells) - 2)
+
+
+def test_the_licence_of_another_version_does_not_count(tmp_path: Path) -> None:
+    summary = run(tmp_path, [triple(version=2)])  # its source is version 1, under CC BY
+    assert summary["dropped"] == {"licence not allowed: unknown": 1}
+
+
+def test_the_duties_and_attributions_stand_beside_train(tmp_path: Path) -> None:
+    run(tmp_path, [*many(), triple(teacher_licence="llama3.3")], base_model="meta-llama/Meta-Llama-3-8B")
+    duties = list(read_records(tmp_path / "train" / "obligations.jsonl", Obligation))
+    assert {duty.due_to for duty in duties} == {"paper cc-by", "base llama3", "teacher llama3.3"}
+    text = (tmp_path / "train" / "NOTICE").read_text("utf-8")
+    assert "Meta Llama 3 is licensed under the Meta Llama 3 Community License" in text
+    for paper in {example.paper for example in side(tmp_path, "train")}:
+        assert f"arXiv:{paper}v1. Licence: {CC_BY}" in text
 
 
 @pytest.mark.parametrize(
-    ("url", "name"),
+    ("knobs", "message"),
     [
-        ("http://creativecommons.org/licenses/by/4.0/", "cc-by"),
-        ("https://creativecommons.org/licenses/by/3.0/", "cc-by"),
-        ("http://creativecommons.org/licenses/by-sa/4.0/", "cc-by-sa"),
-        ("http://creativecommons.org/licenses/by-nc-sa/4.0/", "cc-by-nc-sa"),
-        ("http://creativecommons.org/licenses/by-nc-nd/4.0/", "cc-by-nc-nd"),
-        ("http://creativecommons.org/publicdomain/zero/1.0/", "cc0"),
-        ("http://arxiv.org/licenses/nonexclusive-distrib/1.0/", "arxiv-nonexclusive"),
-        ("http://arxiv.org/licenses/assumed-1991-2003/", "arxiv-assumed-1991-2003"),
-        ("http://example.org/creativecommons.org/licenses/by/4.0/", "unknown"),
-        ("unknown", "unknown"),
-        ("", "unknown"),
+        ({"allow_licences": "open-ish"}, "there is no licence open-ish"),
+        ({"test_after": "soon"}, "curate.test_after='soon': must be a day"),
+        ({"near_duplicate": 0.1}, "near_duplicate=0.1: must be at least 0.5"),
     ],
 )
-def test_licences_go_by_their_url(url: str, name: str) -> None:
-    assert licence_name(url) == name
-
-
-def test_each_gate_keeps_its_rejects(tmp_path: Path) -> None:
-    triples = [
-        triple(output="A good answer."),
-        triple(output="A   good answer."),
-        triple(output="Made up.", grounding=0.1),
-        triple(input="The same text.", output="the same text."),
-        triple(output="word " * 2000),
-    ]
-    summary = run(tmp_path, triples)
-    assert summary["kept"] == 1
-    assert summary["dropped"] == {
-        "duplicate": 1,
-        "output is empty or equals the input": 1,
-        "output not grounded in its evidence": 1,
-        "too long": 1,
-    }
-    assert len((tmp_path / "train/rejects.jsonl").read_text().splitlines()) == 4
+def test_a_wrong_setting_is_refused(knobs: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        CurateConfig.build(knobs)
 
 
 def test_sources_follow_their_side(tmp_path: Path) -> None:
@@ -128,6 +114,73 @@ def test_sources_follow_their_side(tmp_path: Path) -> None:
         assert listed == {example.paper for example in side(tmp_path, name)}
 
 
-def test_no_triples_give_two_empty_sides(tmp_path: Path) -> None:
+def test_no_triples_of_the_stage_before_give_two_empty_sides(tmp_path: Path) -> None:
     summary = run(tmp_path, [])
     assert (summary["kept"], side(tmp_path, "train"), side(tmp_path, "test")) == (0, [], [])
+    assert all((tmp_path / name).exists() for name in OUTPUTS)
+
+
+def test_datasets_reads_both_files_as_prompt_and_completion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    from datasets import load_dataset
+
+    run(tmp_path, many())
+    for name in ("train", "test"):
+        expected = [(example.prompt, example.completion) for example in side(tmp_path, name)]
+        for kind, file in (("json", "examples.jsonl"), ("parquet", "examples.parquet")):
+            path = str(tmp_path / name / file)
+            loaded = load_dataset(kind, data_files=path, split="train", cache_dir=str(tmp_path / "cache"))
+            assert list(zip(loaded["prompt"], loaded["completion"], strict=True)) == expected
+            assert loaded[0]["prompt"] == render_prompt(loaded[0]["instruction"], loaded[0]["input"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_comes_in_is_kept_or_dropped_for_a_reason(seed: int, tmp_path: Path) -> None:
+    """Random rows, random faults: no row is lost, none counted twice, and the card says the same."""
+    chance = random.Random(seed)
+    faults = [
+        {},
+        {},
+        {"output": ""},
+        {"output": "I'm sorry, but I cannot."},
+        {"grounding": 0.1},
+        {"input": "a@bc.org " + prose(1)},
+    ]
+    triples = []
+    for number in range(chance.randint(50, 150)):
+        paper = chance.choice(PAPERS)
+        row = {
+            "paper": paper,
+            "input": prose((seed, chance.randint(0, 60))),
+            "output": prose((seed, number, "out"), 12),
+        }
+        triples.append(triple(**{**row, **chance.choice(faults)}))
+    folder = write_triples(tmp_path / "triples", triples)
+    with (folder / "triples.jsonl").open("ab") as file:
+        for line in (b'{"instruction": 1}\n', b"not json\n", b"\xff\xfe\n", b'["list"]\n')[: chance.randint(0, 4)]:
+            file.write(line)
+    rows = len((folder / "triples.jsonl").read_bytes().splitlines())
+    summary = run_on(tmp_path, folder)
+
+    kept = [example.triple for name in ("train", "test") for example in side(tmp_path, name)]
+    assert summary["seen"] == rows
+    assert summary["kept"] == len(kept)
+    assert rows == len(kept) + sum(summary["dropped"].values())
+    assert Counter(reject["reason"] for reject in rejects(tmp_path)) == summary["dropped"]
+    known = Counter(t.id for t in triples)
+    assert Counter(kept) + Counter(r["item"] for r in rejects(tmp_path) if "line" not in r["item"]) == known
+
+    for card in ("card.html", "card.md"):
+        text = (tmp_path / card).read_text("utf-8")
+        assert f"{rows} rows in = {len(kept)} kept + {rows - len(kept)} dropped." in text
+    table = (tmp_path / "card.md").read_text("utf-8").split("## Through the gates")[1].split("## ")[0]
+    cells = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")][2:-1]
+    assert {cell[0].removeprefix("| "): int(cell[1]) for cell in cells} == summary["dropped"]
+    assert [int(cell[2]) for cell in cells][-1:] in ([len(kept)], [])
+
+
+def test_an_example_keeps_its_triple(tmp_path: Path) -> None:
+    run(tmp_path, [triple(output="Second claim there, as it says.")])
+    (example,) = [*side(tmp_path, "train"), *side(tmp_path, "test")]
+    assert isinstance(example, Example)
+    assert example.completion == "Second claim there, as it says."

@@ -27,7 +27,7 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
     ) -> Run:
         config = EvaluateConfig.build({"store": str(tmp_path / "store"), "resamples": 2_000, **knobs})
         run = Run(config, tmp_path, make_examples(papers, each, 40, seed=7))
-        train, test, adapter, _, _ = run.folders
+        train, test, adapter, *_ = run.folders
         write_records(train / "examples.jsonl", make_examples(20, 8, 0, seed=3))
         write_records(test / "examples.jsonl", run.examples)
         write_records(test / "sources.jsonl", map(source, sorted({example.paper for example in run.examples})))

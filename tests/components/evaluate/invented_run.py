@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.evaluate.answers import answers_key
+from components.evaluate.answers import Kept, system_key
 from components.evaluate.config import EvaluateConfig
 from components.shared.prompt import render_prompt
-from components.shared.records import Example, Source
+from components.shared.records import Example, Source, digest
 from components.shared.store import FolderStore
 
 SENTENCES = (
@@ -50,10 +50,10 @@ class Run:
     examples: list[Example]
 
     @property
-    def folders(self) -> tuple[Path, Path, Path, Path, Path]:
-        """Return train, test, adapter, evaluation and report, as evaluate takes them."""
+    def folders(self) -> tuple[Path, Path, Path, Path, Path, Path]:
+        """Return train, test, adapter, evaluation, report and summary, as evaluate takes them."""
         train, test, adapter, evaluation = (self.root / name for name in ("train", "test", "adapter", "evaluation"))
-        return train, test, adapter, evaluation, self.root / "report" / "report.html"
+        return train, test, adapter, evaluation, self.root / "report" / "report.html", self.root / "summary.md"
 
     @property
     def store(self) -> FolderStore:
@@ -61,12 +61,16 @@ class Run:
 
     @property
     def report(self) -> str:
-        return self.folders[-1].read_text("utf-8")
+        return self.folders[4].read_text("utf-8")
 
     def answer(self, adapter_digest: str, texts: Sequence[str], base: str = "invented-base") -> None:
         """Put the answers of the system with this digest into the store."""
+        place = system_key(self.config, base, adapter_digest)
         rows = [[text, len(text.split()) + 1, len(text.split()) < 40] for text in texts]
-        self.store.put_json(answers_key(self.config, base, adapter_digest, self.examples), rows)
+        names = [digest(example.prompt)[:32] for example in self.examples]
+        Kept(self.store, f"{place}/answers").add(dict(zip(names, rows, strict=True)))
+        names = [digest([example.prompt, example.completion])[:32] for example in self.examples]
+        Kept(self.store, f"{place}/losses").add({name: [30.0, 20] for name in names})
 
     def release(self, version: int, adapter_digest: str, base: str = "invented-base") -> None:
         """Append a release to the log."""

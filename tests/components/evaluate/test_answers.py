@@ -1,56 +1,28 @@
 """Answers of real models: a random Llama of a few thousand weights, two random adapters, one load."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from invented_run import make_examples
+from random_models import make_adapter, make_weights
 
-from components.evaluate.answers import answers_key, find_champion, model_answers, read_adapter
+from components.evaluate.answers import Kept, find_champion, model_answers, read_adapter, system_key
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.generation import Generation
 from components.shared.errors import StoreError
-from components.shared.records import Example
+from components.shared.records import Example, digest
 from components.shared.store import FolderStore
 
 EXAMPLES = make_examples(3, 2, 40, seed=7)
-
-
-def make_base(folder: Path) -> None:
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
-
-    words = sorted({word for example in EXAMPLES for word in example.prompt.split()})
-    vocabulary = {word: number for number, word in enumerate(["<pad>", "<s>", "</s>", "<unk>", *words])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
-    set_seed(1)
-    sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
-    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    LlamaForCausalLM(LlamaConfig(vocab_size=len(vocabulary), **sizes, **ids)).save_pretrained(folder)
-
-
-def make_weights(base: Path, folder: Path, seed: int) -> None:
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, set_seed
-
-    set_seed(seed)
-    how = LoraConfig(r=4, lora_alpha=64, target_modules=["q_proj", "v_proj", "up_proj"], init_lora_weights=False)
-    get_peft_model(AutoModelForCausalLM.from_pretrained(base), how).save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with an adapter folder as finetune writes it, and the weights of an older adapter."""
     root = tmp_path_factory.mktemp("models")
-    make_base(root / "adapter" / "base")
-    make_weights(root / "adapter" / "base", root / "adapter" / "weights", seed=2)
+    make_adapter(root / "adapter", EXAMPLES)
     make_weights(root / "adapter" / "base", root / "older" / "weights", seed=3)
-    about = {"base": "random-llama", "base_path": "base", "trained": True, "adapter_digest": "tuned-digest"}
-    (root / "adapter" / "adapter.json").write_text(json.dumps(about), "utf-8")
     return root
 
 
@@ -58,7 +30,7 @@ def answers(made: Path, store: FolderStore, examples: list[Example] = EXAMPLES) 
     config = EvaluateConfig.build({"store": str(store.root), "max_new_tokens": 12, "batch_size": 4})
     adapter = read_adapter(made / "adapter")
     champion, _ = find_champion(store, config.release, adapter)
-    return model_answers(config, store, examples, adapter, champion)
+    return model_answers(config, store, examples, adapter, champion).answers
 
 
 def release(store: FolderStore, **changed: Any) -> None:
@@ -111,8 +83,12 @@ def test_a_killed_run_goes_on_with_the_systems_that_are_missing(made: Path, tmp_
     store = FolderStore(tmp_path)
     first = answers(made, store)
     config = EvaluateConfig.build({"store": str(tmp_path), "max_new_tokens": 12})
-    store.put_json(answers_key(config, "random-llama", "base", EXAMPLES), [["kept", 1, True]] * len(EXAMPLES))
-    store.delete(answers_key(config, "random-llama", "tuned-digest", EXAMPLES))
+    kept = {digest(example.prompt)[:32]: ["kept", 1, True] for example in EXAMPLES}
+    for key in list(store.list(system_key(config, "random-llama", "base"))):
+        store.delete(key)
+    Kept(store, f"{system_key(config, 'random-llama', 'base')}/answers").add(kept)
+    for key in list(store.list(system_key(config, "random-llama", "tuned-digest"))):
+        store.delete(key)
     again = answers(made, store)
     assert [answer.text for answer in again["base"]] == ["kept"] * len(EXAMPLES)
     assert again["tuned"] == first["tuned"]
@@ -127,18 +103,11 @@ def test_a_release_that_is_not_whole_is_an_error_that_names_it(made: Path, tmp_p
 
 @pytest.mark.parametrize(
     "change",
-    [{"base": "other"}, {"digest": "other"}, {"examples": EXAMPLES[:-1]}, {"limit": 13}, {"quantisation": "none"}],
+    [{"base": "other"}, {"digest": "other"}, {"limit": 13}, {"quantisation": "none"}],
 )
 def test_the_key_changes_with_all_that_an_answer_depends_on(change: dict[str, Any]) -> None:
-    def key(
-        base: str = "base",
-        digest: str = "d",
-        examples: list[Example] = EXAMPLES,
-        limit: int = 12,
-        quantisation: str = "auto",
-    ) -> str:
-        config = EvaluateConfig(max_new_tokens=limit, quantisation=quantisation)
-        return answers_key(config, base, digest, examples)
+    def key(base: str = "base", digest: str = "d", limit: int = 12, quantisation: str = "auto") -> str:
+        return system_key(EvaluateConfig(max_new_tokens=limit, quantisation=quantisation), base, digest)
 
     assert key() == key()
     assert key(**change) != key()

@@ -88,9 +88,12 @@ def test_a_release_of_another_base_is_named_and_not_compared(make_run: MakeRun) 
 def test_no_null_changes_with_the_references(make_run: MakeRun) -> None:
     run = make_run()
     evaluate(run.config, *run.folders)
-    before = null_texts(run)
+    before, tuned = null_texts(run), run.good()
     hidden = [replace(example, completion=f"Another reference, {example.triple}.") for example in run.examples]
     write_records(run.folders[1] / "examples.jsonl", hidden)
+    run.examples = hidden
+    run.answer("base", run.rambling())
+    run.answer("tuned-digest", tuned)
     evaluate(run.config, *run.folders)
     assert null_texts(run) == before
     assert set(before) > {BASE_CUT, "echo input", "first words", "random training answer"}

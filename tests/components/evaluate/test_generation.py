@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from components.evaluate.generation import Generation, generate
+from components.evaluate.batches import BatchSize
+from components.evaluate.generation import TOLERANCE, Generation, generate, left_padded, losses
+from components.shared.errors import ModelError
 from components.shared.models import load_base, load_tokenizer
 from tests.models import random_llama
 
@@ -18,7 +20,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
 
 
 def answers(loaded: tuple[Any, Any], prompts: list[str], batch_size: int, tokens: int = 12) -> list[Generation]:
-    return generate(*loaded, prompts, tokens, batch_size)
+    return generate(*loaded, prompts, tokens, BatchSize(batch_size))
 
 
 def test_answers_come_in_the_order_asked_whatever_the_batches(loaded: tuple[Any, Any]) -> None:
@@ -50,8 +52,90 @@ def test_the_end_token_is_counted_but_not_shown(loaded: tuple[Any, Any], monkeyp
     assert not second.stopped
 
 
-def test_every_answer_is_reported_once(loaded: tuple[Any, Any]) -> None:
-    heard: list[int] = []
-    generate(*loaded, PROMPTS, 2, 3, heard.append)
-    assert heard == [3, 1]
-    assert generate(*loaded, [], 2, 3, heard.append) == []
+def test_every_answer_is_reported_once_with_its_batch(loaded: tuple[Any, Any]) -> None:
+    heard: list[dict[int, Generation]] = []
+    found = generate(*loaded, PROMPTS, 2, BatchSize(3), heard.append)
+    assert [len(made) for made in heard] == [3, 1]
+    assert {place: answer for made in heard for place, answer in made.items()} == dict(enumerate(found))
+    assert generate(*loaded, [], 2, BatchSize(3), heard.append) == []
+
+
+def test_a_batch_shifts_logits_by_less_than_the_documented_tolerance(loaded: tuple[Any, Any]) -> None:
+    import torch
+
+    model, tokenizer = loaded
+    encoded = [tokenizer(prompt)["input_ids"] for prompt in PROMPTS]
+    inputs = left_padded(encoded, tokenizer.pad_token_id, model.device)
+    positions = (inputs["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
+    with torch.inference_mode():
+        together = model(**inputs, position_ids=positions).logits[:, -1]
+        alone = torch.stack([model(torch.tensor([ids])).logits[0, -1] for ids in encoded])
+    assert (together - alone).abs().max() < TOLERANCE
+
+
+def running_out(model: Any, most: int) -> Any:
+    """Return a `generate` that cannot hold more than `most` prompts, as torch says it."""
+    import torch
+
+    real = model.generate
+
+    def generate(input_ids: Any, **options: Any) -> Any:
+        if len(input_ids) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return real(input_ids=input_ids, **options)
+
+    return generate
+
+
+def test_out_of_memory_halves_the_batch_and_leaves_the_answers(
+    loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = answers(loaded, PROMPTS * 2, 8)
+    monkeypatch.setattr(loaded[0], "generate", running_out(loaded[0], 2))
+    batch, heard = BatchSize(8), []
+    after = generate(*loaded, PROMPTS * 2, 12, batch, lambda made: heard.append(len(made)))
+    assert after == before
+    assert batch.size == 2
+    assert heard == [2, 2, 2, 2]
+    assert "out of memory with 8 prompts at a time: 4 from here on" in capsys.readouterr().out
+
+
+def test_one_prompt_that_does_not_fit_is_an_error_of_one_line(
+    loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaded[0], "generate", running_out(loaded[0], 0))
+    with pytest.raises(ModelError, match="out of memory on a single example"):
+        answers(loaded, PROMPTS, 4)
+
+
+def test_any_other_failure_is_not_taken_for_a_lack_of_memory(
+    loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**options: Any) -> None:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(loaded[0], "generate", fail)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        answers(loaded, PROMPTS, 4)
+
+
+def test_the_batch_shrinks_to_what_memory_holds(loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.evaluate.batches.free_memory", lambda device: 10_000_000)
+    batch = BatchSize(64)
+    batch.fit(loaded[0], 1_000)
+    assert batch.size == 5, "2 layers x 2 x 64 numbers of 4 bytes a token, and the logits: about 1 MB a prompt"
+
+
+def test_losses_are_those_of_the_model_on_the_completion_and_its_end(loaded: tuple[Any, Any]) -> None:
+    import torch
+
+    model, tokenizer = loaded
+    pairs = [("Quote the sentence.", " It is"), ("The routed model.", " two experts sends each"), ("x", "")]
+    found = losses(model, tokenizer, pairs, BatchSize(3))
+    for (prompt, completion), loss in zip(pairs, found, strict=True):
+        ids = torch.tensor([tokenizer(prompt + completion)["input_ids"] + [tokenizer.eos_token_id]])
+        labels = ids.clone()
+        labels[:, : len(tokenizer(prompt)["input_ids"])] = -100
+        with torch.inference_mode():
+            assert loss.total / loss.tokens == pytest.approx(float(model(ids, labels=labels).loss), abs=1e-4)
+        assert loss.tokens == int((labels != -100).sum())

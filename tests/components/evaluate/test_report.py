@@ -9,6 +9,7 @@ from invented_run import REJECTS, Run
 from components.evaluate.charts import Scale
 from components.evaluate.core import evaluate
 from components.shared.records import write_records
+from tests.axe import look_at
 
 MakeRun = Callable[..., Run]
 HOSTILE = """</p></pre><script>alert("1")</script><img src=x onerror=alert(1)> {{ 7 * 7 }} {% raw %} ' " & ]]>"""
@@ -53,7 +54,7 @@ def test_the_verdict_comes_first_and_all_systems_follow(run: Run) -> None:
     body = page[page.index("Verdict on release") :]
     places = [body.index(text) for text in ("tuned model beats its base", "Systems, scored alike", "random training")]
     assert places == sorted(places)
-    assert "a true gain over the base of 0.0" in body
+    assert "should find a true gain of 0.0" in body
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_runs_no_script(run: Run) -> None:
@@ -79,6 +80,7 @@ def test_hostile_text_stays_text(make_run: MakeRun) -> None:
         for example in run.examples
     ]
     write_records(run.folders[1] / "examples.jsonl", run.examples)
+    run.answer("base", run.rambling())
     run.answer("tuned-digest", [HOSTILE] * len(run.examples))
     evaluate(run.config, *run.folders)
     page = Page(run.report)
@@ -104,9 +106,18 @@ def test_sample_papers_are_said_to_be_invented_only_when_they_are(run: Run) -> N
     assert "they are invented" not in run.report
 
 
+def test_the_page_is_accessible_at_any_width_and_asks_no_other_host(make_run: MakeRun) -> None:
+    run = make_run(papers=25, each=8)
+    run.answer("tuned-digest", [f"{'x' * 3_000} {text}" for text in run.good()])
+    evaluate(run.config, *run.folders)
+    findings, requests = look_at(run.folders[4])
+    assert findings == []
+    assert requests == [run.folders[4].as_uri()]
+
+
 def test_long_texts_are_cut_so_that_the_page_stays_small(make_run: MakeRun) -> None:
     run = make_run(papers=50, each=10)
-    run.answer("tuned-digest", [f"{'x' * 100_000} {text}" for text in run.good()])
+    run.answer("tuned-digest", [f"{'x' * 20_000} {text}" for text in run.good()])
     evaluate(run.config, *run.folders)
     assert len(run.report.encode()) < 1 << 20
     assert "more characters in answers.jsonl" in run.report

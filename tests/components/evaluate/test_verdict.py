@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -6,9 +7,11 @@ from components.evaluate.statistics import Comparison
 from components.evaluate.verdict import (
     BETTER,
     COPYING,
+    MODELS,
     NO_EVIDENCE,
     TOO_LITTLE,
     WORSE,
+    Group,
     Rules,
     SystemScores,
     Verdict,
@@ -19,21 +22,54 @@ from components.evaluate.verdict import (
 )
 from components.shared.errors import DataError
 
-RULES = Rules(metric="rougeL", confidence=0.95, resamples=1_000, seed=1, min_test_examples=20, min_test_papers=5)
+RULES = Rules(
+    metric="rougeL",
+    confidence=0.95,
+    resamples=1_000,
+    seed=1,
+    year_error=0.05,
+    looks_per_year=52,
+    min_test_examples=20,
+    min_test_papers=5,
+)
 ABOVE, ZERO, TOUCHING, BELOW = (0.01, 0.05), (-0.02, 0.03), (0.0, 0.04), (-0.05, -0.01)
 
 
-def against(other: str, interval: tuple[float, float]) -> Comparison:
+def against(other: str, interval: tuple[float, float], floor: float | None = None) -> Comparison:
     low, high = interval
-    figures = {"standard_error": 0.01, "detectable": 0.028, "papers_won": 0.6}
+    figures = {"standard_error": 0.01, "freedom": 7.0, "p_value": 0.01, "papers_won": 0.6}
+    figures |= {"detectable": 0.028, "detectable_deciding": 0.041, "floor": low if floor is None else floor}
     return Comparison(other=other, difference=(low + high) / 2, low=low, high=high, examples=40, papers=8, **figures)
 
 
-def word(
-    intervals: dict[str, tuple[float, float]], *, trained: bool = True, examples: int = 40, papers: int = 8
-) -> str:
-    pairs = [against(other, interval) for other, interval in intervals.items()]
-    return decide(RULES, pairs, trained=trained, examples=examples, papers=papers)[0]
+def scores(name: str, rouge: float, seed: float | None = None) -> SystemScores:
+    metrics = ("rouge1", "rouge2", "rougeL")
+    seeds = dict.fromkeys(metrics, rouge if seed is None else seed)
+    model = name in MODELS
+    return SystemScores(
+        name=name,
+        examples=40,
+        rouge1=rouge + 0.05,
+        rouge2=rouge / 2,
+        rougeL=rouge,
+        precision=seeds,
+        recall=seeds,
+        seed=seeds,
+        words=31.5,
+        repetition=0.0,
+        stopped=0.9 if model else None,
+        loss=2.5 if model else None,
+    )
+
+
+def decided(pairs: list[Comparison], systems: list[SystemScores] | None = None, **changed: Any) -> tuple[str, str]:
+    found = systems or [scores("base", 0.2), scores("tuned", 0.4), *(scores(n, 0.1) for n in ("echo input", "empty"))]
+    facts = {"trained": True, "examples": 40, "papers": 8, "looks_spent": 0, **changed}
+    return decide(RULES, pairs, found, **facts)
+
+
+def word(intervals: dict[str, tuple[float, float]], **changed: Any) -> str:
+    return decided([against(other, interval) for other, interval in intervals.items()], **changed)[0]
 
 
 @pytest.mark.parametrize(
@@ -79,9 +115,32 @@ def test_no_examples_at_all_need_no_comparison() -> None:
 
 def test_the_reason_names_the_null_that_was_not_beaten_and_its_figures() -> None:
     pairs = [against("base", ABOVE), against("first words", ZERO), against("echo input", BELOW)]
-    _, reason = decide(RULES, pairs, trained=True, examples=40, papers=8)
+    _, reason = decided(pairs)
     assert "'echo input'" in reason
     assert "-0.030 [-0.050, -0.010]" in reason
+
+
+def test_a_gain_that_convinces_once_but_not_within_the_year_is_no_evidence_and_says_so() -> None:
+    word, reason = decided([against("base", ABOVE, floor=-0.004), against("empty", ABOVE)])
+    assert word == NO_EVIDENCE
+    assert "share of the year's error it reaches down to -0.004" in reason
+    assert decided([against("base", ABOVE), against("empty", ABOVE, floor=0.0)])[0] == COPYING
+    assert decided([against("base", ABOVE), against("champion", ABOVE, floor=-0.01)])[0] == NO_EVIDENCE
+
+
+def test_no_model_is_better_once_the_looks_of_the_year_are_spent() -> None:
+    assert word({"base": ABOVE, "empty": ABOVE}, looks_spent=51) == BETTER
+    assert word({"base": ABOVE, "empty": ABOVE}, looks_spent=52) == NO_EVIDENCE
+    assert "52 verdicts" in decided([against("base", ABOVE)], looks_spent=52)[1]
+    assert word({"base": BELOW}, looks_spent=52) == WORSE
+
+
+def test_a_null_that_scores_higher_by_any_published_metric_is_not_beaten() -> None:
+    pairs = [against("base", ABOVE), against("echo input", ABOVE)]
+    systems = [scores("base", 0.2), scores("tuned", 0.4), scores("echo input", 0.3, seed=0.41)]
+    word, reason = decided(pairs, systems)
+    assert word == COPYING
+    assert "'echo input' scores higher by rouge1 with the seed's tokenizer: 0.410 against 0.400" in reason
 
 
 def verdict() -> Verdict:
@@ -93,22 +152,15 @@ def verdict() -> Verdict:
         base="invented-base",
         adapter_digest="a1",
         dataset_digest="d1",
+        trained=True,
+        looks_spent=3,
+        planned_gain=0.041,
         examples=40,
         papers=8,
         rules=RULES,
-        systems=[
-            SystemScores(
-                name=name,
-                examples=40,
-                rouge1=score + 0.05,
-                rouge2=score / 2,
-                rougeL=score,
-                words=31.5,
-                stopped=0.9 if name in ("base", "tuned") else None,
-            )
-            for name, score in rows.items()
-        ],
+        systems=[scores(name, score) for name, score in rows.items()],
         comparisons=[against("base", ABOVE), against("echo input", BELOW), against("empty", ABOVE)],
+        kinds=[Group(name="claim", examples=40, base=0.2, tuned=0.3, gain=0.1)],
     )
 
 

@@ -9,7 +9,7 @@ from components.extract.config import ExtractConfig
 from components.extract.core import extract
 from components.extract.pdf import PdfRejected, read_pdf
 from components.extract.quality import readable_share
-from components.extract.repair import repair
+from components.extract.repair import repair, without_edges
 from components.shared.records import Document, read_records, write_records
 from tests.builders import paper, write_pdf
 
@@ -57,7 +57,7 @@ def test_bad_files_are_rejects_with_reason_and_name(tmp_path: Path) -> None:
     rejects = {row["item"]: row for row in map(json.loads, (tmp_path / "documents/rejects.jsonl").open())}
     assert [document.paper for document in documents] == ["good"]
     assert rejects["emptyv1"]["reason"] == "empty file"
-    assert rejects["textv1"]["reason"].startswith("broken PDF")
+    assert rejects["textv1"]["reason"] == "not a PDF"
     assert rejects["brokenv1"]["reason"].startswith("broken PDF")
     assert rejects["blankv1"]["reason"] == "hardly any readable text"
     assert "file broken.pdf" in rejects["brokenv1"]["detail"]
@@ -111,3 +111,17 @@ def test_prose_is_readable_and_glyph_soup_is_not() -> None:
     assert readable_share(PROSE) > 0.9
     assert readable_share("/g12 /g7 #~ %% x1y )( " * 40) < 0.3
     assert readable_share("too short") == 0.0
+
+
+def test_running_heads_page_numbers_and_stamps_are_removed_and_counted() -> None:
+    body = ["amber", "birch", "cedar", "dusk", "elm"]
+    pages = [f"A Short Title\n{word} above\n{PROSE}\nInvented Press 2024\n{n}" for n, word in enumerate(body, 1)]
+    pages[0] = f"arXiv:2407.00001v1 [cs.CL] 3 Jul 2024\n{pages[0]}"
+    cleaned, counts = without_edges(pages)
+    assert counts == {"running heads": 10, "page numbers": 5, "arXiv stamps": 1}
+    assert cleaned[1] == f"birch above\n{PROSE}"
+
+
+def test_lines_that_stand_on_few_pages_stay() -> None:
+    pages = ["One opening.\nText.", "Another opening.\nText of 2.", "A third.\n3 results follow."]
+    assert without_edges(pages)[0] == pages

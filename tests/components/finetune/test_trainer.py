@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from components.finetune.config import FinetuneConfig
-from components.finetune.trainer import PROJECTIONS, build_trainer, token_counts
-from components.shared.errors import ModelError
-from components.shared.models import attach_adapter, load_base, load_tokenizer
+from components.finetune.encode import encode
+from components.finetune.recipe import PROJECTIONS, SEED, arguments, lora
+from components.finetune.trainer import Material, build_trainer
+from components.shared.models import load_base, load_tokenizer
 from components.shared.prompt import render_completion, render_prompt
 from components.shared.records import Example
 from tests.builders import example
-from tests.models import random_llama
 
 ANSWERS = ["Two experts.", "α = 0.42 (±1).", "A much longer answer, with\na line break in it.", "x"]
 
@@ -28,7 +28,8 @@ def config(**knobs: Any) -> FinetuneConfig:
 
 
 def batch(base: Path, tmp_path: Path, **knobs: Any) -> tuple[Any, dict[str, Any]]:
-    trainer = build_trainer(config(**knobs), str(base), examples(), tmp_path)
+    material = Material(str(base), encode(load_tokenizer(str(base)), examples()))
+    trainer = build_trainer(config(**knobs), material, tmp_path)
     return trainer, next(iter(trainer.get_train_dataloader()))
 
 
@@ -78,37 +79,6 @@ def test_only_the_adapter_is_trained(base: Path, tmp_path: Path) -> None:
     assert {name.split(".")[-4] for name in trainable} == set(PROJECTIONS)
 
 
-def test_lengths_count_the_end_token(base: Path) -> None:
-    tokenizer = load_tokenizer(str(base))
-    (first, *_) = examples()
-    assert token_counts(str(base), [first]) == [len(tokenizer(first.prompt + first.completion)["input_ids"]) + 1]
-
-
-def test_a_base_without_a_pad_token_is_one_clear_line(tmp_path: Path) -> None:
-    folder = random_llama(tmp_path / "model", pad_token=None)
-    with pytest.raises(ModelError, match="has no token to pad with"):
-        load_tokenizer(str(folder))
-
-
-def test_a_reserved_token_pads_where_the_tokenizer_names_none(tmp_path: Path) -> None:
-    folder = random_llama(tmp_path / "model", pad_token="<|reserved_special_token_0|>")
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>"}')
-    assert load_tokenizer(str(folder)).pad_token == "<|reserved_special_token_0|>"
-
-
-@pytest.mark.parametrize("name", ["/nowhere/model", ""])
-def test_a_base_that_is_not_there_is_one_clear_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ModelError, match=r"base model .*; name a folder or a model on the hub"):
-        load_base(name)
-
-
-def test_pickled_weights_are_refused(tmp_path: Path) -> None:
-    folder = random_llama(tmp_path / "model", pickled=True)
-    with pytest.raises(ModelError, match="base model"):
-        load_base(str(folder))
-
-
 def test_nf4_quantises_and_trains_on_the_cpu(base: Path, tmp_path: Path) -> None:
     trainer, rows = batch(base, tmp_path, quantisation="nf4", gradient_checkpointing=False)
     assert trainer.model.base_model.model.is_loaded_in_4bit
@@ -118,9 +88,21 @@ def test_nf4_quantises_and_trains_on_the_cpu(base: Path, tmp_path: Path) -> None
     assert all(grad is not None for grad in grads)
 
 
-def test_an_adapter_for_another_base_is_one_clear_line(base: Path, tmp_path: Path) -> None:
-    trainer, _ = batch(base, tmp_path)
-    trainer.model.save_pretrained(str(tmp_path / "weights"))
-    other = random_llama(tmp_path / "other", hidden=128)
-    with pytest.raises(ModelError, match="does not fit the base model"):
-        attach_adapter(load_base(str(other)), tmp_path / "weights", "tuned")
+def test_the_defaults_are_the_seeds_recipe(base: Path, tmp_path: Path) -> None:
+    made = arguments(FinetuneConfig(optimizer="adamw_torch"), tmp_path)
+    adapter = lora(FinetuneConfig(), load_base(str(base)))
+    ours = {name: getattr(adapter if hasattr(adapter, name) else made, name) for name in SEED if name != "optim"}
+    assert ours | {"optim": FinetuneConfig.optimizer} == SEED
+    assert made.packing_strategy == "bfd"
+    assert adapter.target_modules == set(PROJECTIONS)
+
+
+def test_the_held_out_loss_falls_and_is_measured_every_epoch(base: Path, tmp_path: Path) -> None:
+    encoded = encode(load_tokenizer(str(base)), examples())
+    trainer = build_trainer(
+        config(epochs=2, learning_rate=1e-2, warmup_steps=0), Material(str(base), encoded, encoded[:2]), tmp_path
+    )
+    trainer.train()
+    losses = [row["eval_loss"] for row in trainer.state.log_history if "eval_loss" in row]
+    assert len(losses) == 3
+    assert losses[2] < losses[0]

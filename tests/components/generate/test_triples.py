@@ -1,51 +1,84 @@
 """The parser: answers in the shapes that models really give become drafts, anything else becomes None."""
 
+import string
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from components.generate.shapes import EXACT, LABELLED, SHAPES
+from components.generate.teacher import Draft
 from components.generate.triples import parse
+from tests.components.generate.recorded import ONE, RECORDED, TWO
 
-WANTED = ("Name it.", "Line one.\nLine two.", "An answer.")
+PROFILE = settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        '{"triples": [{"instruction": "Name it.", "input": "Line one.\\nLine two.", "output": "An answer."}]}',
-        '[{"Instruction": "Name it.", "Input": "Line one.\\nLine two.", "Output": "An answer."}]',
-        '{"instruction": "Name it.", "input": "Line one.\\nLine two.", "output": "An answer."}',
-        'Sure!\n```json\n[{"instruction": "Name it.", "input": "Line one.\\nLine two.", "output": "An answer."}]\n```',
-        "Instruction: Name it.\nInput: Line one.\nLine two.\nOutput: An answer.",
-        'Triple 1:\n\n**Instruction:** Name it.\n**Input:** "Line one.\nLine two."\n**Output:** An answer.\n',
-        "1. INSTRUCTION: Name it.\n   INPUT: Line one.\nLine two.\n   OUTPUT: “An answer.”",
-        "### Instruction: Name it.\n### Input:\nLine one.\nLine two.\n### Output:\nAn answer.",
-    ],
+anything = st.text(st.characters(blacklist_categories=("Cs", "Cc")) | st.just("\n"), min_size=1, max_size=60).map(
+    str.strip
 )
-def test_one_triple_in_many_shapes(answer: str) -> None:
+words = st.text(string.ascii_letters + "αβγé ,;'()[]{}%&<>|/+0123456789", min_size=1, max_size=40)
+prose = (
+    st.lists(words.map(lambda line: f"w {line.strip()} w."), min_size=1, max_size=3)
+    .map("\n".join)
+    .filter(lambda text: "{" not in text and "[" not in text and "<" not in text and "|" not in text)
+)
+
+
+def drafts_of(text: st.SearchStrategy[str]) -> st.SearchStrategy[list[Draft]]:
+    return st.lists(st.builds(Draft, text.filter(bool), text, text.filter(bool)), min_size=1, max_size=4)
+
+
+@pytest.mark.parametrize("shape", EXACT)
+@PROFILE
+@given(drafts=drafts_of(anything))
+def test_any_triple_survives_a_shape_with_a_grammar(shape: str, drafts: list[Draft]) -> None:
+    assert parse(SHAPES[shape](drafts)) == drafts
+
+
+@pytest.mark.parametrize("shape", LABELLED)
+@PROFILE
+@given(drafts=drafts_of(prose))
+def test_triples_of_prose_survive_labelled_text(shape: str, drafts: list[Draft]) -> None:
+    assert parse(SHAPES[shape](drafts)) == drafts
+
+
+@PROFILE
+@given(text=st.text(max_size=300))
+def test_no_text_at_all_breaks_the_parser(text: str) -> None:
+    drafts = parse(text)
+    assert drafts is None or all(isinstance(draft, Draft) for draft in drafts)
+
+
+@PROFILE
+@given(drafts=drafts_of(prose), share=st.floats(0, 1), shape=st.sampled_from(sorted(SHAPES)))
+def test_a_cut_answer_gives_whole_triples_and_at_most_one_without_output(
+    drafts: list[Draft], share: float, shape: str
+) -> None:
+    text = SHAPES[shape](drafts)
+    found = parse(text[: int(len(text) * share)], cut=True) or []
+    whole = [draft for draft in found if draft.output]
+    assert whole == drafts[: len(whole)]
+    assert len(found) <= len(whole) + 1
+
+
+def test_at_least_sixty_shapes_are_recorded() -> None:
+    assert len(RECORDED) >= 60
+    assert len({answer for answer, _ in RECORDED.values()}) == len(RECORDED)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_recorded_shape_is_read(name: str) -> None:
+    answer, wanted = RECORDED[name]
     drafts = parse(answer)
+    assert (None if drafts is None else [(d.instruction, d.input, d.output) for d in drafts]) == wanted
+    assert wanted in (None, [], ONE, TWO) or len(wanted) > 0
+
+
+def test_the_end_of_a_cut_labelled_answer_is_no_output() -> None:
+    drafts = parse("Instruction: A.\nInput: B.\nOutput: C.\n\nInstruction: D.\nInput: E.\nOutput: Half an", cut=True)
     assert drafts is not None
-    assert [(draft.instruction, draft.input, draft.output) for draft in drafts] == [WANTED]
+    assert [draft.output for draft in drafts] == ["C.", ""]
 
 
-def test_several_labelled_triples_stay_apart() -> None:
-    answer = "\n\n".join(
-        f"Triple {n}:\nInstruction: Do {n}.\nInput: Text {n}.\nMore {n}.\nOutput: Answer {n}." for n in (1, 2, 3)
-    )
-    drafts = parse(answer)
-    assert drafts is not None
-    assert [draft.input for draft in drafts] == [f"Text {n}.\nMore {n}." for n in (1, 2, 3)]
-    assert [draft.output for draft in drafts] == ["Answer 1.", "Answer 2.", "Answer 3."]
-
-
-def test_a_truncated_last_triple_loses_only_its_missing_field() -> None:
-    drafts = parse("Instruction: A.\nInput: B.\nOutput: C.\n\nInstruction: D.\nInput: E")
-    assert drafts is not None
-    assert (drafts[0].output, drafts[1].instruction, drafts[1].output) == ("C.", "D.", "")
-
-
-@pytest.mark.parametrize("answer", ["", "I cannot help with that.", '"a string"', "[1, 2]", '{"triples": 3}', "{"])
-def test_no_triple_is_none_and_never_an_empty_success(answer: str) -> None:
-    assert parse(answer) is None
-
-
-def test_an_explicit_empty_list_is_no_failure() -> None:
+def test_an_explicit_empty_list_is_told_apart() -> None:
     assert parse('{"triples": []}') == []

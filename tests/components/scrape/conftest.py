@@ -36,8 +36,9 @@ def configure(tmp_path: Path) -> Callable[..., ScrapeConfig]:
     def make(site: str, **knobs: Any) -> ScrapeConfig:
         values: dict[str, Any] = {
             "store": str(tmp_path / "store"),
+            "state": str(tmp_path / "state"),
             "seconds_between_requests": 0,
-            "timeout_s": 10,
+            "timeout_s": 60,
             "site": site,
         }
         return ScrapeConfig(**(values | knobs))

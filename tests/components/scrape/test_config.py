@@ -17,8 +17,14 @@ from components.shared.errors import ConfigError
         ({"published_after": "20240418"}, "written YYYY-MM-DD"),
         ({"published_after": "2024-02-30"}, "written YYYY-MM-DD"),
         ({"published_after": "1890-01-01"}, "since 1991"),
+        ({"published_before": "2024-04-18"}, "must be later than scrape.published_after"),
+        ({"published_before": "soon"}, "written YYYY-MM-DD"),
+        ({"categories": ("computers",)}, "must be like cs.CL"),
+        ({"categories": ("cs.CL OR x",)}, "must be like cs.CL"),
+        ({"field": "everything"}, "one of all, title"),
+        ({"source": "scholar"}, "one of auto, search, api"),
         ({"max_papers": 0}, "at least 1"),
-        ({"max_papers": 2001}, "at most 2000"),
+        ({"max_papers": 20_001}, "at most 20000"),
         ({"page_size": 60}, "one of 25, 50, 100, 200"),
         ({"site": "arxiv.org"}, "http(s)://host"),
         ({"site": "https://arxiv.org/search"}, "http(s)://host"),
@@ -38,6 +44,15 @@ def test_only_a_site_on_this_machine_may_be_asked_faster_than_arxiv_allows() -> 
     for site in ("http://127.0.0.1:8000", "http://localhost:8000/", "http://[::1]:8000"):
         assert ScrapeConfig(site=site, seconds_between_requests=0).site_kind == "loopback"
     assert ScrapeConfig().site_kind == "arxiv.org"
+
+
+def test_all_hosts_of_arxiv_are_one_site_with_apis_of_its_own() -> None:
+    for site in ("https://arxiv.org", "https://www.arxiv.org", "https://export.arxiv.org"):
+        config = ScrapeConfig(site=site)
+        assert config.host == "arxiv.org"
+        assert config.api_root == "https://export.arxiv.org/api/query"
+        assert config.oai_root == "https://oaipmh.arxiv.org/oai"
+    assert ScrapeConfig(site="http://127.0.0.1:80").api_root == "http://127.0.0.1:80/api/query"
 
 
 def test_the_contact_stands_in_the_user_agent() -> None:

@@ -1,6 +1,5 @@
 """Rows and pages are parsed without a browser, and every count is checked."""
 
-from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -8,8 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from components.scrape.config import ScrapeConfig
-from components.scrape.search_page import Page, Raw, parse_page, parse_row, read_pages, search_url, take
-from components.shared.errors import DataError, SourceError
+from components.scrape.refusal import Refusal
+from components.scrape.search_page import Raw, parse_page, parse_row, search_url
+from components.scrape.source import Window
 
 
 def raw_row(number: int = 1, **fields: Any) -> Raw:
@@ -32,7 +32,7 @@ def raw_page(first: int, last: int, total: int, **fields: Any) -> Raw:
     """Return a page of results as the script returns it."""
     heading = f"\n  Showing {first:,}\u2013{last:,} of {total:,} results\n"
     rows = [raw_row(number) for number in range(first, last + 1)]
-    return {"title": "Search", "heading": heading, "warning": "", "rows": rows} | fields
+    return {"title": "Search", "heading": heading, "warning": "", "whole": True, "rows": rows} | fields
 
 
 def test_a_row_becomes_a_listing() -> None:
@@ -63,7 +63,7 @@ def test_a_list_of_authors_that_was_cut_is_noticed() -> None:
 
 @pytest.mark.parametrize("fields", [{"id": ""}, {"title": " "}, {"dates": "Submitted yesterday"}])
 def test_a_row_that_lacks_what_every_row_has_is_an_error(fields: dict[str, Any]) -> None:
-    with pytest.raises(SourceError, match="cannot be read"):
+    with pytest.raises(Refusal, match="cannot be read"):
         parse_row(raw_row(**fields))
 
 
@@ -77,63 +77,25 @@ def test_numbers_of_a_page_may_hold_commas() -> None:
     [
         (raw_page(1, 25, 60, rows=[raw_row()] * 13), "holds 13 rows"),
         (raw_page(26, 50, 60), "announces 26 to 50"),
-        (raw_page(1, 25, 60, title="arXiv reCAPTCHA", heading=""), "captcha"),
+        (raw_page(1, 25, 60, whole=False), "has no end"),
         (raw_page(1, 25, 60, heading="Advanced Search", warning="\n Not a valid year "), "Not a valid year"),
         (raw_page(1, 25, 60, heading="Good morning", title="Hello"), "not a page of results: 'Hello'"),
     ],
 )
 def test_a_page_that_cannot_be_trusted_is_an_error(raw: Raw, told: str) -> None:
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(Refusal) as caught:
         parse_page(raw, 0)
     assert told in str(caught.value)
 
 
-@pytest.mark.parametrize("total", [1, 24, 25, 26, 50, 63])
-def test_pages_are_read_up_to_the_total_and_not_beyond(total: int, configure: Callable[..., ScrapeConfig]) -> None:
-    starts = []
-
-    def load(url: str) -> Raw:
-        starts.append(int(parse_qs(urlsplit(url).query)["start"][0]))
-        return raw_page(starts[-1] + 1, min(starts[-1] + 25, total), total)
-
-    config = configure("http://127.0.0.1:1", page_size=25)
-    found = take(read_pages(config, load), config)
-    assert starts == list(range(0, total, 25))
-    assert (found.announced, len(found.listings)) == (total, min(total, config.max_papers))
-
-
-def numbered(first: int, last: int, total: int) -> Page:
-    """Return a parsed page."""
-    return parse_page(raw_page(first, last, total), first - 1)
-
-
-def test_a_paper_announced_meanwhile_shifts_rows_but_none_is_lost_or_doubled(
-    configure: Callable[..., ScrapeConfig],
-) -> None:
-    def pages() -> Iterator[Page]:
-        yield numbered(1, 25, 30)
-        shifted = raw_page(26, 31, 31)
-        shifted["rows"] = [raw_row(number) for number in range(25, 31)]
-        yield parse_page(shifted, 25)
-
-    listings = take(pages(), configure("http://127.0.0.1:1")).listings
-    assert [listing.arxiv_id for listing in listings] == [f"2406.{number:05d}" for number in range(1, 31)]
-
-
-def test_fewer_papers_than_announced_are_an_error(configure: Callable[..., ScrapeConfig]) -> None:
-    with pytest.raises(SourceError, match="announced 30 papers and listed 25"):
-        take(iter([numbered(1, 25, 30)]), configure("http://127.0.0.1:1"))
-
-
-def test_nothing_found_says_what_to_change(configure: Callable[..., ScrapeConfig]) -> None:
-    with pytest.raises(DataError, match=r"found no papers.*widen scrape.query"):
-        take(iter([]), configure("http://127.0.0.1:1"))
-
-
 def test_the_question_names_every_setting_that_the_site_would_take_from_its_cookie() -> None:
-    asked = parse_qs(urlsplit(search_url(ScrapeConfig(query="*"), 200)).query, keep_blank_values=True)
-    assert asked["terms-0-term"] == [""]
-    assert asked["date-from_date"] == ["2024-04-17"]
+    window = Window(date(2024, 4, 17), date(2024, 6, 1))
+    config = ScrapeConfig(query="*", field="title", categories=("cs.CL", "hep-th"), cross_lists=False)
+    asked = parse_qs(urlsplit(search_url(config, window, 200, "-submitted_date")).query, keep_blank_values=True)
+    assert (asked["terms-0-term"], asked["terms-0-field"]) == ([""], ["title"])
+    assert (asked["date-from_date"], asked["date-to_date"]) == (["2024-04-17"], ["2024-06-01"])
     assert (asked["size"], asked["start"], asked["abstracts"]) == (["200"], ["200"], ["show"])
-    assert asked["date-date_type"] == ["submitted_date_first"]
+    assert (asked["date-date_type"], asked["order"]) == (["submitted_date_first"], ["-submitted_date"])
+    assert asked["classification-computer_science"] == asked["classification-physics"] == ["y"]
+    assert asked["classification-include_cross_list"] == ["exclude"]
     assert "advanced" in asked

@@ -150,6 +150,46 @@ def test_a_pdf_comes_in_chunks_with_its_resolved_name(site: StandIn) -> None:
     assert answer.headers["Content-Disposition"] == 'inline; filename="2405.00002v3.pdf"'
     assert "Content-Length" in httpx.head(site.url + "/pdf/2405.00002", trust_env=False).headers
     assert httpx.get(site.url + "/pdf/2405.00002v4", trust_env=False).status_code == 404
+    assert httpx.get(site.url + "/pdf/2405.00002.pdf", trust_env=False).headers["Location"] == "/pdf/2405.00002"
+
+
+def test_a_part_of_a_pdf_is_served_while_it_is_the_same(site: StandIn) -> None:
+    whole = httpx.get(site.url + "/pdf/2405.00002", trust_env=False)
+    asked = {"Range": "bytes=100-", "If-Range": whole.headers["ETag"]}
+    part = httpx.get(site.url + "/pdf/2405.00002", headers=asked, trust_env=False)
+    assert (part.status_code, part.content) == (206, PDF[100:])
+    assert part.headers["Content-Range"] == f"bytes 100-{len(PDF) - 1}/{len(PDF)}"
+    changed = httpx.get(site.url + "/pdf/2405.00002", headers={**asked, "If-Range": '"other"'}, trust_env=False)
+    assert (changed.status_code, changed.content) == (200, PDF)
+
+
+def feed(site: StandIn, query: str, **parameters: Any) -> httpx.Response:
+    return httpx.get(site.url + "/api/query", params={"search_query": query, **parameters}, trust_env=False)
+
+
+def test_the_api_counts_all_and_shows_some(site: StandIn) -> None:
+    answer = feed(site, "all:language AND all:models", max_results=3, sortBy="submittedDate", sortOrder="ascending")
+    assert "<opensearch:totalResults>66</opensearch:totalResults>" in answer.text
+    assert re.findall(r"abs/([\d.]+v\d)</id>", answer.text) == ["2404.00001v1", "2404.00002v1", "2404.00003v1"]
+    assert "v3</id>" in feed(site, 'au:"Author 29"').text
+    assert "<entry>" not in feed(site, "submittedDate:[202404180000 TO 202404180455] AND cat:hep-th").text
+
+
+@pytest.mark.parametrize(("query", "status"), [("(ti:a OR ti:b) ANDNOT abs:c", 200), ("ti:a AND", 400), ("x:y", 400)])
+def test_the_api_refuses_what_it_cannot_read(site: StandIn, query: str, status: int) -> None:
+    answer = feed(site, query)
+    assert answer.status_code == status
+    assert ("<title>Error</title>" in answer.text) == (status == 400)
+
+
+def test_oai_tells_every_version_and_the_licence(site: StandIn) -> None:
+    def record(name: str) -> str:
+        query = {"verb": "GetRecord", "metadataPrefix": "arXivRaw", "identifier": f"oai:arXiv.org:{name}"}
+        return httpx.get(site.url + "/oai", params=query, trust_env=False).text
+
+    assert record("2405.00002").count("<version version=") == 3
+    assert "<source_type>I</source_type>" in record("2405.00003")
+    assert 'code="idDoesNotExist"' in record("2405.99999")
 
 
 def test_every_page_says_that_this_is_not_arxiv(site: StandIn) -> None:

@@ -77,6 +77,12 @@ def test_a_folder_without_its_manifest_does_not_exist(store: Store, tmp_path: Pa
     assert not (tmp_path / "other").exists()
 
 
+def test_a_folder_whose_manifest_holds_no_hashes_counts_as_absent(store: Store, tmp_path: Path) -> None:
+    store.put_json("adapters/old/manifest.json", ["weights.bin"])
+    assert not store.get_folder("adapters/old", tmp_path / "old")
+    assert store.files_of("adapters/old") is None
+
+
 def test_wrong_credentials_are_one_clear_line(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(StoreError, match="cannot look for the bucket"):

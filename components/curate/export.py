@@ -1,0 +1,61 @@
+"""Write a side as what trainers read: JSONL and Parquet of prompt and completion, its papers and their due."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from components.curate.reader import UNNAMED
+from components.shared.licences import Obligation
+from components.shared.prompt import render_completion, render_prompt
+from components.shared.records import Example, Source, Triple, write_atomically, write_records
+
+COLUMNS = ("triple", "paper", "kind", "instruction", "input", "prompt", "completion")
+
+
+def example(triple: Triple) -> Example:
+    """Render a triple by the one template."""
+    return Example(
+        triple=triple.id,
+        paper=triple.paper,
+        kind=triple.kind,
+        instruction=triple.instruction,
+        input=triple.input,
+        prompt=render_prompt(triple.instruction, triple.input),
+        completion=render_completion(triple.output),
+    )
+
+
+def write_side(folder: Path, triples: Sequence[Triple], sources: Iterable[Source]) -> list[Example]:
+    """Write examples.jsonl, examples.parquet and sources.jsonl; return the examples."""
+    examples = [example(triple) for triple in triples]
+    write_records(folder / "examples.jsonl", examples)
+    write_records(folder / "sources.jsonl", sources)
+    _write_parquet(folder / "examples.parquet", examples)
+    return examples
+
+
+def _write_parquet(path: Path, examples: Sequence[Example]) -> None:
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({name: pa.array([getattr(e, name) for e in examples], pa.string()) for name in COLUMNS})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def notice(sources: Iterable[Source], obligations: Iterable[Obligation]) -> str:
+    """Return the NOTICE of a dataset: the lines that its terms ask for, and every paper by name."""
+    lines = [duty.value for duty in obligations if duty.kind == "notice"]
+    lines += ["", "The training data was made from these papers, changed and shortened:", ""]
+    unnamed = 0
+    for source in sources:
+        if source.paper.startswith(UNNAMED):
+            unnamed += 1
+            continue
+        work = f"{source.title or 'Title unknown'}. {'; '.join(source.authors) or 'Authors unknown'}."
+        lines.append(f"- {work} arXiv:{source.paper}v{source.version}. Licence: {source.licence}")
+    if unnamed:
+        lines.append(f"- and {unnamed} passages whose paper the data does not name")
+    return "\n".join(lines).strip() + "\n"

@@ -1,0 +1,127 @@
+"""The quality gates: what a triple must not be. Each is a phrase, under which its rejects are counted, and a test."""
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from components.curate.config import CurateConfig
+from components.curate.language import is_foreign
+from components.curate.shingles import shingle, words
+from components.shared.records import Triple
+
+_TRIVIAL = re.compile(
+    r"n a|na|none|null|nil|nan|unknown|yes|no|true|false|todo|tbd|ok|output|answer|response|see above|same as above"
+    r"|not (?:specified|mentioned|available|applicable|provided)|no (?:answer|information)"
+)
+# A teacher that refuses, or talks about itself or its task, at the start of an answer or in a whole sentence of it.
+_META_START = re.compile(
+    r"\W*(?:i(?:['’]m| am) (?:sorry|unable|not able)|sorry\b|i apologi[sz]e|i (?:can['’]?t|cannot|can not|won['’]t)\b"
+    r"|i (?:don['’]t|do not) (?:have|know)\b|unfortunately,? (?:i|the (?:text|passage|context|input))\b|as an ai\b"
+    r"|(?:sure|certainly|of course|absolutely)[,!:]|here(?: is|['’]s| are) (?:the|a|an|my|your|some|three) )",
+    re.IGNORECASE,
+)
+_META = re.compile(
+    r"\bas an? (?:ai|artificial intelligence|(?:large )?language model)\b[^.]{0,30}?,? i\b"
+    r"|\bi(?:['’]m| am) (?:just |only )?an? (?:ai|(?:large )?language model)\b"
+    r"|\bthe (?:provided |given |above )?(?:text|passage|context|input|excerpt) (?:does not|doesn['’]t) "
+    r"(?:provide|mention|specify|contain|state|say|include|give|explain|describe)\b"
+    r"|\bi hope this helps\b|\blet me know if\b",
+    re.IGNORECASE,
+)
+# What is left of a prompt: its labels at the start of a line, or a placeholder that nobody filled in.
+_PROMPT = re.compile(
+    r"^\W*(?:instruction|input|output|response|(?:generated )?triples?(?: \d+)?|example \d+)\W{0,3}:"
+    r"|[\[<](?:insert|provide|your|add) [^\]>]{0,80}[\]>]",
+    re.IGNORECASE | re.MULTILINE,
+)
+_EMAIL = re.compile(r"[\w.+-]+\}?\s?(?:@|\(at\)|\[at\])\s?[\w-]{2,}(?:\.[\w-]+)*\.[a-z]{2,}\b", re.IGNORECASE)
+# International with its country code, or in the groups of three and four of North America. Plain runs of digits are not
+# taken for numbers of phones: papers are full of them.
+_PHONE = re.compile(
+    r"(?<![\w.])\+\d{1,3}[\s.-]?(?:\(\d{1,4}\)[\s.-]?)?(?:\d[\s.-]?){7,12}(?!\w)"
+    r"|(?<![\w.-])(?:\(\d{3}\)\s?|\d{3}[-.])\d{3}[-.]\d{4}(?![\w.-]*\d)"
+)
+EXAMPLE_GRAM = 8
+EXAMPLES = Path(__file__).with_name("prompt_examples.txt")
+
+
+def fault(config: CurateConfig, triple: Triple) -> str:
+    """Return the first gate that a triple does not pass, or nothing."""
+    return next((reason for reason, stops in GATES.items() if stops(config, triple)), "")
+
+
+def _is_trivial(config: CurateConfig, triple: Triple) -> bool:
+    found = words(triple.output)
+    return not found or bool(_TRIVIAL.fullmatch(" ".join(found)))
+
+
+def _is_copied(config: CurateConfig, triple: Triple) -> bool:
+    output = words(triple.output)
+    return output in (words(triple.input), words(triple.instruction))
+
+
+def _is_ungrounded(config: CurateConfig, triple: Triple) -> bool:
+    """A triple that rests on no known page (an own file's) has nothing to be judged against."""
+    return triple.page > 0 and not triple.grounding >= config.min_grounding  # not a number is no score
+
+
+def _is_meta(config: CurateConfig, triple: Triple) -> bool:
+    """What stands in the input too is a quotation: papers about language models quote refusals."""
+    found = [_META_START.match(triple.output), *_META.finditer(triple.output)]
+    return any(match and match.group().strip().lower() not in triple.input.lower() for match in found)
+
+
+def _has_prompt(config: CurateConfig, triple: Triple) -> bool:
+    """The input is a page's own text, where an algorithm may well say "Input:"."""
+    return bool(_PROMPT.search(triple.instruction) or _PROMPT.search(triple.output))
+
+
+def _is_personal(config: CurateConfig, triple: Triple) -> bool:
+    text = f"{triple.instruction}\n{triple.input}\n{triple.output}"
+    mail = ("@" in text or "at]" in text or "at)" in text) and _EMAIL.search(text)
+    return bool(mail or _PHONE.search(text))
+
+
+def _is_foreign(config: CurateConfig, triple: Triple) -> bool:
+    return is_foreign(triple.output) or is_foreign(f"{triple.instruction} {triple.input}")
+
+
+def tokens(text: str) -> int:
+    """Return about how many tokens a text has: no less than its words and marks, one to four bytes at least.
+
+    No tokenizer is at hand here; finetune counts with the base model's own and drops what is too long for it.
+    """
+    return max(len(re.findall(r"\w+|[^\w\s]", text)), len(text.encode("utf-8", "replace")) // 4)
+
+
+def triple_tokens(triple: Triple) -> int:
+    """Return about how many tokens instruction, input and output have together."""
+    return tokens(triple.instruction) + tokens(triple.input) + tokens(triple.output)
+
+
+GATES: dict[str, Callable[[CurateConfig, Triple], bool]] = {
+    "instruction is empty": lambda config, triple: not words(triple.instruction),
+    "output is empty or trivial": _is_trivial,
+    "output equals the input or the instruction": _is_copied,
+    "too short": lambda config, triple: triple_tokens(triple) < config.min_tokens,
+    "too long": lambda config, triple: triple_tokens(triple) > config.max_tokens,
+    "refusal or talk about itself": _is_meta,
+    "prompt leaked into the data": _has_prompt,
+    "personal data": _is_personal,
+    "not in English": _is_foreign,
+    "output not grounded in its evidence": _is_ungrounded,
+}
+EXAMPLE_GATE = "example of a prompt, not of a paper"
+
+
+def prompt_examples(triples: Iterable[Triple]) -> set[str]:
+    """Return the ids of triples that repeat an example which prompts in use show to their teacher.
+
+    The examples are known by the hashes of their 8-grams, so that nobody's sentences are shipped.
+    """
+    known = np.array([int(line, 16) for line in EXAMPLES.read_text("ascii").split()], np.uint64)
+    listed = list(triples)
+    grams = shingle((f"{triple.input} {triple.output}" for triple in listed), EXAMPLE_GRAM)
+    return {listed[owner].id for owner in np.unique(grams.owners[np.isin(grams.hashes, known)])}

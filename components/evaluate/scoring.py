@@ -1,0 +1,116 @@
+"""From answers to figures: the scores of each answer, the means of each system, the differences, the breakdowns.
+
+Everything here is a function of texts alone, so that `arxtune verify` can compute it again. Means are taken by
+`math.fsum`: exact, whatever the order.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from components.evaluate.generation import Generation, Loss
+from components.evaluate.rouge import METRICS, score, seed_tokens, unicode_tokens
+from components.evaluate.statistics import Comparison, compare
+from components.evaluate.verdict import BASE, MODELS, TUNED, Group, Rules, SystemScores
+from components.shared.records import Answer, Example
+
+GRAM = 4  # words that have to come again to count as repetition
+
+
+def answer_scores(reference: str, text: str) -> dict[str, float]:
+    """Return F measure, precision and recall of each metric, and the F measure under the seed's tokenizer."""
+    figures: dict[str, float] = {}
+    ours, seeds = (score(reference, text, tokenize) for tokenize in (unicode_tokens, seed_tokens))
+    for name in METRICS:
+        figures[name] = ours[name].fmeasure
+        figures[f"{name}_precision"], figures[f"{name}_recall"] = ours[name].precision, ours[name].recall
+        figures[f"seed_{name}"] = seeds[name].fmeasure
+    return figures
+
+
+def repetition(text: str) -> float:
+    """Return the share of runs of four words that the text had before, 0 to 1."""
+    words = text.lower().split()
+    grams = [tuple(words[start : start + GRAM]) for start in range(len(words) - GRAM + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def scored(system: str, example: Example, answer: Generation, loss: Loss | None = None) -> Answer:
+    """Return the record of one answer."""
+    return Answer(
+        system=system,
+        triple=example.triple,
+        paper=example.paper,
+        kind=example.kind,
+        text=answer.text,
+        tokens=answer.tokens,
+        stopped=answer.stopped,
+        scores=answer_scores(example.completion, answer.text),
+        repetition=repetition(answer.text),
+        loss=loss.total if loss else None,
+        reference_tokens=loss.tokens if loss else 0,
+    )
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean, rounded once."""
+    return math.fsum(values) / len(values)
+
+
+def system_scores(name: str, answers: Sequence[Answer]) -> SystemScores:
+    """Return the means of one system."""
+
+    def column(key: str) -> float:
+        return mean([answer.scores[key] for answer in answers])
+
+    tokens = sum(answer.reference_tokens for answer in answers)
+    losses = [answer.loss for answer in answers if answer.loss is not None]
+    return SystemScores(
+        name=name,
+        examples=len(answers),
+        **{metric: column(metric) for metric in METRICS},
+        precision={metric: column(f"{metric}_precision") for metric in METRICS},
+        recall={metric: column(f"{metric}_recall") for metric in METRICS},
+        seed={metric: column(f"seed_{metric}") for metric in METRICS},
+        words=mean([float(len(answer.text.split())) for answer in answers]),
+        repetition=mean([answer.repetition for answer in answers]),
+        stopped=mean([float(answer.stopped) for answer in answers]) if name in MODELS else None,
+        loss=math.fsum(losses) / tokens if tokens else None,
+    )
+
+
+def compare_all(rules: Rules, answers: Mapping[str, Sequence[Answer]]) -> list[Comparison]:
+    """Compare tuned with every other system; nothing when there is no tuned model or fewer than two papers."""
+    tuned = answers.get(TUNED, [])
+    papers = [answer.paper for answer in tuned]
+    if len(set(papers)) < 2:
+        return []
+    return [
+        compare(
+            name,
+            [
+                mine.scores[rules.metric] - theirs.scores[rules.metric]
+                for mine, theirs in zip(tuned, system, strict=True)
+            ],
+            papers,
+            confidence=rules.confidence,
+            level=rules.level,
+            resamples=rules.resamples,
+            seed=rules.seed,
+        )
+        for name, system in answers.items()
+        if name != TUNED
+    ]
+
+
+def breakdown(rules: Rules, answers: Mapping[str, Sequence[Answer]], field: str) -> list[Group]:
+    """Return base and tuned for each kind or paper (`field`), the smallest gain first."""
+    groups: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    for base, tuned in zip(answers.get(BASE, []), answers.get(TUNED, []), strict=True):
+        groups[getattr(base, field)].append((base.scores[rules.metric], tuned.scores[rules.metric]))
+    found = []
+    for name, pairs in groups.items():
+        base_mean, tuned_mean = (mean(scores) for scores in zip(*pairs, strict=True))
+        gain = tuned_mean - base_mean
+        found.append(Group(name=name, examples=len(pairs), base=base_mean, tuned=tuned_mean, gain=gain))
+    return sorted(found, key=lambda group: (group.gain, group.name))

@@ -1,0 +1,83 @@
+"""Give a stored verdict again: every file as it was written, every number recomputed from the stored answers."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.evaluate.dataset import read_examples
+from components.evaluate.judgement import Case, by_system, judge
+from components.evaluate.manifest import changed_files
+from components.evaluate.nulls import BASE_CUT, base_cut, null_answers
+from components.evaluate.scoring import answer_scores, repetition
+from components.evaluate.verdict import BASE, TUNED, Verdict, read_verdict, verdict_text
+from components.shared.errors import DataError
+from components.shared.records import Answer, Example, dataset_digest, read_records
+
+
+def verify(evaluation: Path, places: Mapping[str, Path]) -> list[str]:
+    """Return what was checked, a line each; raise DataError naming the first file or figure that is not as it was.
+
+    `places` tells where "train", "test", "adapter", "report" and "summary" lie, as far as they are at hand.
+    """
+    changed, looked_at = changed_files(evaluation, places)
+    if changed:
+        raise DataError(f"changed since evaluate wrote it: {', '.join(changed)}", "nothing that rests on it counts")
+    lines = [f"{looked_at} files are as evaluate wrote them"]
+    examples = list(read_records(evaluation / "examples.jsonl", Example))
+    answers = list(read_records(evaluation / "answers.jsonl", Answer))
+    systems = by_system(answers)
+    stored = read_verdict(evaluation / "verdict.json")
+    _check_answers(examples, systems)
+    lines.append(f"{len(answers)} answers of {len(systems)} systems score as stored")
+    if "train" in places:
+        _check_nulls(read_examples(places["train"]), examples, systems, stored)
+        lines.append("null systems answer as stored")
+    _check_verdict(stored, systems, evaluation / "verdict.json")
+    lines.append(f"verdict recomputed: {stored.word}; {stored.reason}")
+    return lines
+
+
+def _check_answers(examples: Sequence[Example], systems: Mapping[str, Sequence[Answer]]) -> None:
+    for name, system in systems.items():
+        if [answer.triple for answer in system] != [example.triple for example in examples]:
+            raise DataError(f"answers.jsonl: {name} does not answer the test examples in their order")
+        for example, answer in zip(examples, system, strict=True):
+            found = {**answer_scores(example.completion, answer.text), "repetition": repetition(answer.text)}
+            if found != {**answer.scores, "repetition": answer.repetition}:
+                raise DataError(f"answers.jsonl: the score of {name} on {answer.triple} is not what its text scores")
+
+
+def _check_nulls(
+    training: Sequence[Example], examples: Sequence[Example], systems: Mapping[str, Sequence[Answer]], stored: Verdict
+) -> None:
+    if dataset_digest(training, examples) != stored.dataset_digest:
+        raise DataError("verdict.json: dataset_digest is not that of train and test")
+    tasks = [(example.instruction, example.input) for example in examples]
+    texts = null_answers(tasks, [example.completion for example in training], stored.rules.seed)
+    if TUNED in systems:
+        texts[BASE_CUT] = base_cut(*([answer.text for answer in systems[name]] for name in (BASE, TUNED)))
+    for name, wanted in texts.items():
+        if [answer.text for answer in systems.get(name, [])] != wanted:
+            raise DataError(f"answers.jsonl: {name!r} does not answer as it must")
+
+
+def _check_verdict(stored: Verdict, systems: Mapping[str, Sequence[Answer]], path: Path) -> None:
+    case = Case(**{field.name: getattr(stored, field.name) for field in dataclasses.fields(Case)})
+    found = judge(stored.rules, case, systems)
+    if verdict_text(found) == path.read_text("utf-8"):
+        return
+    here = next(_differences(dataclasses.asdict(stored), dataclasses.asdict(found)), "its layout")
+    raise DataError(f"{path.name}: not what the answers give: {here}")
+
+
+def _differences(stored: Any, found: Any, where: str = "") -> Iterator[str]:
+    """Yield where two JSON values differ."""
+    if isinstance(stored, dict) and isinstance(found, dict):
+        for name in sorted(stored.keys() | found.keys()):
+            yield from _differences(stored.get(name), found.get(name), f"{where}.{name}".strip("."))
+    elif isinstance(stored, list) and isinstance(found, list) and len(stored) == len(found):
+        for number, pair in enumerate(zip(stored, found, strict=True)):
+            yield from _differences(*pair, where=f"{where}[{number}]")
+    elif stored != found:
+        yield f"{where} is {stored!r}, recomputed {found!r}"

@@ -1,0 +1,77 @@
+"""Checkpoints in the store: written whole or not at all, rotated, verified before they are trusted.
+
+    checkpoints/<hash of recipe, base and data>/<step>/    what the Trainer saves: adapter, optimizer, RNG, state
+
+A checkpoint is a folder of the store: its manifest, written last, makes it exist and names the hash of each file.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from components.shared.errors import StoreError
+from components.shared.progress import say
+from components.shared.store import Store
+
+KEPT = 2  # the newest, and one to fall back on
+RETRY_SECONDS = 5.0
+
+
+class Checkpoints:
+    """The checkpoints of one training, by the hash of everything that its weights depend on."""
+
+    def __init__(self, store: Store, key: str) -> None:
+        self.store, self.prefix = store, f"checkpoints/{key}"
+
+    def save(self, step: int, folder: Path) -> None:
+        """Store the checkpoint of a step, then remove all but the newest ones; raise StoreError if it cannot be."""
+        self.store.put_folder(self._key(step), folder)
+        for old in self.steps()[KEPT:]:
+            self._remove(old)
+
+    def steps(self) -> list[int]:
+        """Return the steps of all checkpoints that claim to be whole, newest first."""
+        keys = [key.removeprefix(f"{self.prefix}/") for key in self.store.list(self.prefix)]
+        return sorted((int(key.split("/")[0]) for key in keys if key.endswith("/manifest.json")), reverse=True)
+
+    def newest(self, folder: Path) -> Path | None:
+        """Fetch the newest whole checkpoint below `folder`; damaged ones are passed over with a line."""
+        for step in self.steps():
+            target = folder / f"checkpoint-{step}"
+            try:
+                self.store.get_folder(self._key(step), target)
+                return target
+            except StoreError as error:
+                problem = error.problem
+            except (ValueError, KeyError, TypeError):
+                problem = "its manifest is not what was written"
+            say("finetune", f"the checkpoint of step {step} is passed over: {problem}")
+            shutil.rmtree(target, ignore_errors=True)
+        return None
+
+    def clear(self) -> None:
+        """Remove all checkpoints: the adapter is done."""
+        for step in {int(key.removeprefix(f"{self.prefix}/").split("/")[0]) for key in self.store.list(self.prefix)}:
+            self._remove(step)
+
+    def _remove(self, step: int) -> None:
+        self.store.delete(f"{self._key(step)}/manifest.json")  # first: what is half removed must not look whole
+        for key in list(self.store.list(self._key(step))):
+            self.store.delete(key)
+
+    def _key(self, step: int) -> str:
+        return f"{self.prefix}/{step:08d}"
+
+
+def keep_trying(what: str, call: Callable[[], None], *, seconds: float) -> None:
+    """Call until it works; a store that is away is waited for, with a line, for some seconds at most."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return call()
+        except StoreError as error:
+            if time.monotonic() >= deadline:
+                raise
+            say("finetune", f"{what}: {error.problem}; trying again in {RETRY_SECONDS:.0f} s")
+            time.sleep(RETRY_SECONDS)

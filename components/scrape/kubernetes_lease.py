@@ -1,0 +1,134 @@
+"""The lease of a cluster: a coordination.k8s.io/v1 Lease that all pods of a namespace share.
+
+Every change names the resourceVersion that it rests on, so of two pods that take the lease at once one gets a
+conflict. A holder that died is noticed as others of Kubernetes are: by a lease that did not change for as long as it
+was to last, on the clock of whoever waits, so that clocks need not agree. What the lease remembers between requests
+is in its annotations; there the clocks of the nodes must agree to well under the pace, as NTP keeps them.
+"""
+
+import os
+import random
+import socket
+import time
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components.scrape.lease import Lease, Slate
+from components.scrape.refusal import Refusal
+from components.shared.errors import SourceError, ToolError
+
+NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+PREFIX = "arxtune.io/"
+POLL_S = 0.5  # between looks at a lease that another one holds
+CALLS = 5  # tries of one call to the API server
+
+
+class KubernetesLease(Lease):
+    """A Lease object, held by the one whose name it carries."""
+
+    def __init__(self, api: Any, namespace: str, name: str, duration_s: float, poll_s: float = POLL_S) -> None:
+        self.api, self.namespace, self.name = api, namespace, name
+        self.duration_s, self.poll_s = duration_s, poll_s
+        self.holder = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._held: Any = None  # the object as we wrote it last
+        self._renewed = 0.0
+
+    def _acquire(self) -> Slate:
+        seen, since = "", time.monotonic()
+        while True:
+            lease = self._read()
+            version = lease.metadata.resource_version
+            if version != seen:
+                seen, since = version, time.monotonic()
+            expired = time.monotonic() - since > float(lease.spec.lease_duration_seconds or 0)
+            if not lease.spec.holder_identity or expired:
+                slate = _slate_of(lease)
+                if self._replace(lease, slate, self.holder):
+                    return slate
+                continue  # another one was quicker
+            time.sleep(self.poll_s * random.uniform(0.5, 1.5))
+
+    def _write(self, slate: Slate) -> None:
+        if not self._replace(self._held, slate, self.holder):
+            raise Refusal("lease lost", "another pod took it: this one was away for too long", again=True)
+
+    def _release(self, slate: Slate) -> None:
+        self._replace(self._held, slate, "")  # a conflict means that it is no longer ours to release
+
+    def renew(self) -> None:
+        """Say that a long request still lasts, a few times within the time that the lease is held for."""
+        if time.monotonic() - self._renewed > self.duration_s / 4:
+            self._write(_slate_of(self._held))
+
+    def _read(self) -> Any:
+        """Return the lease; make it when there is none."""
+        found = self._call("read", lambda: self.api.read_namespaced_lease(self.name, self.namespace), missing=404)
+        if found is not None:
+            return found
+        body = {"metadata": {"name": self.name, "labels": {"app.kubernetes.io/part-of": "arxtune"}}, "spec": {}}
+        made = self._call("create", lambda: self.api.create_namespaced_lease(self.namespace, body), missing=409)
+        return made if made is not None else self._read()
+
+    def _replace(self, lease: Any, slate: Slate, holder: str) -> bool:
+        """Write the lease; return False when it changed since it was read."""
+        now = datetime.now(UTC)
+        lease.metadata.annotations = {
+            **(lease.metadata.annotations or {}),
+            f"{PREFIX}free-at": f"{slate.free_at:.3f}",
+            f"{PREFIX}parked-until": f"{slate.parked_until:.3f}",
+            f"{PREFIX}why": slate.why,
+        }
+        if holder and holder != lease.spec.holder_identity:
+            lease.spec.acquire_time = now
+            lease.spec.lease_transitions = (lease.spec.lease_transitions or 0) + 1
+        lease.spec.holder_identity, lease.spec.renew_time = holder, now
+        lease.spec.lease_duration_seconds = max(1, round(self.duration_s))
+        call = self.api.replace_namespaced_lease
+        written = self._call("update", lambda: call(self.name, self.namespace, lease), missing=409)
+        if written is not None:
+            self._held, self._renewed = written, time.monotonic()
+        return written is not None
+
+    def _call(self, verb: str, call: Any, missing: int) -> Any:
+        """Call the API server; return None for the status `missing`, try again what may pass."""
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
+
+        for number in range(CALLS):
+            try:
+                return call()
+            except ApiException as error:
+                if error.status == missing:
+                    return None
+                if error.status in (401, 403):
+                    problem = f"this pod may not {verb} the Lease {self.name} in {self.namespace}"
+                    fix = "grant get, create and update on leases.coordination.k8s.io to its service account"
+                    raise ToolError(problem, f"{fix}, or set scrape.lease=file where one pod alone scrapes") from None
+                problem = f"HTTP {error.status}"
+            except HTTPError as error:
+                problem = type(error).__name__
+            time.sleep(self.poll_s * 2**number)
+        raise SourceError(f"cannot {verb} the Lease {self.name}: {problem}", "is the API server up?")
+
+
+def _slate_of(lease: Any) -> Slate:
+    told = lease.metadata.annotations or {}
+    return Slate(
+        free_at=float(told.get(f"{PREFIX}free-at", 0)),
+        parked_until=float(told.get(f"{PREFIX}parked-until", 0)),
+        why=told.get(f"{PREFIX}why", ""),
+    )
+
+
+def in_cluster_lease(site: str, duration_s: float) -> KubernetesLease:
+    """Return the lease of this pod's namespace for a site."""
+    from kubernetes import client, config
+
+    try:
+        config.load_incluster_config()
+    except config.ConfigException as error:
+        raise ToolError(f"scrape.lease=kubernetes: {error}", "run it in a pod, or take scrape.lease=file") from None
+    namespace = NAMESPACE.read_text("utf-8").strip()
+    return KubernetesLease(client.CoordinationV1Api(), namespace, f"arxtune-requests-{site}", duration_s)

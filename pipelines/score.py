@@ -1,0 +1,70 @@
+"""`arxtune score FILE`: what copying scores on a dataset, beside answers made elsewhere."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from components.evaluate.dataset import read_examples
+from components.evaluate.dataset_scores import dataset_scores
+from components.evaluate.rouge import METRICS
+from components.shared.errors import ConfigError, DataError
+
+TITLES = {
+    "unicode": "every script, numbers and mathematical symbols (decides)",
+    "seed": "rouge-score's own, stemmed (compares with published figures)",
+}
+
+
+def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `arxtune score` to the command line."""
+    parser = commands.add_parser("score", help="score null systems, and answers made elsewhere, on a dataset")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="JSON or JSONL with Instruction, Input and Output, or examples.jsonl"
+    )
+    parser.add_argument("--train", type=Path, metavar="FILE", help="training data that the null systems may know")
+    parser.add_argument(
+        "--answers",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="a system's answers: a JSON list of texts, one a row; may be repeated",
+    )
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--json", action="store_true", help="print every figure in full")
+    parser.set_defaults(command=_score)
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    examples = read_examples(arguments.file)
+    if not examples:
+        raise DataError(f"{arguments.file}: no rows", "a row needs Instruction, Input and Output")
+    training = read_examples(arguments.train) if arguments.train else []
+    others = dict(_read_answers(text, len(examples)) for text in arguments.answers)
+    tables = dataset_scores(examples, training, others, arguments.seed)
+    print(json.dumps(tables, indent=1, ensure_ascii=False) if arguments.json else _text(tables, len(examples)))
+
+
+def _read_answers(text: str, rows: int) -> tuple[str, list[str]]:
+    """Read NAME=FILE; raise an error that names it when it does not hold one text for each row."""
+    name, equals, file = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--answers {text!r}: not NAME=FILE")
+    try:
+        found = json.loads(Path(file).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"--answers {text!r}: cannot be read ({error})", "write a JSON list of texts") from None
+    if not isinstance(found, list) or not all(isinstance(answer, str) for answer in found) or len(found) != rows:
+        raise DataError(f"--answers {text!r}: not a list of {rows} texts", "one for each row, in the same order")
+    return name, found
+
+
+def _text(tables: dict[str, list[dict[str, Any]]], rows: int) -> str:
+    lines = [f"{rows} rows, mean F measures"]
+    for tokenizer, systems in tables.items():
+        lines += ["", f"tokenizer '{tokenizer}': {TITLES[tokenizer]}"]
+        lines += [f"  {'':<24} ROUGE-1  ROUGE-2  ROUGE-L   words"]
+        for row in systems:
+            figures = "  ".join(f"{row[metric]['fmeasure']:7.4f}" for metric in METRICS)
+            lines.append(f"  {row['system']:<24} {figures}  {row['words']:6.1f}")
+    return "\n".join(lines)

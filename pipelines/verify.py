@@ -1,0 +1,52 @@
+"""`arxtune verify RUN`: recompute every number of a run's verdict from its stored answers, offline."""
+
+import argparse
+from pathlib import Path
+
+from components.evaluate.verify import verify
+from components.promote.release import check_files
+from components.shared.errors import DataError
+from components.shared.records import file_digest
+from pipelines.local import Run
+
+
+def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `arxtune verify` to the command line."""
+    parser = commands.add_parser("verify", help="recompute a run's verdict from its stored answers")
+    parser.add_argument(
+        "run", type=Path, nargs="?", metavar="RUN", help="folder of a run or an evaluation (default: the latest run)"
+    )
+    parser.add_argument("--home", type=Path, default=Path(".arxtune"), metavar="FOLDER")
+    parser.set_defaults(command=_verify)
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    print("\n".join(verify_run(arguments.run or latest_run(arguments.home))))
+
+
+def latest_run(home: Path) -> Path:
+    """Return the folder of the latest finished run in a home folder."""
+    runs = sorted(path.parent for path in home.glob("runs/*/report.html"))
+    if not runs:
+        raise DataError(f"{home}: no finished run", "name the folder of one")
+    return runs[-1]
+
+
+def verify_run(folder: Path) -> list[str]:
+    """Return what was checked, a line each; raise DataError naming what is not as it was.
+
+    `folder` is a run's, with data, adapter and release beside the evaluation, or the evaluation alone.
+    """
+    if (folder / "manifest.json").exists():
+        return verify(folder, {})
+    if not list(folder.glob("artifacts/*/evaluate/evaluation")):
+        raise DataError(f"{folder}: neither a run nor an evaluation", "name a folder below .arxtune/runs")
+    run = Run(folder, 0.0)
+    data, judged = run.folder_of("curate"), run.folder_of("evaluate")
+    places = {"train": data / "train", "test": data / "test", "adapter": run.folder_of("finetune") / "adapter"}
+    lines = verify(judged / "evaluation", {**places, "report": judged / "report", "summary": judged / "summary"})
+    if run.report.exists() and file_digest(run.report) != file_digest(judged / "report"):
+        raise DataError(f"changed since evaluate wrote it: {run.report}")
+    for release in folder.glob("artifacts/*/promote/release_folder"):
+        lines.append(f"{check_files(release)} files of the release are as promote wrote them")
+    return lines

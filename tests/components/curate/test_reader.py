@@ -1,0 +1,224 @@
+"""Rows from anywhere: what can be used is used, the rest is a reject with file and line, and nothing is a traceback."""
+
+import contextlib
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.curate.reader import MAX_CHARACTERS, read_material, split_id
+from components.shared.errors import DataError
+from components.shared.ledger import Ledger
+from tests.components.curate.running import prose, rejects, run_on, side
+
+GOOD = {"Instruction": "State the claim.", "Input": prose("good"), "Output": "The claim is good."}
+OWN = {"allow_licences": "open,unknown,unknown-teacher"}
+
+
+def row(number: int = 0, **fields: Any) -> dict[str, Any]:
+    return {"instruction": "State the claim.", "input": prose(number), "output": f"Claim {number}.", **fields}
+
+
+def read(path: Path, content: bytes | str) -> tuple[list[str], list[str]]:
+    """Return the outputs read and the rejects, as "line: reason"."""
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    ledger = Ledger("curate", "triples")
+    triples = read_material(path, ledger).triples
+    told = [
+        f"{r['item'].removeprefix(path.name + ', line ')}: {r['reason'].removeprefix('malformed: ')}"
+        for r in ledger.rejects
+    ]
+    return sorted(triple.output for triple in triples), told
+
+
+def lines(*rows: object) -> str:
+    return "".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows)
+
+
+@pytest.mark.parametrize("names", [("Instruction", "Input", "Output"), ("instruction", "input", "output")])
+@pytest.mark.parametrize("form", ["jsonl", "json", "pretty json"])
+def test_both_shapes_are_read_in_every_form(names: tuple[str, ...], form: str, tmp_path: Path) -> None:
+    rows = [dict(zip(names, ("State it.", prose(n), f"Claim {n}."), strict=True)) for n in range(3)]
+    text = {"jsonl": lines(*rows), "json": json.dumps(rows), "pretty json": json.dumps(rows, indent=4)}[form]
+    assert read(tmp_path / "own.json", text) == (["Claim 0.", "Claim 1.", "Claim 2."], [])
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"instruction": "Say it.", "input": "A text."}, "lacks output"),
+        ({"instruction": "Say it.", "output": "A text."}, "lacks input"),
+        (row(output=["a", "list"]), "output is not text"),
+        (row(output=None), "output is not text"),
+        (row(instruction=3), "instruction is not text"),
+        (row(version="two"), "version is not a whole number"),
+        (row(page=True), "page is not a whole number"),
+        (row(grounding="high"), "grounding is not a number"),
+        (row(paper=7), "paper is not text"),
+        (row(evidence=["nowhere"]), "evidence is not a list of [start, end]"),
+        (row(paper="2405.90001", licence="\udcff"), "what is told of the paper is not UTF-8"),
+        (["a", "list"], "not a JSON object"),
+        ("3", "not a JSON object"),
+        ("not json", "not JSON"),
+        ('{"instruction": "cut off', "not JSON"),
+        ("{'instruction': 'single quotes'}", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        (row(input="x" * 10_000_000), f"input is longer than {MAX_CHARACTERS:,} characters"),
+        (row(output="half a pair: \ud83d"), "output is not UTF-8"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 60 else "row",
+)
+def test_a_malformed_row_is_a_reject_with_its_line(bad: object, reason: str, tmp_path: Path) -> None:
+    found = read(tmp_path / "own.jsonl", lines(row(1), bad, row(2)))
+    assert found == (["Claim 1.", "Claim 2."], [f"2: {reason}"])
+
+
+def test_broken_utf_8_costs_only_its_row(tmp_path: Path) -> None:
+    content = (
+        lines(row(1)).encode() + lines(row(9)).encode().replace(b"Claim 9", b"Clai\xff 9") + lines(row(2)).encode()
+    )
+    assert read(tmp_path / "own.jsonl", content) == (["Claim 1.", "Claim 2."], ["2: output is not UTF-8"])
+    array = json.dumps([row(1), row(9), row(2)], indent=1).encode().replace(b"Claim 9", b"Clai\xff 9")
+    assert read(tmp_path / "own.json", array) == (["Claim 1.", "Claim 2."], ["7: output is not UTF-8"])
+
+
+def test_a_broken_item_of_an_array_costs_only_itself(tmp_path: Path) -> None:
+    for indent in (None, 2):
+        text = json.dumps([row(1), row(9), row(2)], indent=indent).replace('"Claim 9."', "Claim 9.")
+        read_outputs, told = read(tmp_path / "own.json", text)
+        assert read_outputs == ["Claim 1.", "Claim 2."]
+        assert told == [f"{1 if indent is None else 7}: not JSON"]
+
+
+def test_fields_that_nobody_knows_do_no_harm(tmp_path: Path) -> None:
+    deep: Any = []
+    for _ in range(400):
+        deep = [deep]
+    rows = [row(1, note=deep), row(2, note="\udcff"), row(3, id="same", note=1), row(3, id="same", note=2)]
+    assert read(tmp_path / "own.jsonl", lines(*rows)) == (["Claim 1.", "Claim 2.", "Claim 3.", "Claim 3."], [])
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    for text in (lines(row(1)), json.dumps([row(1)])):
+        assert read(tmp_path / "own.json", b"\xef\xbb\xbf" + text.encode()) == (["Claim 1."], [])
+
+
+def test_windows_line_ends_and_blank_lines_are_no_fault(tmp_path: Path) -> None:
+    text = lines(row(1), "", "  ", "oops", row(2)).replace("\n", "\r\n")
+    assert read(tmp_path / "own.jsonl", text) == (["Claim 1.", "Claim 2."], ["4: not JSON"])
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "own.json, line 1: malformed: empty file"),
+        (b" \n\n", "own.json, line 1: malformed: empty file"),
+        (b"[]", "holds no usable triple"),
+        (b"{}", "own.json, line 1: malformed: lacks instruction"),
+        ("[]".encode("utf-16"), "own.json, line 1: malformed: UTF-16, not UTF-8"),
+        (b"%PDF-1.7 \xff\xfe binary", "own.json, line 1: malformed: not JSON"),
+        (b"\x00" * 1000, "malformed: not JSON"),
+    ],
+)
+def test_a_file_with_nothing_to_use_is_one_clear_error(content: bytes, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "own.json").write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read_material(tmp_path / "own.json", Ledger("curate", "triples"))
+    assert problem in str(error.value)
+    assert "each row needs instruction, input and output" in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_missing_file_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.json does not exist"):
+        read_material(tmp_path / "nowhere.json", Ledger("curate", "triples"))
+
+
+def test_of_two_rows_with_one_id_the_same_is_kept_in_any_order(tmp_path: Path) -> None:
+    rows = [row(n, id="seven", output=f"Another claim {n}.") for n in range(4)]
+    kept = set()
+    for seed in range(4):
+        random.Random(seed).shuffle(rows)
+        found, told = read(tmp_path / "own.jsonl", lines(*rows))
+        assert len(told) == 3
+        assert all("duplicate id" in text for text in told)
+        kept.add(tuple(found))
+    assert len(kept) == 1
+
+
+def test_random_bytes_never_end_in_a_traceback(tmp_path: Path) -> None:
+    chance = random.Random(0)
+    good = lines(row(1), row(2), GOOD).encode()
+    for _ in range(100):
+        data = bytearray(good)
+        for _ in range(chance.randint(1, 12)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        with contextlib.suppress(DataError):
+            outputs, told = read(tmp_path / "own.jsonl", bytes(data[chance.randrange(3) :]))
+            assert outputs or told
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("2405.90001v2", ("2405.90001", 2)),
+        ("arXiv:2405.90001", ("2405.90001", 0)),
+        ("https://arxiv.org/abs/2405.90001v11", ("2405.90001", 11)),
+        ("hep-th/9901001v1", ("hep-th/9901001", 1)),
+        ("my notes", ("my notes", 0)),
+    ],
+)
+def test_a_paper_is_known_in_any_spelling_of_its_id(name: str, expected: tuple[str, int]) -> None:
+    assert split_id(name) == expected
+
+
+def test_what_a_row_tells_of_its_paper_counts(tmp_path: Path) -> None:
+    licensed = {
+        "paper": "2405.90001v1",
+        "licence": "http://creativecommons.org/licenses/by/4.0/",
+        "teacher": "mixtral-8x7b",
+    }
+    (tmp_path / "own.jsonl").write_text(
+        lines(row(1, **licensed), row(2), row(3, paper="2405.90001v2", teacher="gpt-4o"))
+    )
+    summary = run_on(tmp_path, tmp_path / "own.jsonl")
+    assert summary["kept"] == 1
+    assert summary["dropped"] == {"licence not allowed: unknown": 2}
+    let_in = run_on(tmp_path / "let in", tmp_path / "own.jsonl", **OWN)
+    assert let_in["kept"] == 2
+    assert let_in["dropped"] == {"teacher's terms forbid training on its answers": 1}
+
+
+def test_a_teacher_can_be_named_for_a_whole_file(tmp_path: Path) -> None:
+    (tmp_path / "own.jsonl").write_text(lines(row(1), row(2, teacher="mixtral-8x7b")))
+    knobs = {"allow_licences": "unknown", "base_model": "Qwen/Qwen2.5-7B"}
+    assert run_on(tmp_path, tmp_path / "own.jsonl", **knobs)["dropped"] == {"teacher's terms unknown": 1}
+    named = run_on(tmp_path / "named", tmp_path / "own.jsonl", own_teacher="llama3-70b-8192", **knobs)
+    assert named["dropped"] == {"answers of llama3 may train Llama models only": 1}
+
+
+def test_what_lacks_provenance_is_said(tmp_path: Path) -> None:
+    (tmp_path / "own.jsonl").write_text(lines(row(1), row(2, paper="2405.90001", page=3, grounding=0.9), row(3)))
+    summary = run_on(tmp_path, tmp_path / "own.jsonl", **OWN)
+    assert summary["kept"] == 3
+    assert summary["facts"]["rows that name no paper"] == 2
+    assert summary["facts"]["rows without a page to be grounded in"] == 2
+    for card in ("card.html", "card.md"):
+        text = (tmp_path / card).read_text("utf-8")
+        assert "2 rows name no paper" in text
+        assert "2 rows come without the page they rest on" in text
+
+
+def test_rows_about_one_passage_stay_on_one_side(tmp_path: Path) -> None:
+    passages = [prose(("passage", n), 60) for n in range(30)]
+    rows = [row(input=text, output=prose((text, n), 9)) for text in passages for n in range(3)]
+    (tmp_path / "own.json").write_text(json.dumps(rows))
+    summary = run_on(tmp_path, tmp_path / "own.json", **OWN)
+    assert summary["kept"] == 90
+    train, test = ({example.input for example in side(tmp_path, name)} for name in ("train", "test"))
+    assert train
+    assert test
+    assert not train & test
+    assert rejects(tmp_path) == []

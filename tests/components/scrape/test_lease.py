@@ -1,0 +1,202 @@
+"""One request at a time, at one pace, for all processes and pods of an installation."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from kubernetes import client
+
+from components.scrape.config import ScrapeConfig
+from components.scrape.kubernetes_lease import KubernetesLease
+from components.scrape.lease import FileLease, Lease, open_lease
+from components.scrape.standin.corpus import Corpus
+from components.scrape.standin.server import Request, StandIn
+from components.shared.errors import SourceError, ToolError
+from tests.components.scrape.conftest import make_entry
+from tests.components.scrape.lease_api import LeaseServer
+
+PACE = 0.03
+REQUESTS = int(os.environ.get("ARXTUNE_POLITENESS_REQUESTS", "300"))
+ASK = """
+import sys
+from components.scrape.config import ScrapeConfig
+from components.scrape.refusal import Refusal
+from components.scrape.site import Site
+url, state, count, pace = sys.argv[1:]
+with Site(ScrapeConfig(site=url, state=state, store=state, seconds_between_requests=float(pace))) as site:
+    for number in range(int(count)):
+        try:
+            site.fetch(f"{url}/pdf/2406.00001v1?{number}")
+        except Refusal:
+            pass
+"""
+
+
+def violations(requests: list[Request], pace: float) -> list[str]:
+    """Return what a site could complain about."""
+    found = []
+    for earlier, later in pairwise(sorted(requests, key=lambda request: request.time)):
+        if later.time < earlier.ended:
+            found.append(f"two at a time: {earlier} {later}")
+        if later.time - earlier.time < pace:
+            found.append(f"only {later.time - earlier.time:.4f} s apart: {earlier} {later}")
+    return found
+
+
+def test_four_processes_at_once_keep_one_pace(tmp_path: Path) -> None:
+    faults = ["ok"] * 10 + ["429:1"] + ["ok"] * 10 + ["503:1", "reset", "503"]
+    with StandIn(Corpus((make_entry("2406.00001"),)), faults={"/pdf": faults}) as site:
+        command = [sys.executable, "-c", ASK, site.url, str(tmp_path), str(REQUESTS // 4), str(PACE)]
+        processes = [subprocess.Popen(command) for _ in range(4)]
+        assert [process.wait(300) for process in processes] == [0] * 4
+    assert len(site.requests) >= REQUESTS
+    assert violations(site.requests, PACE) == []
+    busy = [later.time - earlier.ended for earlier, later in pairwise(site.requests) if earlier.status in (429, 503)]
+    assert [pause >= least for pause, least in zip(busy, (1, 1, 2.5 * PACE), strict=True)] == [True] * 3
+
+
+def test_a_violation_would_be_noticed() -> None:
+    requests = [Request(0.0, "GET", "/", 200, 0, 0.5), Request(0.4, "GET", "/", 200, 0, 0.6)]
+    assert len(violations(requests, 1.0)) == 2
+
+
+def test_retry_after_binds_every_process(tmp_path: Path) -> None:
+    with StandIn(Corpus((make_entry("2406.00001"),)), faults={"/pdf": ["429:2"]}) as site:
+        command = [sys.executable, "-c", ASK, site.url, str(tmp_path), "3", "0"]
+        processes = [subprocess.Popen(command) for _ in range(2)]
+        assert [process.wait(120) for process in processes] == [0] * 2
+    busy = next(request for request in site.requests if request.status == 429)
+    assert min(r.time for r in site.requests if r.time > busy.time) - busy.ended >= 2
+
+
+def test_the_time_of_the_last_request_outlives_the_process(tmp_path: Path) -> None:
+    with FileLease(tmp_path / "lease").turn(0.5):
+        pass
+    started = time.time()
+    with FileLease(tmp_path / "lease").turn(0.5):
+        assert time.time() - started > 0.4
+
+
+def test_a_process_killed_in_its_turn_leaves_the_lease_with_the_pace(tmp_path: Path) -> None:
+    code = f"""
+import time, pathlib
+from components.scrape.lease import FileLease
+with FileLease(pathlib.Path({str(tmp_path / "lease")!r})).turn(1.0):
+    print("mine", flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        holder.stdout.readline()
+        began = time.time()
+        holder.send_signal(signal.SIGKILL)
+    with FileLease(tmp_path / "lease").turn(0):
+        assert 0.5 < time.time() - began < 20
+
+
+def test_a_lease_cut_off_by_a_crash_is_read_as_just_used(tmp_path: Path) -> None:
+    (tmp_path / "lease").write_text('{"free_at": 17')
+    started = time.time()
+    with FileLease(tmp_path / "lease").turn(0):
+        assert time.time() - started > 0.9
+
+
+def test_without_a_home_the_state_lies_in_the_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    lease = open_lease(ScrapeConfig(lease="file"))
+    assert isinstance(lease, FileLease)
+    assert lease.path == tmp_path / f"arxtune-{os.getuid()}" / "leases" / "arxiv.org.json"
+
+
+def pod(server: LeaseServer, duration_s: float = 30) -> KubernetesLease:
+    """Return the lease as one more pod sees it."""
+    api = client.CoordinationV1Api(client.ApiClient(client.Configuration(host=server.url)))
+    return KubernetesLease(api, "ns", "arxtune-requests-arxiv.org", duration_s, poll_s=0.02)
+
+
+def test_pods_take_turns_at_one_pace_in_spite_of_conflicts() -> None:
+    turns: list[tuple[float, float]] = []
+
+    def work(lease: Lease) -> None:
+        for _ in range(5):
+            with lease.turn(0.05):
+                began = time.time()
+                time.sleep(0.01)
+                turns.append((began, time.time()))
+
+    with LeaseServer(meeting=4) as server:
+        threads = [threading.Thread(target=work, args=(pod(server),)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+        assert len(turns) == 20
+        assert server.conflicts >= 3, "pods that never meet prove nothing"
+        (lease,) = server.leases.values()
+        assert lease["spec"]["holderIdentity"] == ""
+    assert all(later[0] - earlier[1] >= 0.05 for earlier, later in pairwise(sorted(turns)))
+
+
+def test_a_pod_that_died_with_the_lease_is_waited_for_and_followed() -> None:
+    with LeaseServer() as server:
+        dead = pod(server, duration_s=1)
+        dead._acquire()
+        began = time.monotonic()
+        with pod(server, duration_s=1).turn(0):
+            assert 0.9 < time.monotonic() - began < 30
+
+
+def test_a_long_request_keeps_the_lease_by_renewing_it() -> None:
+    with LeaseServer() as server:
+        lease, got_it = pod(server, duration_s=4), threading.Event()
+
+        def other() -> None:
+            with pod(server, duration_s=4).turn(0):
+                got_it.set()
+
+        with lease.turn(0):
+            thread = threading.Thread(target=other)
+            thread.start()
+            for _ in range(14):
+                time.sleep(0.4)
+                lease.renew()
+            assert not got_it.is_set()
+        thread.join(60)
+        assert got_it.is_set()
+
+
+def test_parking_is_seen_by_every_pod() -> None:
+    with LeaseServer() as server:
+        with pod(server).turn(0) as slate:
+            slate.park(60, "HTTP 403")
+        with pytest.raises(SourceError, match=r"left alone until .* because of HTTP 403"), pod(server).turn(0):
+            pass
+
+
+def test_a_pod_without_the_right_says_what_to_grant() -> None:
+    with LeaseServer(forbidden=True) as server, pytest.raises(ToolError, match="grant get, create and update"):
+        pod(server)._acquire()
+
+
+def test_outside_a_cluster_the_lease_is_a_file_and_kubernetes_is_refused(
+    configure: Callable[..., ScrapeConfig],
+) -> None:
+    assert isinstance(open_lease(configure("http://127.0.0.1:1")), FileLease)
+    with pytest.raises(ToolError, match=r"scrape.lease=kubernetes.*scrape.lease=file"):
+        open_lease(configure("http://127.0.0.1:1", lease="kubernetes"))
+
+
+def test_the_slate_is_readable_json(tmp_path: Path) -> None:
+    with FileLease(tmp_path / "lease").turn(3):
+        pass
+    assert set(json.loads((tmp_path / "lease").read_text())) == {"free_at", "parked_until", "why"}
