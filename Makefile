@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "setting up $(VENV): a few minutes the first time"
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP)
-	@$(VENV)/bin/pip install --quiet --constraint constraints.txt $(TORCH) --editable '.[dev]'
+	@$(VENV)/bin/pip install --quiet --no-compile --constraint constraints.txt $(TORCH) --editable '.[dev]'
 	@touch $@
 
 browser:

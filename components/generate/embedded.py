@@ -2,7 +2,7 @@
 
 Every task names a cue of the passage and wants what the passage says from there to the end of the sentence, in
 quotation marks. So a grounding check can prove every answer, none is solved by copying the input, its beginning or the
-instruction, and even a model of 0.7 million weights can learn it: the answer's opening mark leads back to the cue.
+instruction, and even a model of a million weights can learn it: the answer's opening mark leads back to the cue.
 """
 
 import json

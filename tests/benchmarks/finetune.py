@@ -30,7 +30,7 @@ from tests.builders import example
 from tests.models import llama_3_8b
 
 EPOCHS, TRAINED, WATCHED = 2.0, 64, 16
-SMALL = replace(Recipe(), hidden=256, intermediate=512, layers=4, span_steps=1, text_steps=0)
+SMALL = replace(Recipe(), intermediate=512, layers=4)
 RATE = 1e-3
 
 

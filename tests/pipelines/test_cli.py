@@ -22,7 +22,7 @@ def arxtune(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

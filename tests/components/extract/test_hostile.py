@@ -151,7 +151,7 @@ def test_a_child_is_gone_at_its_deadline(tmp_path: Path) -> None:
     started = time.monotonic()
     summary, _ = one(tmp_path, max_pages=2_000, deadline_s=0.3)
     assert summary["dropped"] == {"not read within 0.3 s": 1}
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 120
 
 
 def page_with(path: Path, draw: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from components.finetune.config import FinetuneConfig
 from components.finetune.encode import IGNORE, Encoded, encode, split_by_length
-from components.finetune.tiny import Recipe, make_base
+from components.finetune.tiny import make_base
 from components.finetune.trainer import Material, build_trainer
 from components.shared.models import load_tokenizer
 from components.shared.records import Example
@@ -31,7 +31,7 @@ def random_examples(seed: int, count: int = CASES) -> list[Example]:
 def tokenizer(request: pytest.FixtureRequest, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     if request.param == "tiny":
         folder = tmp_path_factory.mktemp("tiny")
-        make_base(folder, 0, Recipe(span_steps=1, text_steps=0))
+        make_base(folder, 0)
         return load_tokenizer(str(folder))
     found = load_tokenizer(str(base))
     if request.param != "plain":

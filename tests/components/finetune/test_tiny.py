@@ -10,13 +10,13 @@ from components.shared.models import load_base, load_tokenizer
 from components.shared.prompt import TEMPLATE
 from components.shared.records import file_digest
 
-FEW = replace(Recipe(), span_steps=12, text_steps=0)
+NARROW = replace(Recipe(), intermediate=64)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
-    make_base(folder, seed=1, recipe=FEW)
+    make_base(folder, seed=1)
     return folder
 
 
@@ -30,10 +30,10 @@ def test_it_is_an_ordinary_llama_with_a_pad_token_of_its_own(made: Path) -> None
 
 
 def test_the_same_seed_makes_the_same_weights(made: Path, tmp_path: Path) -> None:
-    make_base(tmp_path, seed=1, recipe=FEW)
+    make_base(tmp_path, seed=1)
     assert file_digest(tmp_path / "model.safetensors") == file_digest(made / "model.safetensors")
     assert recipe_hash(1) == recipe_hash(1) != recipe_hash(2)
-    assert recipe_hash(1, FEW) != recipe_hash(1)
+    assert recipe_hash(1, NARROW) != recipe_hash(1)
 
 
 def test_it_goes_on_with_what_it_has_read(made: Path) -> None:
@@ -44,7 +44,7 @@ def test_it_goes_on_with_what_it_has_read(made: Path) -> None:
     rows = torch.randint(300, 900, (16, 30)).repeat(1, 2)
     with torch.inference_mode():
         guesses = model(input_ids=rows).logits[:, 32:-1].argmax(-1)
-    assert (guesses == rows[:, 33:]).float().mean() > 0.3  # one in 1,024 by chance
+    assert (guesses == rows[:, 33:]).float().mean() > 0.95  # one in 1,024 by chance
 
 
 @pytest.mark.parametrize(

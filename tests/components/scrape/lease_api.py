@@ -39,7 +39,7 @@ class LeaseServer:
         """Return a lease; None where there is none."""
         held = self.leases.get(path)
         if meeting := self._meeting:
-            meeting.wait(60)
+            meeting.wait(600)
             self._meeting = None
         return held
 

@@ -162,7 +162,7 @@ def test_a_stage_killed_while_it_downloads_goes_on_where_it_was(tmp_path: Path) 
             wait_until(lambda: len(site.asked("/pdf/")) == 5)  # newest first: 8, 7, 6, 5, and now 4 is on its way
             stage.kill()
         assert not (tmp_path / "papers" / "papers.jsonl").exists()
-        subprocess.run(command(site.url, tmp_path / "papers"), check=True, stdout=subprocess.DEVNULL, timeout=60)
+        subprocess.run(command(site.url, tmp_path / "papers"), check=True, stdout=subprocess.DEVNULL, timeout=600)
         pdfs = [path for path in site.asked("/pdf/") if "00004" not in path]
         assert sorted(pdfs) == sorted(f"/pdf/2405.{number:05d}v1" for number in (1, 2, 3, 5, 6, 7, 8))
     papers = records(tmp_path / "papers")
