@@ -4,8 +4,8 @@ It is the embedded base model: an ordinary transformers folder that can repeat w
 It has never seen a paper, an instruction or the prompt template; what to repeat, and when to stop, is left to learn.
 
 Repeating needs induction heads (Olsson et al. 2022, arXiv:2209.11895): one layer notes what stood before a token, the
-next looks for the place where the same stood before and says what came next there. From random weights they take minutes
-to form on a CPU, and still slip at every sixteenth token; set by hand they take no time and slip at one of two hundred.
+next looks for the place where the same stood before and says what came next there. From random weights they take
+minutes to form on a CPU; set by hand they take no time, and slip at one token of two hundred.
 """
 
 from dataclasses import asdict, dataclass
@@ -144,7 +144,7 @@ def _orthogonal(rows: int, columns: int) -> Any:
 
 
 def _peak(frequency: Any, back: int, strength: Any) -> tuple[Any, Any]:
-    """Return biases of query and key which the rotary embedding turns into attention to the token `back` places back."""
+    """Return biases of query and key that the rotary embedding turns into attention `back` places back."""
     import torch
 
     query = torch.cat([torch.cos(frequency * back), -torch.sin(frequency * back)]) * strength.repeat(2)
