@@ -7,8 +7,10 @@ VENV   := .venv
 READY  := $(VENV)/ready
 RUN    ?=
 DEPLOY ?=
+BASE   ?= debian:bookworm-slim
+KFP    := kfp==2.17.0
 
-.PHONY: help setup browser run test test-soak test-gpu check bench compile deploy doctor lock releases clean
+.PHONY: help setup browser run run-containers test test-soak test-gpu check bench compile images base-image deploy doctor lock releases clean
 .DEFAULT_GOAL := help
 
 help: ## explain each target
@@ -41,7 +43,7 @@ run: setup ## run the whole pipeline here, with embedded defaults; RUN='--seed 1
 	@$(VENV)/bin/arxtune run $(RUN)
 
 test: setup check ## run the linters, the type checker and the tests
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 test-soak: setup ## run the long tests too: kills, faults and questions by the dozen
 	@$(VENV)/bin/python -m pytest -m 'not gpu'
@@ -64,11 +66,51 @@ deploy: $(READY) ## bring everything to a cluster; DEPLOY='--dry-run' adds flags
 doctor: $(READY) ## look at all that a run needs, here and on the cluster
 	@$(VENV)/bin/arxtune doctor
 
+# ---- container images: one for each set of dependencies
+PACKAGES_scrape := chromium chromium-driver fonts-liberation
+STAGES_scrape   := scrape
+STAGES_data     := extract generate curate promote
+STAGES_llm      := finetune evaluate
+IMAGES          := scrape data llm
+ARXTUNE_IMAGES  ?= arxtune
+ARXTUNE_TAG     ?= 0.1.0
+TAG              = $(or $(ARXTUNE_IMAGES),arxtune)/$*:$(or $(ARXTUNE_TAG),0.1.0)
+
+images: $(IMAGES:%=image-%) ## build the three images; BASE=debian:bookworm-slim@sha256:... names what they stand on
+
+image-%: build/wheels/%/ready
+	@docker build --quiet --network host --build-arg BASE=$(BASE) --build-arg IMAGE=$* \
+	  --build-arg PACKAGES='$(PACKAGES_$*)' --build-arg STAGES='$(STAGES_$*)' \
+	  --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null)" --tag $(TAG) --file images/Dockerfile . >/dev/null
+	@docker image inspect --format '$(TAG)  {{.Size}} bytes' $(TAG)
+
+.PRECIOUS: build/wheels/%/ready
+# Wheels are fetched by hash; torch's build (CUDA or CPU) is the index's to choose, so only its version is fixed.
+build/wheels/%/ready: images/%/requirements.txt $(READY)
+	@rm -rf $(@D) && mkdir -p $(@D) && echo "fetching the packages of $*"
+	@$(VENV)/bin/pip download --quiet --no-deps --require-hashes --requirement $< --dest $(@D)
+	@$(VENV)/bin/pip wheel --quiet --no-deps $(KFP) --wheel-dir $(@D)
+	@if [ $* = llm ]; then echo '$(TORCH)' > $(@D)/torch.txt \
+	  && $(VENV)/bin/pip download --quiet --constraint constraints.txt $(TORCH) --dest $(@D); fi
+	@touch $@
+
+base-image: ## make the base arxtune-base from Debian packages, where no image can be pulled: make images BASE=arxtune-base
+	@rm -rf build/base && debootstrap --variant=minbase bookworm build/base >build/base.log || { tail -3 build/base.log; exit 1; }
+	@rm -rf build/base/var/lib/apt/lists/* build/base/var/cache/apt/* && tar -C build/base -c . | docker import - arxtune-base >/dev/null
+	@rm -rf build/base
+
+run-containers: setup images ## run the whole pipeline in the images, as a cluster would; RUN='--seed 1' adds flags
+	@$(VENV)/bin/arxtune run --containers $(RUN)
+
 lock: $(READY) ## choose the versions of constraints.txt anew; needs PyPI
 	@$(VENV)/bin/pip install --quiet --target build/uv --upgrade $(UV)
 	@echo '$(TORCH)' > build/torch.txt
 	@build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --upgrade --no-annotate \
 	  --no-header --constraint build/torch.txt --output-file constraints.txt pyproject.toml
+	@echo "torch ; sys_platform == 'never'" > build/no-torch.txt
+	@for image in $(IMAGES); do build/uv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-header --override build/no-torch.txt --constraint constraints.txt \
+	  --output-file images/$$image/requirements.txt images/$$image/requirements.in; done
 
 releases: $(READY) ## list what was promoted here
 	@$(VENV)/bin/arxtune releases

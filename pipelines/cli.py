@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="STAGE.KNOB=VALUE", help="any other setting; may be repeated"
     )
     run.add_argument("--pipeline", type=Path, metavar="YAML", help="run a compiled pipeline instead of this package's")
+    run.add_argument("--containers", action="store_true", help="run each stage in its image, see 'make images'")
     for config in configs().values():
         add_knobs(run, config, exposed_only=True)
     run.set_defaults(command=_run)
@@ -69,7 +70,9 @@ def _run(arguments: argparse.Namespace) -> None:
     profile = make_profile(arguments.config, flags, arguments.set)
     pipeline = _load(arguments.pipeline) if arguments.pipeline else None
     try:
-        run = local.run(profile, arguments.home, arguments.papers, pipeline, arguments.triples)
+        run = local.run(
+            profile, arguments.home, arguments.papers, pipeline, arguments.triples, containers=arguments.containers
+        )
     except local.StageCrashed as crash:
         print(f"{crash}\narxtune: a stage ended with a bug, see above", file=sys.stderr)
         sys.exit(70)

@@ -72,11 +72,14 @@ def run(
     papers: Path | None = None,
     pipeline: Callable[..., Any] | None = None,
     triples: Path | None = None,
+    *,
+    containers: bool = False,
 ) -> Run:
     """Run the pipeline in `home`; raise ArxtuneError with one line for what a person can mend.
 
     `papers` is a folder of PDFs that the stand-in site serves instead of the samples; `pipeline` is one loaded
     from compiled YAML, by default the one of this package; `triples` is a file of one's own that a run begins with.
+    With `containers` each stage runs in its image.
     """
     started = time.monotonic()
     if papers is not None and not papers.is_dir():
@@ -89,7 +92,7 @@ def run(
     profile = Profile({n: v for n, v in (profile.parameters | own).items() if n in wanted}, profile.settings)
     with _home(home) as folder, contextlib.ExitStack() as servers:
         parameters = _start_servers(profile, home, papers, servers)
-        _run_pipeline(pipeline, parameters, folder)
+        _run_pipeline(pipeline, parameters, folder, home.absolute() / "state" if containers else None)
     finished = Run(folder, time.monotonic() - started)
     shutil.copy(finished.folder_of("evaluate") / "report", finished.report)
     shutil.copy(finished.folder_of("curate") / "card", finished.folder / "data-card.html")
@@ -138,22 +141,36 @@ def _own_pipeline(of_triples: bool) -> Callable[..., Any]:
     return own_triples if of_triples else arxtune  # type: ignore[no-any-return]
 
 
-def _run_pipeline(pipeline: Callable[..., Any], parameters: dict[str, Any], folder: Path) -> None:
+# Torch's threads spin while they wait otherwise, which makes them 6 times as slow on a busy machine. And glibc maps
+# large tensors anew each time otherwise, where the pages' first touch costs as much as the arithmetic.
+FOR_TORCH = {"OMP_WAIT_POLICY": "PASSIVE", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
+
+
+def _run_pipeline(
+    pipeline: Callable[..., Any], parameters: dict[str, Any], folder: Path, containers: Path | None
+) -> None:
+    """Run all tasks; `containers` is the folder of what they keep when they run in their images."""
     if any(character.isspace() for character in sys.executable):
         # kfp.local puts the interpreter's path into a shell line without quotes.
         raise ConfigError(f"the path {sys.executable} holds white space", "put the virtual environment elsewhere")
     from kfp import local
 
+    artifacts = folder / "artifacts"
+    artifacts.mkdir()
+    os.environ[RUN_PID] = str(os.getpid())
+    if containers:
+        from pipelines.containers import runner
+
+        artifacts.chmod(0o777)  # another user's number works in there
+        how = runner(FOR_TORCH, containers)
+    else:
+        how = local.SubprocessRunner(use_venv=False)
     scratch = tempfile.mkdtemp(prefix="arxtune-")  # not below the run: Chromium's sockets need short paths
-    os.environ |= {RUN_PID: str(os.getpid()), "TMPDIR": scratch, "PYTHONUNBUFFERED": "1"}
-    # Torch's threads spin while they wait otherwise, which makes them 6 times as slow on a busy machine.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # glibc maps large tensors anew each time otherwise, and the pages' first touch costs as much as the arithmetic.
-    os.environ |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
+    os.environ |= {"TMPDIR": scratch, "PYTHONUNBUFFERED": "1", **FOR_TORCH}
     console = Console(sys.stdout, folder / "run.log")
     with warnings.catch_warnings(), contextlib.redirect_stdout(console), contextlib.closing(console):
         warnings.simplefilter("ignore")  # kfp warns that images and resources mean nothing here
-        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "artifacts"))
+        local.init(how, pipeline_root=str(artifacts))
         try:
             pipeline(**parameters)
         except RuntimeError as error:
