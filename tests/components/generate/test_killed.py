@@ -7,7 +7,6 @@ import contextlib
 import multiprocessing
 import os
 import random
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -41,7 +40,7 @@ def test_killed_at_random_points_it_ends_with_the_same_triples_and_pays_once(
                 stage.start()
                 time.sleep(choose.uniform(0.05, 1.5))
                 alive = stage.is_alive()
-                os.kill(stage.pid or 0, signal.SIGKILL)
+                stage.kill()
                 stage.join()
                 done += alive
                 if not alive or done >= KILLS:
