@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -173,17 +174,19 @@ def test_a_stage_killed_while_it_downloads_goes_on_where_it_was(tmp_path: Path) 
 @pytest.mark.soak
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_browser_outlives_the_stage(tmp_path: Path, sent: signal.Signals) -> None:
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # the browser's folder lies there and names its processes
-    with StandIn(BORDERS, faults={"/search": ["hang"]}) as site:
+    short = tempfile.TemporaryDirectory()  # Chromium's sockets need short paths
+    folder = Path(short.name)
+    environment = {**os.environ, "TMPDIR": short.name}  # the browser's folder lies there and names its processes
+    with short, StandIn(BORDERS, faults={"/search": ["hang"]}) as site:
         with subprocess.Popen(
             command(site.url, tmp_path / "papers"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=environment,
         ) as stage:
-            wait_until(lambda: browser_processes(tmp_path) and site.asked("/search"))
+            wait_until(lambda: browser_processes(folder) and site.asked("/search"))
             stage.send_signal(sent)
-        wait_until(lambda: not browser_processes(tmp_path) and not list(tmp_path.glob("arxtune-browser-*")), 5)
+        wait_until(lambda: not browser_processes(folder) and not list(folder.glob("arxtune-browser-*")), 5)
 
 
 def browser_processes(folder: Path) -> list[str]:
