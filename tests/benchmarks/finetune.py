@@ -84,7 +84,8 @@ def _examples() -> list[Example]:
     for path in sorted(SAMPLES.glob("*.txt")):
         sections = parse_sections(path.read_text("utf-8"))
         text = "\n\n".join(paragraph for _heading, paragraphs in sections for paragraph in paragraphs)
-        for draft in parse(teacher.ask(Request(paper=path.stem, version=1, page=1, text=text, seed=0))) or []:
+        request = Request(paper=path.stem, version=1, page=1, text=text, seed=0)
+        for draft in parse(teacher.ask(teacher.payload(request)).text) or []:
             prompt = render_prompt(draft.instruction, draft.input)
             found.append(example(paper=path.stem, prompt=prompt, completion=render_completion(draft.output)))
     return found[: TRAINED + WATCHED]
