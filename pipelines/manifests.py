@@ -71,6 +71,8 @@ def render(
     for found in objects:
         if found["kind"] in CLUSTER_WIDE:
             found["metadata"].pop("namespace", None)
+        for subject in found.get("subjects", []) if found["kind"] == "RoleBinding" else []:
+            subject["namespace"] = namespace  # kustomize leaves accounts alone that it does not make itself
     return objects
 
 

@@ -21,6 +21,7 @@ from components.scrape.config import ScrapeConfig
 from components.scrape.lease import Slate, open_lease
 from components.scrape.refusal import TOO_LARGE, Refusal, refusal_of, stop_at_captcha
 from components.shared.errors import SourceError
+from components.shared.progress import say
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ TRIES = 4  # of one request
 SLOWEST = 20  # a body may take this many timeouts in all: a trickle must not hold the stage for ever
 DOWN_LIMIT = 3  # addresses in a row that failed on the site's side before it counts as down
 PARK_PACES = 600  # a site that is down or wants us to stop is left alone for so many paces: half an hour at 3 s
+TOLD_FROM_S = 2.0  # pauses longer than this are told
 SHORTEST_PAUSE_S = 0.2  # before the second try, where the pace is quicker
 REDIRECTS = 5
 PIECE = 65_536  # bytes
@@ -103,7 +105,10 @@ class Site:
                 elif refusal.stop:
                     slate.park(PARK_PACES * self.pace, str(refusal))
                 elif refusal.again:
-                    slate.wait(self._pause())
+                    pause = self._pause()
+                    slate.wait(pause)
+                    if pause > TOLD_FROM_S and self._try + 1 < TRIES:
+                        say("scrape", f"{self.config.root}: {refusal}; asking again in {pause:.0f} s")
                 raise
 
     def patiently(self, attempt: Callable[[], T]) -> T:

@@ -65,7 +65,7 @@ def image(where: Surroundings) -> Finding:
     except Unanswered as error:
         return Finding("fail", f"{registry}: {error}", "is the registry's name right, and reachable from here?")
     if status == 404:
-        return Finding("fail", f"{where.image} is not there", "make images push")
+        return Finding("fail", f"{where.image} is not there", "make images, then docker push")
     if status in (401, 403):
         return Finding("fail", f"{registry} asks for a login", "give pipeline-runner an imagePullSecret")
     return Finding("ok", where.image) if status == 200 else Finding("fail", f"HTTP {status}", "try again later")

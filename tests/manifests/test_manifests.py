@@ -113,7 +113,7 @@ def test_no_secret_value_is_in_it(overlay: str, components: Sequence[str]) -> No
 @pytest.mark.parametrize(("overlay", "components"), EVERY)
 def test_selectors_find_what_they_are_for(overlay: str, components: Sequence[str]) -> None:
     objects = rendered(overlay, components)
-    labels = [found["spec"]["template"]["metadata"].get("labels", {}) for found in objects if pods_of(found)]
+    labels = [found["spec"]["template"].get("metadata", {}).get("labels", {}) for found in objects if pods_of(found)]
     for found in objects:
         if found["kind"] == "Service":
             wanted = found["spec"]["selector"].items()

@@ -137,7 +137,7 @@ class Broken(NamedTuple):
 
 
 BROKEN = [
-    Broken("image", "/v2/team/llm/manifests/0.1.0", (404, {}), "make images push"),
+    Broken("image", "/v2/team/llm/manifests/0.1.0", (404, {}), "make images, then docker push"),
     Broken("image", "/v2/team/llm/manifests/0.1.0", (401, {}), "imagePullSecret"),
     Broken("teacher key", "/openai/v1/models", (401, {}), "make a new key"),
     Broken("teacher model", "/openai/v1/models", (200, {"data": [{"id": "other"}]}), "one of other"),
