@@ -141,6 +141,18 @@ def _own_pipeline(of_triples: bool) -> Callable[..., Any]:
     return own_triples if of_triples else arxtune  # type: ignore[no-any-return]
 
 
+def _tried_once(pipeline: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the pipeline without the cluster's retries: here a person reads the error at once, and runs it again."""
+    from google.protobuf import json_format
+    from kfp import components
+
+    spec = json_format.MessageToDict(pipeline.pipeline_spec)  # type: ignore[attr-defined]
+    for component in (spec["root"], *spec["components"].values()):
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            task.pop("retryPolicy", None)
+    return components.load_component_from_text(json.dumps(spec))  # type: ignore[no-any-return]
+
+
 # Torch's threads spin while they wait otherwise, which makes them 6 times as slow on a busy machine. And glibc maps
 # large tensors anew each time otherwise, where the pages' first touch costs as much as the arithmetic.
 FOR_TORCH = {"OMP_WAIT_POLICY": "PASSIVE", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
@@ -172,7 +184,7 @@ def _run_pipeline(
         warnings.simplefilter("ignore")  # kfp warns that images and resources mean nothing here
         local.init(how, pipeline_root=str(artifacts))
         try:
-            pipeline(**parameters)
+            _tried_once(pipeline)(**parameters)
         except RuntimeError as error:
             if console.error:
                 raise StageFailed(console.error) from None

@@ -19,6 +19,8 @@ TRIES = 3  # of a whole transfer that was cut in the middle; single requests are
 CONNECT_SECONDS, READ_SECONDS = 10, 120
 SKEW_SECONDS = 300  # servers refuse signatures that are older; S3 allows 15 minutes, some less
 NOT_THERE = ("NoSuchKey", "NoSuchObject")
+UPLOAD_OVER = "NoSuchUpload"  # what a repeated last request of an upload may get when the first one's answer was lost
+BUSY = "the server is busy or broken: try again later"
 
 Result = TypeVar("Result")
 
@@ -45,8 +47,16 @@ class S3Store(Store):
         full = self._full(key)
         if not path.is_file():
             raise StoreError(f"store {self.where}: cannot write {key}: there is no file {path}")
-        # In one part where it fits, else in several that become one object when the last has arrived.
-        self._ask(f"write {key}", lambda: self._client.fput_object(self.bucket, full, str(path), part_size=PART))
+
+        def write() -> None:
+            from minio.error import ServerError
+
+            # In one part where it fits, else in several that become one object when the last has arrived.
+            made = self._client.fput_object(self.bucket, full, str(path), part_size=PART)
+            if not made.etag:  # S3 may answer 200 and an error in the body, which the client takes for success
+                raise ServerError("the parts did not become an object", 200)
+
+        self._ask(f"write {key}", write)
 
     def get_file(self, key: str, path: Path) -> bool:
         def fetch() -> bool:
@@ -85,8 +95,8 @@ class S3Store(Store):
 
     def _ask(self, what: str, call: Callable[[], Result]) -> Result | None:
         """Call the client; None means that there is no such object, every other failure is a StoreError."""
-        from minio.error import MinioException, S3Error
-        from urllib3.exceptions import HTTPError, MaxRetryError
+        from minio.error import MinioException, S3Error, ServerError
+        from urllib3.exceptions import HTTPError, MaxRetryError, ResponseError
 
         problem = f"store {self.where}: cannot {what}"
         for attempt in range(1, TRIES + 1):
@@ -95,12 +105,19 @@ class S3Store(Store):
             except S3Error as error:
                 if error.code in NOT_THERE:
                     return None
-                raise StoreError(f"{problem}: {error.code}", _fix(error)) from None
+                if attempt == TRIES or error.code != UPLOAD_OVER:
+                    raise StoreError(f"{problem}: {error.code}", _fix(error)) from None
             except (MinioException, HTTPError, ConnectionError) as error:
                 if attempt == TRIES or isinstance(error, MaxRetryError):  # the client has repeated it already
-                    kind = type(getattr(error, "reason", None) or error).__name__
-                    raise StoreError(f"{problem}: {kind}", "is AWS_ENDPOINT_URL right and up?") from None
-                time.sleep(0.2 * 2**attempt)
+                    reason = getattr(error, "reason", None) or error
+                    if isinstance(reason, (ResponseError, ServerError)):  # it answered, but only errors
+                        raise StoreError(f"{problem}: {reason}", BUSY) from None
+                    raise StoreError(
+                        f"{problem}: {type(reason).__name__}", "is AWS_ENDPOINT_URL right and up?"
+                    ) from None
+            except OSError as error:  # of the file here, not of the connection
+                raise StoreError(f"{problem}: {error.strerror}", "make room, or check the rights") from None
+            time.sleep(0.2 * 2**attempt)
         raise AssertionError("unreachable")
 
 
@@ -122,7 +139,10 @@ def connect(endpoint: str) -> Any:
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
             maxsize=10,
             ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
-            retries=urllib3.Retry(total=4, backoff_factor=0.3, status_forcelist=[429, 500, 502, 503, 504]),
+            # None: POST too, which begins and ends an upload in parts
+            retries=urllib3.Retry(
+                total=4, backoff_factor=0.3, status_forcelist=[429, 500, 502, 503, 504], allowed_methods=None
+            ),
         ),
     )
 
@@ -145,6 +165,6 @@ def _fix(error: Any) -> str:
         return f"this machine's clock is off by {abs(skew):.0f} s: set it"
     if error.code in ("NoSuchBucket",):
         return "create the bucket, or name another store"
-    if error.code in ("SlowDown", "ServiceUnavailable", "InternalError"):
-        return "the server is busy or broken: try again later"
+    if error.code in ("SlowDown", "ServiceUnavailable", "InternalError", UPLOAD_OVER):
+        return BUSY
     return "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and their rights"
