@@ -12,6 +12,7 @@ EDGE = 2.0  # points that text may begin beyond the page's edge
 _SHOWS = (b"Tj", b"TJ", b"'", b'"')
 _WHITE = {b"g": (1,), b"rg": (1, 1, 1), b"k": (0, 0, 0, 0)}
 _OTHER_COLOURS = (b"sc", b"scn")
+_FOLLOWED = frozenset({*_SHOWS, *_WHITE, *_OTHER_COLOURS, b"q", b"Q", b"Do", b"cs", b"Tr", b"Tf"})
 _INVISIBLE = (3, 7)  # text rendering modes that paint nothing
 
 Reason = str  # "white", "invisible", "tiny" or "off the page"
@@ -30,6 +31,8 @@ class HiddenText:
 
     def before(self, operator: bytes, operands: Any, cm: list[float], tm: list[float]) -> None:
         """Follow the state; blank what an operator is about to show where nobody would see it."""
+        if operator not in _FOLLOWED:  # most draw lines
+            return
         if operator in _SHOWS:
             self._show(operands, cm, tm)
         elif operator in (b"q", b"Do"):
