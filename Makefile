@@ -3,6 +3,7 @@ PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 PIP    := pip==26.3
 UV     := uv==0.13.9
+SBOM   := cyclonedx-bom==7.5.0
 VENV   := .venv
 READY  := $(VENV)/ready
 RUN    ?=
@@ -10,7 +11,7 @@ DEPLOY ?=
 BASE   ?= debian:bookworm-slim
 KFP    := kfp==2.17.0
 
-.PHONY: help setup browser run run-containers test test-soak test-gpu check bench compile images base-image deploy doctor lock releases clean
+.PHONY: help setup browser run run-containers test test-soak test-gpu check bench compile images base-image sbom deploy doctor lock releases clean
 .DEFAULT_GOAL := help
 
 help: ## explain each target
@@ -98,6 +99,11 @@ base-image: ## make the base arxtune-base from Debian packages, where no image c
 	@rm -rf build/base && debootstrap --variant=minbase bookworm build/base >build/base.log || { tail -3 build/base.log; exit 1; }
 	@rm -rf build/base/var/lib/apt/lists/* build/base/var/cache/apt/* && tar -C build/base -c . | docker import - arxtune-base >/dev/null
 	@rm -rf build/base
+
+sbom: $(READY) ## list what each image holds of Python packages: build/sbom/*.json, CycloneDX
+	@$(VENV)/bin/pip install --quiet --target build/cyclonedx --upgrade $(SBOM) && mkdir -p build/sbom
+	@for image in $(IMAGES); do PYTHONPATH=build/cyclonedx $(VENV)/bin/python -m cyclonedx_py requirements \
+	  images/$$image/requirements.txt --output-file build/sbom/$$image.json && echo build/sbom/$$image.json; done
 
 run-containers: setup images ## run the whole pipeline in the images, as a cluster would; RUN='--seed 1' adds flags
 	@$(VENV)/bin/arxtune run --containers $(RUN)
