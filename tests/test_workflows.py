@@ -97,7 +97,11 @@ def dry_run(*command: str) -> str:
     """Return what make would run, without anything that sets up the virtual environment."""
     make, *rest = command
     result = subprocess.run(
-        [make, "--dry-run", "--old-file=.venv/ready", *rest], cwd=ROOT, capture_output=True, text=True, check=False
+        [make, "--dry-run", "--no-print-directory", "--old-file=.venv/ready", *rest],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout

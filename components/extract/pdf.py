@@ -99,6 +99,7 @@ def _child(answers: Connection, path: str, deadline_s: float, memory_mib: int, m
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_AS, (memory_mib << 20, memory_mib << 20))
     gc.disable()
+    gc.freeze()  # what was loaded before is no garbage and need not be looked through
     _build_fonts_once()
     answer: PdfText | str = f"{NO_MEMORY} ({memory_mib} MiB)"
     with contextlib.suppress(MemoryError):
