@@ -15,7 +15,7 @@ KFP    := kfp==2.17.0
 .DEFAULT_GOAL := help
 
 help: ## explain each target
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) browser ## make the virtual environment and see that a browser is there
 

@@ -141,7 +141,7 @@ def _own_pipeline(of_triples: bool) -> Callable[..., Any]:
     return own_triples if of_triples else arxtune  # type: ignore[no-any-return]
 
 
-def _tried_once(pipeline: Callable[..., Any]) -> Callable[..., Any]:
+def tried_once(pipeline: Callable[..., Any]) -> Callable[..., Any]:
     """Return the pipeline without the cluster's retries: here a person reads the error at once, and runs it again."""
     from google.protobuf import json_format
     from kfp import components
@@ -184,7 +184,7 @@ def _run_pipeline(
         warnings.simplefilter("ignore")  # kfp warns that images and resources mean nothing here
         local.init(how, pipeline_root=str(artifacts))
         try:
-            _tried_once(pipeline)(**parameters)
+            tried_once(pipeline)(**parameters)
         except RuntimeError as error:
             if console.error:
                 raise StageFailed(console.error) from None

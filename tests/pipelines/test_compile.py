@@ -12,7 +12,7 @@ from kfp.compiler import Compiler
 
 from components.shared.stage import STAGES
 from pipelines.arxtune import arxtune
-from pipelines.local import _tried_once
+from pipelines.local import tried_once
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_the_yaml_holds_no_secret_and_no_path_of_this_machine(tmp_path: Path, mo
 
 
 def test_a_stage_that_fails_here_is_not_tried_again_as_on_a_cluster() -> None:
-    once = _tried_once(arxtune).pipeline_spec  # type: ignore[attr-defined]
+    once = tried_once(arxtune).pipeline_spec  # type: ignore[attr-defined]
     tasks = [task for part in (once.root, *once.components.values()) for task in part.dag.tasks.values()]
     assert len(tasks) >= 8
     assert not any(task.HasField("retry_policy") for task in tasks)
