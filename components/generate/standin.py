@@ -20,15 +20,12 @@ import json
 import random
 import select
 import socket
-import struct
 import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from components.generate.embedded import EmbeddedTeacher
 from components.generate.groq import PROMPT
@@ -36,7 +33,7 @@ from components.generate.limits import Bucket
 from components.generate.shapes import SHAPES
 from components.generate.teacher import Request
 from components.generate.triples import parse
-from components.shared.errors import ConfigError
+from components.shared.loopback import LoopbackServer, QuickHandler
 
 KEY = "gsk_stand_in"  # what the stand-in takes as a key when none is named
 MODELS = ("llama-3.3-70b-versatile", "llama-3.1-8b-instant", "openai/gpt-oss-120b")
@@ -54,7 +51,7 @@ class Reply(NamedTuple):
     tokens: int = 0
 
 
-class StandIn:
+class StandIn(LoopbackServer):
     """Serve on loopback while the `with` block lasts. `requests` and `bill` tell what happened.
 
     A request is on the bill once its answer has left whole: what a client breaks off before that is not charged.
@@ -87,21 +84,7 @@ class StandIn:
             for name, limit in (limits or {}).items()
         }
         self.lock = threading.Lock()
-        try:
-            self._server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"standin": self}))
-        except (OSError, OverflowError) as error:
-            raise ConfigError(f"port {port} cannot be used: {error}", "name another port, or 0") from None
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), name="groq-standin", daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(type("Handler", (_Handler,), {"standin": self}), port)
 
     def charge(self, name: str, tokens: int) -> None:
         """Put a request on the bill."""
@@ -196,19 +179,11 @@ class StandIn:
         return Reply(status, json.dumps(body).encode(), {"Retry-After": retry_after} if retry_after else {})
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuickHandler):
     standin: StandIn
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet: else each reply waits 40 ms for the client's delayed ACK
-    disable_nagle_algorithm = True
     server_version = "arxtune-groq-standin"
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802  # the name that the base class looks for
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         name = hashlib.sha256(body).hexdigest()
         fault = self.standin.fault(name)
@@ -220,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(self.standin.latency + (float(argument) if kind == "slow" else 0))
             if kind == "reset" or self._gone():
                 self._record(0)
-                self._reset()
+                self.reset()
                 return
             reply = self._reply(body, fault, kind, argument)
             self._record(reply.status)
@@ -266,14 +241,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _record(self, status: int) -> None:
         with self.standin.lock:
             self.standin.requests.append(status)
-
-    def _reset(self) -> None:
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()
-        self.close_connection = True
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Stay silent: requests are counted, and headers hold keys."""
 
 
 def count(text: str) -> int:

@@ -4,23 +4,18 @@ import contextlib
 import hashlib
 import json
 import re
-import socket
-import struct
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
 from components.scrape.standin import api, pages, question
 from components.scrape.standin.corpus import Corpus, Entry
 from components.scrape.standin.faults import Fault, Faults, Reply
-from components.shared.errors import ConfigError
+from components.shared.loopback import LoopbackServer, QuickHandler
 
 ROBOTS = "# {notice}\nUser-agent: *\nAllow: /\n"
 PAPER = re.compile(r"/(abs|pdf)/(.+?)(?:v(\d+))?(\.pdf)?")
@@ -40,7 +35,7 @@ class Request:
     ended: float = 0.0  # when the last byte of the answer was handed to the network
 
 
-class StandIn:
+class StandIn(LoopbackServer):
     """Serve a corpus on loopback while the `with` block lasts.
 
     `faults` maps the start of a path to behaviours that the next requests of such a path meet, one each: see
@@ -63,24 +58,9 @@ class StandIn:
         self.faults, self.arrivals, self.result_limit = Faults(faults or {}), list(arrivals), result_limit
         self.requests: list[Request] = []
         self._lock = threading.Lock()
-        try:
-            self._server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"site": self}))
-        except (OSError, OverflowError) as error:
-            raise ConfigError(f"port {port} cannot be used: {error}", "name another port, or 0") from None
-        self._server.daemon_threads = True
+        super().__init__(type("Handler", (_Handler,), {"site": self}), port)
         if log:
             log.parent.mkdir(parents=True, exist_ok=True)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), name="standin", daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     def asked(self, prefix: str) -> list[str]:
         """Return the paths asked for that begin so, in order."""
@@ -190,14 +170,11 @@ class StandIn:
         return next((entry for entry in held if version and entry.version >= version), held[-1])
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuickHandler):
     site: StandIn
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet: else each reply waits 40 ms for the client's delayed ACK
-    disable_nagle_algorithm = True
     server_version = "arxtune-standin"
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802  # the name that the base class looks for
         request = Request(time.time(), self.command, self.path)
         self.site.begin(request)
         fault = self.site.faults.next(self.path)
@@ -207,14 +184,12 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             self.site.end(request)
 
-    do_HEAD = do_GET  # noqa: N815  # the name that the base class looks for
+    do_HEAD = do_GET  # noqa: N815
 
     def _answer(self, request: Request, fault: Fault) -> None:
         fault.delay()
         if fault.kind == "reset":
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-            self.connection.close()
+            self.reset()
             return
         reply = fault.reply(self.site.corpus.notice) or self._part_of(self.site.reply(self.path))
         status, content_type, body, headers = fault.spoil(reply)
@@ -264,6 +239,3 @@ class _Handler(BaseHTTPRequestHandler):
                 fault.drip()
         if chunked and fault.kind != "cut":
             self.wfile.write(b"0\r\n\r\n")
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Stay silent: the log is `requests`."""

@@ -2,14 +2,14 @@
 
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from components.shared.loopback import LoopbackServer, QuickHandler
 
 PREFIX = "/apis/coordination.k8s.io/v1/namespaces/"
 
 
-class LeaseServer:
+class LeaseServer(LoopbackServer):
     """Serve Leases on loopback while the `with` block lasts.
 
     `forbidden` answers 403 to everything. The first `meeting` readers are answered together, so that only one of them
@@ -22,18 +22,7 @@ class LeaseServer:
         self.forbidden = forbidden
         self.lock = threading.Lock()
         self._meeting = threading.Barrier(meeting) if meeting else None
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"leases": self}))
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(type("Handler", (_Handler,), {"leases": self}))
 
     def read(self, path: str) -> dict[str, Any] | None:
         """Return a lease; None where there is none."""
@@ -57,20 +46,18 @@ class LeaseServer:
             return 200, body
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuickHandler):
     leases: LeaseServer
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802
         held = self.leases.read(self.path.removeprefix(PREFIX))
         self._send(*((200, held) if held else (404, {"kind": "Status", "code": 404})))
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802
         body = self._body()
         self._send(*self.leases.write(f"{self.path.removeprefix(PREFIX)}/{body['metadata']['name']}", body, new=True))
 
-    def do_PUT(self) -> None:
+    def do_PUT(self) -> None:  # noqa: N802
         self._send(*self.leases.write(self.path.removeprefix(PREFIX), self._body(), new=False))
 
     def _body(self) -> dict[str, Any]:
@@ -86,6 +73,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Stay silent."""
