@@ -9,7 +9,6 @@ READY  := $(VENV)/ready
 RUN    ?=
 DEPLOY ?=
 BASE   ?= debian:bookworm-slim
-KFP    := kfp==2.17.0
 
 .PHONY: help setup browser run run-containers test test-soak test-gpu check bench compile images base-image sbom deploy doctor lock releases clean
 .DEFAULT_GOAL := help
@@ -73,8 +72,6 @@ STAGES_scrape   := scrape
 STAGES_data     := extract generate curate promote
 STAGES_llm      := finetune evaluate
 IMAGES          := scrape data llm
-ARXTUNE_IMAGES  ?= arxtune
-ARXTUNE_TAG     ?= 0.1.0
 TAG              = $(or $(ARXTUNE_IMAGES),arxtune)/$*:$(or $(ARXTUNE_TAG),0.1.0)
 
 images: $(IMAGES:%=image-%) ## build the three images; BASE=debian:bookworm-slim@sha256:... names what they stand on
@@ -90,7 +87,7 @@ image-%: build/wheels/%/ready
 build/wheels/%/ready: images/%/requirements.txt $(READY)
 	@rm -rf $(@D) && mkdir -p $(@D) && echo "fetching the packages of $*"
 	@$(VENV)/bin/pip download --quiet --no-deps --require-hashes --requirement $< --dest $(@D)
-	@$(VENV)/bin/pip wheel --quiet --no-deps $(KFP) --wheel-dir $(@D)
+	@$(VENV)/bin/pip wheel --quiet --no-deps --constraint constraints.txt kfp --wheel-dir $(@D)
 	@if [ $* = llm ]; then echo '$(TORCH)' > $(@D)/torch.txt \
 	  && $(VENV)/bin/pip download --quiet --constraint constraints.txt $(TORCH) --dest $(@D); fi
 	@touch $@

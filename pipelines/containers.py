@@ -12,8 +12,8 @@ from components.shared import images
 from components.shared.errors import ToolError
 from components.shared.lifetime import RUN_PID
 from pipelines.names import OPTIONAL_STORE_KEYS, STORE_KEYS
+from pipelines.placement import USER
 
-USER = 65532  # of a container that root starts; another user's has that user's number
 TAKEN_ALONG = (*STORE_KEYS, *OPTIONAL_STORE_KEYS, "GROQ_API_KEY", "HF_TOKEN", RUN_PID)
 SHARED_MEMORY = "1g"  # for Chromium and for data loaders; Docker's 64 MiB are too little
 
@@ -45,6 +45,7 @@ def runner(environment: dict[str, str], state: Path) -> Any:
 
     docker_task_handler.run_docker_container = run_in_container
     return local.DockerRunner(
+        # as on a cluster when root starts it; what another user starts belongs to that user
         user=f"{os.getuid() or USER}:{os.getgid() or USER}",
         network_mode="host",  # the embedded servers listen on loopback
         pid_mode="host",  # a stage follows the process that started the run, and ends with it

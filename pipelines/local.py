@@ -178,7 +178,7 @@ def _run_pipeline(
     else:
         how = local.SubprocessRunner(use_venv=False)
     scratch = tempfile.mkdtemp(prefix="arxtune-")  # not below the run: Chromium's sockets need short paths
-    os.environ |= {"TMPDIR": scratch, "PYTHONUNBUFFERED": "1", **FOR_TORCH}
+    os.environ |= {**FOR_TORCH, **os.environ, "TMPDIR": scratch, "PYTHONUNBUFFERED": "1"}
     console = Console(sys.stdout, folder / "run.log")
     with warnings.catch_warnings(), contextlib.redirect_stdout(console), contextlib.closing(console):
         warnings.simplefilter("ignore")  # kfp warns that images and resources mean nothing here
