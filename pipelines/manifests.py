@@ -16,7 +16,7 @@ from components.shared.errors import ConfigError, ToolError
 MANIFESTS = Path(__file__).parents[1] / "manifests"
 UPSTREAM = re.compile(r"https://github\.com/kubeflow/pipelines/manifests/kustomize/([\w/-]+)\?ref=([\w.]+)")
 OVERLAYS = ("existing", "standalone", "standalone-minio", "kind")
-COMPONENTS = ("minio", "kueue", "external-secrets", "gpu-check", "lifecycle", "outside-store")
+COMPONENTS = ("minio", "kueue", "external-secrets", "gpu-check", "lifecycle", "outside-store", "trainer")
 CLUSTER_WIDE = ("ClusterQueue", "ResourceFlavor")  # kinds that kustomize does not know to have no namespace
 RENDER_SECONDS = 300  # a remote base is fetched from its repository
 
