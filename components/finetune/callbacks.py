@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from components.finetune import processes
 from components.finetune.speed import peak_memory
 from components.shared.progress import Progress, say
 
@@ -73,8 +74,8 @@ class CheckpointClock(TrainerCallback):  # type: ignore[misc]
             signal.signal(signal.SIGTERM, self._before)
 
     def _on_sigterm(self, signum: int, frame: FrameType | None) -> None:
-        if self.interrupted:
-            raise SystemExit(128 + signum)  # asked twice: at once
+        if self.interrupted and processes.count() == 1:
+            raise SystemExit(128 + signum)  # asked twice: at once; the launcher of several passes on what all get
         self.interrupted = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -90,10 +91,11 @@ class CheckpointClock(TrainerCallback):  # type: ignore[misc]
     def _decide(self, state: Any, control: Any) -> None:
         if state.global_step >= state.max_steps:
             return
-        if self.interrupted:
+        interrupted, due = processes.anywhere(self.interrupted, time.monotonic() - self.saved >= self.every)
+        if interrupted:
             say("finetune", f"asked to stop: writing the checkpoint of step {state.global_step}")
             control.should_training_stop = self.stopped = True
-        if self.interrupted or time.monotonic() - self.saved >= self.every:
+        if interrupted or due:
             control.should_save = True
             self.saved = time.monotonic()
 

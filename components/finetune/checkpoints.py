@@ -40,7 +40,7 @@ class Checkpoints:
         for step in self.steps():
             target = folder / f"checkpoint-{step}"
             try:
-                self.store.get_folder(self._key(step), target)
+                self.fetch(step, target)
                 return target
             except StoreError as error:
                 problem = error.problem
@@ -49,6 +49,11 @@ class Checkpoints:
             say("finetune", f"the checkpoint of step {step} is passed over: {problem}")
             shutil.rmtree(target, ignore_errors=True)
         return None
+
+    def fetch(self, step: int, target: Path) -> None:
+        """Fetch the checkpoint of a step; raise StoreError when it is not whole."""
+        if not self.store.get_folder(self._key(step), target):
+            raise StoreError(f"the checkpoint of step {step} is not there")
 
     def clear(self) -> None:
         """Remove all checkpoints: the adapter is done."""

@@ -9,6 +9,9 @@ from components.finetune.base import prepare_base
 from components.finetune.config import FinetuneConfig
 from components.finetune.curve import write_page
 from components.finetune.job import Job, find_start
+from components.finetune.launch import processes_here, run_on_gpus
+from components.finetune.worker import put_request
+from components.shared.errors import StoreError
 from components.shared.ledger import Ledger
 from components.shared.progress import say
 from components.shared.records import Example, read_records, write_atomically
@@ -33,16 +36,19 @@ def finetune(config: FinetuneConfig, train: Path, adapter: Path, curve: Path) ->
         write_atomically(curve, "Nothing was trained: there are no training examples.")
         say("finetune", "no training examples: nothing is trained")
         return ledger.write(adapter, train)
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # one process drives one GPU; trl refuses to see more
     _check_writable(adapter)
+    processes = processes_here(config) if config.nodes == 1 else 0
+    if processes == 1:  # one process drives one GPU; trl refuses to see more
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     store = open_store(config.store)
     base = prepare_base(config, store, adapter)
     job = Job(config, store, base, examples, find_start(config, store, base))
     if store.get_folder(job.place, adapter):
         say("finetune", "trained before on exactly this: the adapter comes from the store")
     else:
-        job.run()
-        store.get_folder(job.place, adapter)
+        _train(job, processes)
+        if not store.get_folder(job.place, adapter):
+            raise StoreError(f"store {config.store}: {job.place} is not there after the training", "start it again")
     about = json.loads((adapter / "adapter.json").read_text("utf-8"))
     for triple in about["too_long"]:
         ledger.drop(triple, f"longer than {config.max_length} tokens")
@@ -50,6 +56,23 @@ def finetune(config: FinetuneConfig, train: Path, adapter: Path, curve: Path) ->
     ledger.facts |= {name: about[name] for name in FACTS}
     write_page(curve, (adapter / "curve.png").read_bytes(), ledger.facts)
     return ledger.write(adapter, train)
+
+
+def _train(job: Job, processes: int) -> None:
+    """Train in this process, in several on this machine, or in the pods of a TrainJob."""
+    config, store = job.config, job.store
+    if processes == 1:
+        return job.run()
+    request = put_request(store, config, job.examples, job.base, job.start)
+    if config.nodes > 1:
+        from components.finetune.trainjob import run_on_nodes
+
+        run_on_nodes(config, config.store, request)
+    else:
+        run_on_gpus(config, request, processes)
+    for key in list(store.list(request)):
+        store.delete(key)
+    return None
 
 
 def _check_writable(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.finetune import processes
 from components.finetune.base import Base
 from components.finetune.config import TINY, FinetuneConfig
 from components.shared.errors import DataError, ModelError, StoreError
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from components.finetune.trainer import Material
 
 LIBRARIES = ("torch", "transformers", "trl", "peft")
-# Knobs that do not change what is trained. The base and the release to go on from have identities of their own.
-NOT_OF_THE_WEIGHTS = ("store", "base_model", "continue_from", "checkpoint_minutes")
+# Knobs that do not change what is trained. The base and the release to go on from have identities of their own; where
+# it is trained, on which device and in how many processes, changes rounding and what dropout draws, not the recipe.
+NOT_OF_THE_WEIGHTS = ("store", "base_model", "continue_from", "checkpoint_minutes", "processes", "nodes", "sharding")
 STORE_PATIENCE = 300.0  # seconds that the store may be away when a trained adapter is put there
 
 
@@ -60,17 +61,19 @@ class Job:
         from components.finetune.trainer import train
 
         checkpoints = Checkpoints(self.store, self.key)
-        with tempfile.TemporaryDirectory(prefix="arxtune-finetune-") as name:
-            scratch, out = Path(name), Path(name) / "adapter"
-            material, too_long = self._material(scratch)
-            facts = train(self.config, material, out, scratch / "trainer", checkpoints)
+        with processes.shared_folder("arxtune-finetune-") as scratch:
+            out = scratch / "adapter"
+            config, material, too_long = self._material(scratch)
+            facts = train(config, material, out, scratch / "trainer", checkpoints)
+            if processes.rank() > 0:
+                return
             self._describe(out, material, too_long, facts)
             keep_trying("adapter", lambda: self.store.put_folder(self.place, out), seconds=STORE_PATIENCE)
         with contextlib.suppress(StoreError):  # only room is lost
             checkpoints.clear()
 
-    def _material(self, scratch: Path) -> tuple["Material", list[str]]:
-        """Return what is trained on, checked to fit, and the examples that are too long."""
+    def _material(self, scratch: Path) -> tuple[FinetuneConfig, "Material", list[str]]:
+        """Return settled settings, what is trained on, checked to fit, and the examples that are too long."""
         from components.finetune.encode import encode, split_by_length
         from components.finetune.trainer import Material
         from components.shared.models import load_tokenizer
@@ -89,29 +92,32 @@ class Job:
         lengths = [len(example.input_ids) for example in fitting]
         counts = f"{len(material.train)} examples to train on, {len(material.held_out)} to watch"
         say("finetune", f"{counts}, up to {max(lengths)} tokens, on {self.base.name}")
-        self._preflight(lengths)
-        return material, [example.triple for example in too_long]
+        return self._preflight(lengths), material, [example.triple for example in too_long]
 
     def _fetch_start(self, folder: Path) -> Path | None:
         if self.start is None:
             return None
-        if not self.store.get_folder(self.start["prefix"], folder):
-            problem = f"{self.start['prefix']} is named by the release log but is not whole in the store"
-            raise StoreError(problem, "restore its files, or leave out finetune.continue_from")
+        with processes.first_on_node() as first:
+            if first and not self.store.get_folder(self.start["prefix"], folder):
+                problem = f"{self.start['prefix']} is named by the release log but is not whole in the store"
+                raise StoreError(problem, "restore its files, or leave out finetune.continue_from")
         return folder / "weights"
 
-    def _preflight(self, lengths: Sequence[int]) -> None:
-        """Say what the training will need; raise ModelError with the fix when it cannot fit."""
+    def _preflight(self, lengths: Sequence[int]) -> FinetuneConfig:
+        """Say what the training will need; return the config with its sharding settled, or raise ModelError."""
         from components.finetune import preflight
         from components.finetune.speed import device_name, peak_flops
         from components.shared.models import device, load_config
 
-        cuda, tokens = device() == "cuda", sum(lengths)
+        cuda, tokens, count = device() == "cuda", sum(lengths), processes.count()
         shape = preflight.shape_of(load_config(self.base.path))
-        needed = preflight.check(self.config, shape, max(lengths), there=preflight.available(), cuda=cuda)
-        duration = preflight.seconds(self.config, shape, tokens, tokens / len(lengths), peak_flops())
-        quantisation = preflight.settled(self.config, cuda=cuda).quantisation
+        there = min(processes.gather(preflight.available()))  # all must come to the same plan
+        config = preflight.place(self.config, shape, max(lengths), there=there, cuda=cuda, processes=count)
+        needed = preflight.check(config, shape, max(lengths), there=there, cuda=cuda, processes=count)
+        duration = preflight.seconds(config, shape, tokens, tokens / len(lengths), peak_flops())
+        quantisation = preflight.settled(config, cuda=cuda).quantisation
         say("finetune", "plan: " + preflight.describe(needed, duration, device_name(), quantisation))
+        return config
 
     def _describe(self, out: Path, material: "Material", too_long: list[str], facts: Mapping[str, Any]) -> None:
         """Write adapter.json and the curve beside the weights."""
@@ -126,6 +132,7 @@ class Job:
             "base_licence": self.base.licence,
             "continued_from": self.start["adapter_digest"] if self.start else "",
             "trained": True,
+            "processes": processes.count(),
             "examples": len(material.train),
             "held_out": len(material.held_out),
             "too_long": too_long,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.finetune.config import FinetuneConfig
+from components.finetune.processes import count_here
 from components.finetune.recipe import ALL_LINEAR, targets_of
 from components.finetune.speed import flops_per_token
 from components.shared.errors import ModelError
@@ -85,14 +86,26 @@ def shape_of(model_config: Any) -> Shape:
 
 
 def settled(config: FinetuneConfig, *, cuda: bool) -> FinetuneConfig:
-    """Return the config with its quantisation decided: auto is nf4 on CUDA."""
+    """Return the config with its quantisation decided: auto is nf4 on CUDA, unless the base is shared out."""
     if config.quantisation != "auto":
         return config
-    return replace(config, quantisation="nf4" if cuda else "none")
+    return replace(config, quantisation="nf4" if cuda and config.sharding != "fsdp" else "none")
 
 
-def memory(config: FinetuneConfig, shape: Shape, longest: int, *, cuda: bool) -> Memory:
-    """Estimate the memory of a training whose longest row has `longest` tokens."""
+def place(
+    config: FinetuneConfig, shape: Shape, longest: int, *, there: int, cuda: bool, processes: int
+) -> FinetuneConfig:
+    """Return the config with its sharding decided: auto is fsdp where a process cannot hold the whole training."""
+    if processes == 1:
+        return replace(config, sharding="ddp")
+    if config.sharding != "auto":
+        return config
+    whole = memory(settled(config, cuda=cuda), shape, longest, cuda=cuda)
+    return replace(config, sharding="ddp" if whole.total <= USABLE * there else "fsdp")
+
+
+def memory(config: FinetuneConfig, shape: Shape, longest: int, *, cuda: bool, processes: int = 1) -> Memory:
+    """Estimate what each process of a training needs whose longest row has `longest` tokens."""
     size = 2 if cuda else 4  # bytes of a plain weight and of an activation
     quantised = settled(config, cuda=cuda).quantisation == "nf4"
     trained = config.lora_r * shape.adapted
@@ -104,8 +117,11 @@ def memory(config: FinetuneConfig, shape: Shape, longest: int, *, cuda: bool) ->
         layer += 4 * config.batch_size * shape.width // 64 * longest**2  # attention keeps its scores
     kept = size * tokens * shape.hidden * shape.layers if config.gradient_checkpointing else layer * shape.layers
     head = 3 * 4 * min(tokens, 1024) * shape.vocabulary  # logits of a piece of the tokens, in float32
+    weights = shape.linear * (NF4_BYTES if quantised else size) + shape.other * size
+    if config.sharding == "fsdp":  # beside its part a process holds two layers whole, and embeddings and head
+        weights = weights / processes + size * (2 * shape.linear / shape.layers + shape.other)
     return Memory(
-        weights=shape.linear * (NF4_BYTES if quantised else size) + shape.other * size,
+        weights=weights,
         adapter=trained * 2 * 4,
         optimizer=trained * OPTIMIZER_BYTES.get(config.optimizer if cuda else "", 8),
         activations=kept + layer + head,
@@ -126,7 +142,7 @@ def seconds(config: FinetuneConfig, shape: Shape, tokens: int, length: float, pe
 
 
 def available() -> int:
-    """Return the bytes that a training may use: free on the GPU, or in this container or machine."""
+    """Return the bytes that this process may use: free on its GPU, or its part of this container or machine."""
     if device() == "cuda":
         import torch
 
@@ -140,7 +156,7 @@ def available() -> int:
         stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         used = int((group / "memory.current").read_text()) - int(stat["file"])  # cached files make room when asked
         free = min(free, int(text) - used)
-    return free
+    return free // count_here()
 
 
 def easier(config: FinetuneConfig) -> Iterator[tuple[str, FinetuneConfig]]:
@@ -159,22 +175,23 @@ def easier(config: FinetuneConfig) -> Iterator[tuple[str, FinetuneConfig]]:
         rows = config.batch_size * config.gradient_accumulation
         yield with_(batch_size=1, gradient_accumulation=rows)
     if config.quantisation == "none":
-        yield with_(quantisation="nf4")
+        yield with_(quantisation="nf4", **({"sharding": "ddp"} if config.sharding == "fsdp" else {}))
 
 
-def check(config: FinetuneConfig, shape: Shape, longest: int, *, there: int, cuda: bool) -> Memory:
-    """Return the estimate; raise ModelError with the fix when the training cannot fit into `there` bytes."""
+def check(config: FinetuneConfig, shape: Shape, longest: int, *, there: int, cuda: bool, processes: int = 1) -> Memory:
+    """Return the estimate; raise ModelError with the fix when a process cannot fit into `there` bytes."""
     config = settled(config, cuda=cuda)
-    needed = memory(config, shape, longest, cuda=cuda)
+    needed = memory(config, shape, longest, cuda=cuda, processes=processes)
     if needed.total <= USABLE * there:
         return needed
     problem = (
         f"base model {config.base_model}: training needs about {needed.total / GIB:.1f} GiB "
+        f"{f'in each of {processes} processes ' if processes > 1 else ''}"
         f"(weights {needed.weights / GIB:.1f}, adapter and optimizer {(needed.adapter + needed.optimizer) / GIB:.1f}, "
         f"activations {needed.activations / GIB:.1f}), and {there / GIB:.1f} GiB are free"
     )
     for settings, other in easier(config):
-        if (fitting := memory(other, shape, longest, cuda=cuda).total) <= USABLE * there:
+        if (fitting := memory(other, shape, longest, cuda=cuda, processes=processes).total) <= USABLE * there:
             raise ModelError(problem, f"set {settings}: about {fitting / GIB:.1f} GiB")
     raise ModelError(problem, "use a smaller base model, or a device with more memory")
 

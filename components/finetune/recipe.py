@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from components.finetune import processes
 from components.finetune.config import FinetuneConfig
 from components.shared.errors import ConfigError
 from components.shared.models import device
@@ -72,6 +73,20 @@ def optimizer_for(config: FinetuneConfig) -> str:
     return name
 
 
+def accumulation_for(config: FinetuneConfig, count: int) -> int:
+    """Return the batches of each process to one step, which covers as many rows as in one process."""
+    if config.gradient_accumulation % count == 0:
+        return config.gradient_accumulation // count
+    rows = config.batch_size * config.gradient_accumulation
+    fix = f"train in a number of processes that divides {rows}"
+    for batch in range(config.batch_size, 0, -1):
+        if rows % (batch * count) == 0:
+            fix = f"set finetune.batch_size={batch}, finetune.gradient_accumulation={rows // batch}"
+            break
+    problem = f"finetune.gradient_accumulation={config.gradient_accumulation}: cannot be shared by {count} processes"
+    raise ConfigError(problem, fix)
+
+
 def attention_for(config: FinetuneConfig) -> str:
     """Return transformers' name of the attention to use; raise ConfigError for one that cannot run here."""
     flash = find_spec("flash_attn") is not None
@@ -104,8 +119,9 @@ def arguments(config: FinetuneConfig, scratch: Path, *, held_out: bool = False) 
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.batch_size,
         per_device_eval_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.gradient_accumulation,
+        gradient_accumulation_steps=accumulation_for(config, processes.count()),
         gradient_checkpointing=config.gradient_checkpointing,
+        ddp_find_unused_parameters=False,
         optim=optimizer_for(config),
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.schedule,

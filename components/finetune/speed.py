@@ -4,6 +4,8 @@ import resource
 import time
 from typing import Any
 
+from components.finetune import processes
+
 # Dense bf16 TFLOP/s of the makers' data sheets, without sparsity; the longest name that fits wins.
 PEAKS = {
     "H200": 989,
@@ -24,22 +26,23 @@ PEAKS = {
 
 
 def device_name() -> str:
-    """Return what the training runs on, as its maker calls it."""
+    """Return what the training runs on, as its maker calls it, with the number of processes that share the work."""
     import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    return name if processes.count() == 1 else f"{name} x {processes.count()}"
 
 
 def peak_flops() -> float:
-    """Return the device's peak in FLOP/s: from its data sheet, or what a matrix product reaches on it."""
+    """Return the peak in FLOP/s of all processes' devices: from the data sheet, or what a matrix product reaches."""
     import torch
 
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name()
         known = max((part for part in PEAKS if part in name), key=len, default="")
         if known:
-            return PEAKS[known] * 1e12
-    return _measured_peak()
+            return PEAKS[known] * 1e12 * processes.count()
+    return _measured_peak() * processes.count()
 
 
 def _measured_peak(size: int = 1024, seconds: float = 0.2) -> float:

@@ -10,11 +10,12 @@ from typing import Any
 from transformers import PrinterCallback, set_seed
 from trl import SFTTrainer
 
-from components.finetune import recipe
+from components.finetune import processes, recipe
 from components.finetune.callbacks import CheckpointClock, EarlyStop, Visible
 from components.finetune.checkpoints import Checkpoints, keep_trying
 from components.finetune.config import FinetuneConfig
 from components.finetune.encode import Encoded
+from components.finetune.sharded import load_in_parts
 from components.finetune.speed import device_name, model_flops_per_token, peak_flops, peak_memory
 from components.shared.errors import StoreError
 from components.shared.models import attach_adapter, load_base, load_tokenizer
@@ -47,17 +48,31 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         step = self.state.global_step
         folder = Path(self.args.output_dir) / f"checkpoint-{step}"
+        failed: list[Exception] = []
         try:
             super()._save_checkpoint(model, trial)
-            if self.checkpoints is not None:
+        except Exception as error:
+            failed.append(error)
+        self._bring_together(folder)
+        try:
+            if failed:
+                raise failed[0]
+            if self.checkpoints is not None and processes.rank() == 0:
                 self._keep(self.checkpoints, step, folder)
         except Exception as error:
             problem = error if isinstance(error, StoreError) else unwritable(error)
             if problem is None:
                 raise
             say("finetune", f"no checkpoint at step {step}: {problem.problem}; training goes on")
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        processes.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _bring_together(self, folder: Path) -> None:
+        """Give process 0 the random numbers of the others, which have saved them on nodes of their own."""
+        own = folder / f"rng_state_{processes.rank()}.pth"
+        for name, state in processes.gather((own.name, own.read_bytes() if own.exists() else b"")):
+            if state and processes.rank() == 0:
+                (folder / name).write_bytes(state)
 
     def _keep(self, checkpoints: Checkpoints, step: int, folder: Path) -> None:
         last = self.clock is not None and self.clock.stopped  # there will be no other: the store is waited for
@@ -72,7 +87,7 @@ def train(
 
     Goes on from the newest whole checkpoint. On SIGTERM writes one more and raises SystemExit(143).
     """
-    resumed = checkpoints.newest(scratch / "resume") if checkpoints else None
+    resumed = _newest(checkpoints, scratch / "resume") if checkpoints else None
     visible, clock = Visible(), CheckpointClock(config.checkpoint_minutes)
     trainer = build_trainer(config, material, scratch, [visible, clock], resumed=resumed is not None)
     trainer.checkpoints, trainer.clock = checkpoints, clock
@@ -82,10 +97,23 @@ def train(
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     if clock.stopped:
         raise SystemExit(143)
-    trainer.model.save_pretrained(str(out / "weights"), safe_serialization=True)
+    if processes.rank() == 0:
+        trainer.model.save_pretrained(str(out / "weights"), safe_serialization=True)
     rows = [row for row in trainer.state.log_history if "loss" in row or "eval_loss" in row]
     write_atomically(out / "steps.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
     return {**_losses(rows), **_speed(trainer, visible, material), "resumed": resumed is not None}
+
+
+def _newest(checkpoints: Checkpoints, folder: Path) -> Path | None:
+    """Fetch the newest whole checkpoint, once on each node: all processes go on from the same one."""
+    found = checkpoints.newest(folder) if processes.rank() == 0 else None
+    name: str | None = processes.gather(found and found.name)[0]
+    if name is None:
+        return None
+    with processes.first_on_node() as first:
+        if first and processes.rank() > 0:
+            checkpoints.fetch(int(name.rsplit("-", 1)[1]), folder / name)
+    return folder / name
 
 
 def build_trainer(
@@ -101,7 +129,9 @@ def build_trainer(
 
     set_seed(config.seed)
     tokenizer = load_tokenizer(material.base)
-    model = load_base(material.base, config.quantisation, recipe.attention_for(config))
+    load = load_in_parts if config.sharding == "fsdp" else load_base
+    with processes.first_on_node():  # which fetches it
+        model = load(material.base, config.quantisation, recipe.attention_for(config))
     model.config.use_cache = False
     if material.start:
         model = attach_adapter(model, material.start, "default", trainable=True)
@@ -135,7 +165,7 @@ def _losses(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _speed(trainer: Trainer, visible: Visible, material: Material) -> dict[str, Any]:
-    """Return the figures of this process's steps; earlier processes of a resumed training are not counted."""
+    """Return the figures of the steps since it was started last; those before a resumed training are not counted."""
     seconds = max(visible.seconds, 1e-9)
     read = sum(len(example.input_ids) for example in material.train)
     share = visible.steps / max(trainer.state.max_steps, 1) * trainer.args.num_train_epochs
@@ -146,6 +176,6 @@ def _speed(trainer: Trainer, visible: Visible, material: Material) -> dict[str, 
         "tokens_per_second": round(visible.tokens / seconds, 1),
         "completion_tokens_per_second": round(useful / seconds, 1),
         "mfu": round(flops / seconds / peak_flops(), 4),
-        "peak_memory": peak_memory(),
+        "peak_memory": max(processes.gather(peak_memory())),  # of the process that needed most
         "device": device_name(),
     }

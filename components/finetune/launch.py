@@ -1,0 +1,86 @@
+"""Train in several processes on this machine, one a GPU: accelerate starts the workers and ends them together."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+
+from components.finetune.config import FinetuneConfig
+from components.shared.errors import ArxtuneError, ConfigError, ModelError
+from components.shared.lifetime import die_with_parent
+from components.shared.progress import MARK, say
+from components.shared.stage import ERROR_MARK
+
+ROOT = Path(__file__).parents[2]  # what holds the package `components`
+LINES = 400  # of a failure that is no error of ours
+
+
+def processes_here(config: FinetuneConfig) -> int:
+    """Return how many processes train on this machine: one for each GPU that it may use."""
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if config.processes > gpus > 0:
+        raise ConfigError(f"finetune.processes={config.processes}: there are {gpus} GPUs here", "leave it at 0")
+    return config.processes or max(gpus, 1)
+
+
+def run_on_gpus(config: FinetuneConfig, request: str, count: int) -> None:
+    """Run the workers until the adapter is in the store; they end with this process, after a last checkpoint."""
+    say("finetune", f"training in {count} processes")
+    process = subprocess.Popen(
+        _command(config.store, request, count),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        start_new_session=True,  # ^C is for this process, which then ends the others in order
+        preexec_fn=die_with_parent,
+    )
+    errors: list[str] = []
+    noise: deque[str] = deque(maxlen=LINES)
+    try:
+        _listen(process, errors, noise)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            _listen(process, errors, noise)
+        process.wait()
+    if process.returncode:
+        _fail(errors, "".join(noise), count)
+
+
+def _command(store: str, request: str, count: int) -> list[str]:
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
+    launch += ["--num_processes", str(count), "--main_process_port", "0"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+    return [*launch, "-m", "components.finetune.worker", store, request]
+
+
+def _listen(process: "subprocess.Popen[str]", errors: list[str], noise: deque[str]) -> None:
+    """Pass on the lines that are meant for a person until all processes have ended; keep the others."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(MARK):
+            print(line, end="", flush=True)
+        elif line.startswith(ERROR_MARK):
+            errors.append(line.removeprefix(ERROR_MARK).strip())
+        else:
+            noise.append(line)
+
+
+def _fail(errors: list[str], noise: str, count: int) -> None:
+    """Raise the error that a worker told, or the one line for a worker that was killed; anything else is a bug."""
+    if errors:
+        raise ArxtuneError(errors[0])
+    signals = {int(number) for number in re.findall(r"exitcode\s*: -(\d+)", noise)} - {signal.SIGTERM}
+    if signals:
+        name = signal.Signals(signals.pop()).name
+        problem = f"one of {count} processes of the training was ended by {name}"
+        raise ModelError(problem, "was memory short? Started again, it goes on from its last checkpoint")
+    sys.stderr.write(noise)
+    raise RuntimeError(f"the training in {count} processes failed; their output is above")
