@@ -5,11 +5,13 @@ What a cluster's owner decides is read from the environment where the pipeline i
     ARXTUNE_GPUS     GPUs of a task that trains or answers; 0 places it on CPU (default: 1)
     ARXTUNE_GPU      the resource that counts them (default: nvidia.com/gpu)
     ARXTUNE_QUEUE    Kueue's LocalQueue that GPU tasks wait in (default: none)
+    ARXTUNE_NODES    nodes of a training; above 1 its task waits for a TrainJob and holds no GPU itself (default: 1)
     ARXTUNE_IMAGES, ARXTUNE_TAG    where the images are, see components/shared/images.py
 
 Which nodes is decided by each run, by its parameters `node_selector` and `tolerations`.
 """
 
+import json
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -59,13 +61,17 @@ NEEDS = {
     # It moves what others serve: when that fails, a person looks before it is tried again.
     "promote": Needs(cpu=("250m", "1"), memory=("512Mi", "2Gi"), hours=1, retries=0),
 }  # fmt: skip
-ON_CPU = {"cpu": ("1", "4"), "memory": ("1Gi", "6Gi"), "shm": "1Gi"}  # a small model's, where there is no GPU
+# A small model's, where there is no GPU; and of a task that waits for other pods.
+ON_CPU = {"cpu": ("1", "4"), "memory": ("1Gi", "6Gi"), "shm": "1Gi"}
 
 
 def place(task: dsl.PipelineTask, *, node_selector: Any, tolerations: Any) -> None:
     """Place the task of a stage, which bears the stage's name; the parameters are those of GPU tasks."""
-    stage, gpus = task.name, _gpus()
+    stage, gpus = task.name, _count("ARXTUNE_GPUS", "0 places everything on CPU")
     needs = NEEDS[stage] if gpus or not NEEDS[stage].gpu else Needs(**{**vars(NEEDS[stage]), **ON_CPU})
+    if stage == "finetune" and _count("ARXTUNE_NODES", "1 trains in the task's own pod") > 1:
+        _describe_node(task, needs, gpus)
+        needs, gpus = Needs(**{**vars(needs), **ON_CPU}), 0
     task.set_caching_options(needs.cache)
     task.set_cpu_request(needs.cpu[0]).set_cpu_limit(needs.cpu[1])
     task.set_memory_request(needs.memory[0]).set_memory_limit(needs.memory[1])
@@ -97,13 +103,27 @@ def _secure(task: dsl.PipelineTask, needs: Needs) -> None:
 
 
 def _on_gpu(task: dsl.PipelineTask, gpus: int) -> None:
-    task.set_accelerator_type(os.environ.get("ARXTUNE_GPU") or "nvidia.com/gpu").set_accelerator_limit(gpus)
+    task.set_accelerator_type(_gpu()).set_accelerator_limit(gpus)
     if queue := os.environ.get("ARXTUNE_QUEUE"):
         kubernetes.add_pod_label(task, "kueue.x-k8s.io/queue-name", queue)
 
 
-def _gpus() -> int:
-    text = os.environ.get("ARXTUNE_GPUS") or "1"
+def _describe_node(task: dsl.PipelineTask, needs: Needs, gpus: int) -> None:
+    """Tell the stage what each node of its training gets: components/finetune/trainjob.py reads it from its pod."""
+    of_gpus = {_gpu(): str(gpus)} if gpus else {}
+    requests, limits = ({"cpu": needs.cpu[n], "memory": needs.memory[n], **of_gpus} for n in (0, 1))
+    node = json.dumps({"requests": requests, "limits": limits}, sort_keys=True)
+    kubernetes.add_pod_annotation(task, "arxtune.dev/node-resources", node)
+    if gpus and (queue := os.environ.get("ARXTUNE_QUEUE")):
+        kubernetes.add_pod_annotation(task, "arxtune.dev/node-queue", queue)
+
+
+def _gpu() -> str:
+    return os.environ.get("ARXTUNE_GPU") or "nvidia.com/gpu"
+
+
+def _count(variable: str, fix: str) -> int:
+    text = os.environ.get(variable) or "1"
     if not text.isdigit():
-        raise ConfigError(f"ARXTUNE_GPUS={text!r}: must be a whole number", "0 places everything on CPU")
+        raise ConfigError(f"{variable}={text!r}: must be a whole number", fix)
     return int(text)

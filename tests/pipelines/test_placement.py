@@ -10,6 +10,7 @@ import pytest
 import yaml
 from kfp.compiler import Compiler
 
+from components.finetune.trainjob import describe
 from components.shared.stage import STAGES
 from pipelines.arxtune import arxtune
 from pipelines.names import SECRET
@@ -148,6 +149,22 @@ def test_a_clusters_owner_says_which_gpu_queue_and_images(tmp_path: Path) -> Non
     for stage in STAGES:
         queued = "kueue.x-k8s.io/queue-name" in compiled.platform[stage]["podMetadata"]["labels"]
         assert queued == (stage in GPU_STAGES)
+
+
+def test_a_task_that_waits_for_several_nodes_holds_no_gpu_and_tells_what_a_node_gets(tmp_path: Path) -> None:
+    owner = {"ARXTUNE_NODES": "2", "ARXTUNE_GPUS": "8", "ARXTUNE_QUEUE": "team"}
+    assert compile_with(tmp_path, **owner).returncode == 0
+    compiled = Compiled((tmp_path / "arxtune.yaml").read_text("utf-8"))
+    assert "accelerator" not in compiled.container["finetune"]["resources"]
+    assert compiled.container["evaluate"]["resources"]["accelerator"]["resourceCount"] == "8"
+    metadata = compiled.platform["finetune"]["podMetadata"]
+    assert "kueue.x-k8s.io/queue-name" not in metadata["labels"]
+    own = {"metadata": {**metadata, "ownerReferences": []}, "spec": {"containers": [{"name": "main", "image": "llm"}]}}
+    job = describe("arxtune-0", 2, [], own)
+    trainer = job["spec"]["trainer"]
+    assert trainer["resourcesPerNode"]["limits"] == {"cpu": "8", "memory": "48Gi", "nvidia.com/gpu": "8"}
+    assert trainer["numProcPerNode"] == 8
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team"
 
 
 def test_without_gpus_the_model_is_placed_on_cpu_with_less_memory(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from kubernetes import client
 
 from components.finetune import trainjob
 from components.finetune.config import FinetuneConfig
+from components.finetune.core import finetune
 from components.finetune.trainjob import describe, run_on_nodes
 from components.shared import cluster
 from components.shared.errors import ClusterError, ToolError
+from tests.components.finetune.children import KNOBS, write_examples
 from tests.components.finetune.trainjob_api import (
     CORE,
     JOBS,
@@ -25,6 +28,7 @@ from tests.components.finetune.trainjob_api import (
     STAGE_POD,
     TrainJobServer,
     pod_of,
+    run_here,
 )
 
 REQUEST = "requests/0123456789abcdef0123"
@@ -325,3 +329,21 @@ def test_outside_of_a_cluster_it_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(ToolError, match=r"finetune.nodes=2: Service host/port is not set"):
         run()
+
+
+def test_two_nodes_train_one_adapter(
+    api: TrainJobServer, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.on_create = run_here
+    no_gpu = {"name": "main", "image": "llm", "resources": {"limits": {"cpu": "8"}}}
+    api.answers[f"{CORE}/pods/stage"] = (200, {**STAGE_POD, "spec": {"containers": [no_gpu]}})
+    write_examples(tmp_path)
+    knobs = {**KNOBS, "epochs": 1.0, "gradient_accumulation": 2, "checkpoint_minutes": 10.0}
+    config = FinetuneConfig(store=str(tmp_path / "store"), base_model=str(base), nodes=2, **knobs)
+    finetune(config, tmp_path / "train", tmp_path / "adapter", tmp_path / "curve.html")
+    about = json.loads((tmp_path / "adapter/adapter.json").read_text("utf-8"))
+    assert (about["processes"], about["steps"]) == (2, 4)
+    assert (tmp_path / "adapter/weights/adapter_model.safetensors").stat().st_size
+    said = capsys.readouterr().out
+    assert "examples to train on" in said, "what the first node says is passed on"
+    assert said.count("plan: ") == 1
