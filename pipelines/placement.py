@@ -18,6 +18,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
+from components.finetune.trainjob import NODE_QUEUE, NODE_RESOURCES, QUEUE
 from components.shared.errors import ConfigError
 from pipelines.names import MODELS, OPTIONAL_STORE_KEYS, SECRET, STORE_KEYS
 
@@ -105,17 +106,17 @@ def _secure(task: dsl.PipelineTask, needs: Needs) -> None:
 def _on_gpu(task: dsl.PipelineTask, gpus: int) -> None:
     task.set_accelerator_type(_gpu()).set_accelerator_limit(gpus)
     if queue := os.environ.get("ARXTUNE_QUEUE"):
-        kubernetes.add_pod_label(task, "kueue.x-k8s.io/queue-name", queue)
+        kubernetes.add_pod_label(task, QUEUE, queue)
 
 
 def _describe_node(task: dsl.PipelineTask, needs: Needs, gpus: int) -> None:
-    """Tell the stage what each node of its training gets: components/finetune/trainjob.py reads it from its pod."""
+    """Tell the stage what each node of its training gets; it reads that from its pod."""
     of_gpus = {_gpu(): str(gpus)} if gpus else {}
     requests, limits = ({"cpu": needs.cpu[n], "memory": needs.memory[n], **of_gpus} for n in (0, 1))
     node = json.dumps({"requests": requests, "limits": limits}, sort_keys=True)
-    kubernetes.add_pod_annotation(task, "arxtune.dev/node-resources", node)
+    kubernetes.add_pod_annotation(task, NODE_RESOURCES, node)
     if gpus and (queue := os.environ.get("ARXTUNE_QUEUE")):
-        kubernetes.add_pod_annotation(task, "arxtune.dev/node-queue", queue)
+        kubernetes.add_pod_annotation(task, NODE_QUEUE, queue)
 
 
 def _gpu() -> str:

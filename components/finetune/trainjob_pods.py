@@ -34,7 +34,8 @@ class TrainJobPods:
 
     def own(self) -> Pod:
         """Return the pod that asks."""
-        return self._get(self._api.read_namespaced_pod, name=self.cluster.pod)
+        pod: Pod = self._get(self._api.read_namespaced_pod, name=self.cluster.pod)
+        return pod
 
     def list(self) -> list[Pod]:
         """Return the pods that are there, in the order of their nodes; of each node's the newest first."""
@@ -92,7 +93,9 @@ class TrainJobPods:
         """Return the newest warning about what makes the pods: a quota that is used up, an account that is missing."""
         events = self._get(self._api.list_namespaced_event, field_selector="type=Warning")["items"]
         about = [event for event in events if event["involvedObject"].get("name", "").startswith(self.job)]
-        newest = max(about, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "", default={})
+        newest: dict[str, Any] = max(
+            about, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "", default={}
+        )
         return re.sub(r' "[^"]*"', "", newest.get("message", ""))  # names of pods, another one at each try
 
     def _log(self, name: str, **options: Any) -> str | None:

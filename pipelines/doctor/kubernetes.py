@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from components.finetune.trainjob import GROUP, RUNTIME, VERSION
 from pipelines.doctor.finding import HTTP_SECONDS, Finding, Surroundings
 from pipelines.names import MODELS, SECRET, STORE_KEYS
 
@@ -128,6 +129,15 @@ def quota(where: Surroundings) -> Finding:
     return Finding("ok", "leaves room")
 
 
+def trainer(where: Surroundings) -> Finding:
+    space = f"namespaces/{where.namespace}/trainingruntimes/{RUNTIME}"
+    state, found = _get(where, f"/apis/{GROUP}/{VERSION}/{space}")
+    if state or found:
+        return state or Finding("ok", f"the TrainingRuntime {RUNTIME} is there")
+    fix = "for finetune.nodes above 1 install Kubeflow Trainer, then arxtune deploy --component trainer"
+    return Finding("off", f"there is no TrainingRuntime {RUNTIME}: a training has one node", fix)
+
+
 KUBERNETES_CHECKS: dict[str, Callable[[Surroundings], Finding]] = {
     "cluster": cluster,
     "namespace": namespace,
@@ -136,4 +146,5 @@ KUBERNETES_CHECKS: dict[str, Callable[[Surroundings], Finding]] = {
     "storage class": storage,
     "models volume": models,
     "quota": quota,
+    "trainer": trainer,
 }

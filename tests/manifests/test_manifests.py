@@ -14,6 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from components.finetune import trainjob
 from components.shared.errors import ConfigError
 from pipelines.manifests import COMPONENTS, MANIFESTS, OVERLAYS, kfp_version, render
 
@@ -41,8 +42,15 @@ def ours(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def pods(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
     for found in objects:
-        if template := found.get("spec", {}).get("template"):
+        for template in templates(found):
             yield f"{found['kind']} {found['metadata']['name']}", template["spec"]
+
+
+def templates(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the object's templates of pods: its own, or those of the jobs in a TrainingRuntime's JobSet."""
+    if found["kind"] == "TrainingRuntime":
+        return [job["template"]["spec"]["template"] for job in found["spec"]["template"]["spec"]["replicatedJobs"]]
+    return [found["spec"]["template"]] if "template" in found.get("spec", {}) else []
 
 
 def validate(found: dict[str, Any]) -> None:
@@ -113,7 +121,7 @@ def test_no_secret_value_is_in_it(overlay: str, components: Sequence[str]) -> No
 @pytest.mark.parametrize(("overlay", "components"), EVERY)
 def test_selectors_find_what_they_are_for(overlay: str, components: Sequence[str]) -> None:
     objects = rendered(overlay, components)
-    labels = [found["spec"]["template"].get("metadata", {}).get("labels", {}) for found in objects if pods_of(found)]
+    labels = [template.get("metadata", {}).get("labels", {}) for found in objects for template in templates(found)]
     for found in objects:
         if found["kind"] == "Service":
             wanted = found["spec"]["selector"].items()
@@ -122,10 +130,6 @@ def test_selectors_find_what_they_are_for(overlay: str, components: Sequence[str
             assert all(subject.get("namespace") == "kubeflow" for subject in found["subjects"]), found
         if found["kind"] == "ResourceQuota":
             assert set(found["spec"]["hard"]) == {"requests.nvidia.com/gpu"}
-
-
-def pods_of(found: dict[str, Any]) -> bool:
-    return "template" in found.get("spec", {})
 
 
 def test_minio_takes_the_place_of_seaweedfs_behind_its_name() -> None:
@@ -153,6 +157,44 @@ def test_the_pods_of_the_pipeline_are_the_ones_that_egress_policies_select() -> 
     (internet,) = (policy for policy in policies if "matchExpressions" not in policy)
     assert everyone["matchExpressions"][0]["values"] == ["cluster", "internet"]
     assert internet["matchLabels"]["arxtune.dev/egress"] == "internet"
+
+
+def test_a_training_on_several_nodes_is_a_valid_job_whose_pods_may_meet_and_reach_the_store() -> None:
+    objects = {(found["kind"], found["metadata"]["name"]): found for found in rendered("existing", ("trainer",))}
+    (job,) = objects["TrainingRuntime", trainjob.RUNTIME]["spec"]["template"]["spec"]["replicatedJobs"]
+    assert job["name"] == trainjob.NODE
+    assert job["template"]["metadata"]["labels"] == {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
+    kubernetes_validate.validate(
+        {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}, "spec": job["template"]["spec"]},
+        KUBERNETES,
+        strict=True,
+    )
+    template = job["template"]["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    assert container["name"] == trainjob.NODE
+    labels = template["metadata"]["labels"]
+    chosen = {
+        name
+        for (kind, name), found in objects.items()
+        if kind == "NetworkPolicy" and found["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    }
+    assert chosen == {"arxtune-cluster", "arxtune-internet", "arxtune-trainer"}
+    assert labels["arxtune.dev/egress"] == "internet"
+    (source,) = objects["NetworkPolicy", "arxtune-trainer"]["spec"]["ingress"][0]["from"]
+    assert source["podSelector"]["matchLabels"].items() <= labels.items()
+    assert objects["PersistentVolumeClaim", "arxtune-models"]["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
+def test_a_training_on_several_nodes_gets_the_secrets_of_the_stage() -> None:
+    from pipelines.names import OPTIONAL_STORE_KEYS, SECRET, STORE_KEYS
+    from pipelines.placement import NEEDS
+
+    (runtime,) = (found for found in rendered("existing", ("trainer",)) if found["kind"] == "TrainingRuntime")
+    ((_, pod),) = pods([runtime])
+    found = {v["name"]: v["valueFrom"]["secretKeyRef"] for v in pod["containers"][0]["env"] if "valueFrom" in v}
+    assert {name for name, ref in found.items() if not ref.get("optional")} == set(STORE_KEYS)
+    assert set(found) == {*STORE_KEYS, *OPTIONAL_STORE_KEYS, *NEEDS["finetune"].secrets}
+    assert all(ref["key"] == name and ref["name"] == SECRET for name, ref in found.items())
 
 
 def test_another_namespace_is_used_everywhere() -> None:

@@ -29,6 +29,7 @@ NODE = {
 KEYS = {"AWS_ACCESS_KEY_ID": "eA==", "AWS_SECRET_ACCESS_KEY": "eA=="}
 DEFAULT_CLASS = {"storageclass.kubernetes.io/is-default-class": "true"}
 NAMESPACE = "/api/v1/namespaces/kubeflow"
+TRAINER = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/kubeflow"
 
 
 class Services:
@@ -54,6 +55,7 @@ class Services:
             ),
             f"{NAMESPACE}/persistentvolumeclaims/arxtune-models": (200, {"status": {"phase": "Bound"}}),
             f"{NAMESPACE}/resourcequotas": (200, {"items": []}),
+            f"{TRAINER}/trainingruntimes/arxtune": (200, {"kind": "TrainingRuntime"}),
         }
 
     def __enter__(self) -> "Services":
@@ -161,6 +163,13 @@ BROKEN = [
         "count GPUs alone",
     ),
 ]
+
+
+def test_a_cluster_without_the_trainer_is_no_failure(services: Services, tmp_path: Path) -> None:
+    del services.answers[f"{TRAINER}/trainingruntimes/arxtune"]
+    finding = CHECKS["trainer"](surroundings(services, tmp_path))
+    assert finding.state == "off"
+    assert "arxtune deploy --component trainer" in finding.fix
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=[f"{broken.check} {broken.answer[0]}" for broken in BROKEN])
