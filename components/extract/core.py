@@ -9,7 +9,7 @@ from typing import Any
 
 from components.extract.config import ExtractConfig
 from components.extract.marks import marks, to_a_model, without_instructions
-from components.extract.pdf import PageText, Part, PdfRejected, PdfText, joined, read_pdf
+from components.extract.pdf import WHOLE, PageText, Part, PdfRejected, PdfText, joined, read_pdf
 from components.extract.quality import readable_share
 from components.extract.repair import repair, without_edges
 from components.shared.ledger import Ledger
@@ -17,7 +17,7 @@ from components.shared.progress import Progress
 from components.shared.records import Document, Paper, read_records, write_records
 
 FLAG_CHARACTERS = 500  # of a hidden text kept as evidence
-PARTS = Part(0, 2), Part(1, 2)  # each its own child: a long paper is shared out, and small pieces fill all cores evenly
+HALVES = Part(0, 2), Part(1, 2)
 
 
 def extract(config: ExtractConfig, papers: Path, documents: Path) -> dict[str, Any]:
@@ -68,10 +68,16 @@ def _texts(config: ExtractConfig, folder: Path, found: list[Paper]) -> Iterator[
             part=part,
         )
 
-    with ThreadPoolExecutor(config.processes or os.cpu_count()) as pool:
-        # The largest first, so that no process is left alone with one at the end.
+    processes = config.processes or os.cpu_count() or 1
+    with ThreadPoolExecutor(processes) as pool:
+        # The largest first, and in halves what would leave a process alone at the end: the last ones, and any giant.
         order = sorted(range(len(found)), key=lambda place: -found[place].bytes)
-        reading = {place: [pool.submit(read, found[place], part) for part in PARTS] for place in order}
+        share = sum(paper.bytes for paper in found) / processes
+        reading = {}
+        for rank, place in enumerate(order, 1):
+            halved = rank > len(found) - processes or found[place].bytes > share
+            parts = HALVES if halved and processes > 1 else [WHOLE]
+            reading[place] = [pool.submit(read, found[place], part) for part in parts]
         for place in range(len(found)):
             try:
                 yield joined([part.result() for part in reading[place]])

@@ -21,7 +21,7 @@ from components.extract.hidden import HiddenText
 # its parent's main module once more, which in a component is `kfp.dsl.executor_main`: loading what that imports takes
 # longer than most PDFs. (The module itself, loaded beforehand, would make each child warn.)
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["components.extract.pdf", "pypdf", "kfp.dsl.executor"])
+_PROCESSES.set_forkserver_preload(["components.extract.pdf", "components.extract.quick", "kfp.dsl.executor"])
 COLLECT_EVERY = 16  # pages; in between, looking for garbage costs a tenth of the time and finds little
 SIGNATURE_WITHIN = 1024  # bytes in which every reader looks for %PDF-
 NO_MEMORY = "reader ran out of memory"
@@ -98,9 +98,11 @@ def _child(answers: Connection, path: str, deadline_s: float, memory_mib: int, m
     seconds = math.ceil(deadline_s) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_AS, (memory_mib << 20, memory_mib << 20))
+    from components.extract.quick import quicken
+
     gc.disable()
     gc.freeze()  # what was loaded before is no garbage and need not be looked through
-    _build_fonts_once()
+    quicken()
     answer: PdfText | str = f"{NO_MEMORY} ({memory_mib} MiB)"
     with contextlib.suppress(MemoryError):
         try:
@@ -108,20 +110,6 @@ def _child(answers: Connection, path: str, deadline_s: float, memory_mib: int, m
         except PdfRejected as rejected:
             answer = str(rejected)
     answers.send(answer)
-
-
-def _build_fonts_once() -> None:
-    """Let pypdf build a font once a file, not once a page that uses it: a tenth of all time went there."""
-    from pypdf.generic._font import Font
-
-    build, built = Font.from_font_resource, {}
-
-    def once(resource: Any) -> Any:
-        if id(resource) not in built:
-            built[id(resource)] = resource, build(resource)  # kept, so that its id stays its own
-        return built[id(resource)][1]
-
-    Font.from_font_resource = once  # type: ignore[assignment, method-assign]  # this process reads one file and ends
 
 
 def _read(path: Path, max_pages: int, part: Part) -> PdfText:

@@ -25,7 +25,7 @@ def measure() -> Iterator[Ratio]:
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        paths = sorted(PAPERS.glob("*.pdf")) or _samples(folder)
+        paths = sample_papers(folder)
         records = [paper(arxiv_id=path.stem, pdf=str(path), bytes=path.stat().st_size) for path in paths]
         write_records(folder / "papers.jsonl", records)
         seed, ours, pages = [], [], 0
@@ -42,8 +42,10 @@ def measure() -> Iterator[Ratio]:
         yield Ratio(f"extraction, pages/s ({which})", pages / min(seed), pages / min(ours))
 
 
-def _samples(folder: Path) -> list[Path]:
-    paths = []
+def sample_papers(folder: Path) -> list[Path]:
+    """Return the PDFs of the papers' folder, or the shipped samples, which are written to `folder`."""
+    if paths := sorted(PAPERS.glob("*.pdf")):
+        return paths
     for entry in sample_corpus().entries:
         paths.append(folder / f"{entry.arxiv_id}.pdf")
         paths[-1].write_bytes(entry.pdf())
