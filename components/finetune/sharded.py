@@ -33,3 +33,8 @@ def load_in_parts(name: str, quantisation: str, attention: str) -> Any:
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"base model {name}: {str(error).splitlines()[0]}", "set finetune.sharding=ddp") from None
+
+
+def adapter_of(model: Any) -> dict[str, Any]:
+    """Return the trained weights alone: peft, asked to find them, would gather the whole base in every process."""
+    return {name: weight.data for name, weight in model.named_parameters() if weight.requires_grad}

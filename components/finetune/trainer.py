@@ -15,7 +15,7 @@ from components.finetune.callbacks import CheckpointClock, EarlyStop, Visible
 from components.finetune.checkpoints import Checkpoints, keep_trying
 from components.finetune.config import FinetuneConfig
 from components.finetune.encode import Encoded
-from components.finetune.sharded import load_in_parts
+from components.finetune.sharded import adapter_of, load_in_parts
 from components.finetune.speed import device_name, model_flops_per_token, peak_flops, peak_memory
 from components.shared.errors import StoreError
 from components.shared.models import attach_adapter, load_base, load_tokenizer
@@ -44,6 +44,9 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
 
     def create_model_card(self, *arguments: Any, **options: Any) -> None:
         """Write none: the release has a card of its own."""
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict=state_dict or adapter_of(self.model))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         step = self.state.global_step
@@ -91,6 +94,8 @@ def train(
     visible, clock = Visible(), CheckpointClock(config.checkpoint_minutes)
     trainer = build_trainer(config, material, scratch, [visible, clock], resumed=resumed is not None)
     trainer.checkpoints, trainer.clock = checkpoints, clock
+    if again := repeated(len(trainer.train_dataset), config.batch_size, processes.count()):
+        say("finetune", f"{again} rows of each epoch are read twice, so that all processes have as many")
     if resumed:
         say("finetune", f"going on from the checkpoint of step {resumed.name.rsplit('-', 1)[1]}")
     with clock:
@@ -98,10 +103,17 @@ def train(
     if clock.stopped:
         raise SystemExit(143)
     if processes.rank() == 0:
-        trainer.model.save_pretrained(str(out / "weights"), safe_serialization=True)
+        weights = adapter_of(trainer.model)
+        trainer.model.save_pretrained(str(out / "weights"), state_dict=weights, safe_serialization=True)
     rows = [row for row in trainer.state.log_history if "loss" in row or "eval_loss" in row]
     write_atomically(out / "steps.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
-    return {**_losses(rows), **_speed(trainer, visible, material), "resumed": resumed is not None}
+    facts = {**_losses(rows), **_speed(trainer, visible, material)}
+    return {**facts, "resumed": resumed is not None, "rows_repeated": again}
+
+
+def repeated(rows: int, batch_size: int, count: int) -> int:
+    """Return how many rows of an epoch accelerate's sampler gives out twice: it fills a batch for every process."""
+    return -rows % (batch_size * count) if count > 1 else 0
 
 
 def _newest(checkpoints: Checkpoints, folder: Path) -> Path | None:

@@ -74,7 +74,7 @@ def get_job(store: Store, url: str, request: str, folder: Path) -> Job:
             base = replace(base, path=str(folder / "base"))
             if first and not store.get_folder(f"bases/{base.identity}", folder / "base"):
                 raise StoreError(f"store {url}: there is no whole bases/{base.identity}", "start the stage again")
-    config = FinetuneConfig.build(about["config"], {"store": url})
+    config = FinetuneConfig(**about["config"], store=url)
     examples = list(read_records(folder / "request/examples.jsonl", Example))
     job = Job(config, store, base, examples, about["start"])
     if job.key != about["key"]:

@@ -1,0 +1,208 @@
+"""Several processes train what one does: the same recipe, one adapter, and an end that all of them share."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from components.finetune.config import FinetuneConfig
+from components.finetune.core import finetune
+from components.finetune.recipe import accumulation_for
+from components.finetune.trainer import repeated
+from components.shared.errors import ArxtuneError, ConfigError
+from components.shared.models import attach_adapter, load_base
+from components.shared.records import write_records
+from components.shared.store import FolderStore
+from tests.builders import example
+
+DEADLINE = 300.0  # seconds
+KNOBS: dict[str, Any] = {"epochs": 3, "batch_size": 2, "gradient_accumulation": 2, "lora_r": 4, "held_out": 0.25}
+KNOBS |= {"learning_rate": 1e-2, "checkpoint_minutes": 0, "gradient_checkpointing": False}
+KNOBS |= {"max_length": 128, "packing": False}
+ROWS = 18  # to train on: with batches of 2 two processes get 20
+STEPS = 15
+
+
+def write_examples(folder: Path) -> None:
+    """Write examples of four papers, one of which is held out; all are of one length."""
+    rows = [
+        example(triple=f"t{n}", paper=f"p{n % 4}", prompt=f"Say {n}.\n", completion=f"It is {n}.")
+        for n in range(10, 34)
+    ]
+    write_records(folder / "train/examples.jsonl", rows)
+
+
+def run(base: Path, folder: Path, **knobs: Any) -> dict[str, Any]:
+    """Run the stage in `folder`; return adapter.json."""
+    write_examples(folder)
+    config = FinetuneConfig(store=str(folder / "store"), base_model=str(base), **{**KNOBS, **knobs})
+    finetune(config, folder / "train", folder / "out/adapter", folder / "out/curve.html")
+    return about(folder)
+
+
+def about(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "out/adapter/adapter.json").read_text())
+    return found
+
+
+def steps(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "out/adapter/steps.jsonl").open()]
+
+
+@pytest.fixture(scope="module")
+def together(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a training in two processes."""
+    folder = tmp_path_factory.mktemp("together")
+    run(base, folder, processes=2)
+    return folder
+
+
+def test_two_processes_follow_the_recipe_of_one(base: Path, together: Path, tmp_path: Path) -> None:
+    one, two = run(base, tmp_path, processes=1), about(together)
+    assert (one["processes"], two["processes"]) == (1, 2)
+    assert one["steps"] == two["steps"] == STEPS
+    assert [row["learning_rate"] for row in steps(tmp_path) if "loss" in row] == [
+        row["learning_rate"] for row in steps(together) if "loss" in row
+    ]
+    assert two["held_out_losses"] == pytest.approx(one["held_out_losses"], rel=0.03)
+    assert two["first_loss"] - two["final_loss"] > 10 * abs(two["final_loss"] - one["final_loss"])
+
+
+def test_the_figures_count_all_processes(together: Path) -> None:
+    made = about(together)
+    assert made["device"].endswith(" x 2")
+    length = 18  # tokens of an example
+    read = [row["num_input_tokens_seen"] for row in steps(together) if "loss" in row]
+    assert read[-1] == 3 * (ROWS + made["rows_repeated"]) * length
+    assert made["rows_repeated"] == 2
+
+
+def test_what_was_asked_for_leaves_the_store_and_so_do_checkpoints(together: Path) -> None:
+    store = FolderStore(together / "store")
+    assert not [*store.list("requests"), *store.list("checkpoints")]
+
+
+def test_where_it_was_trained_is_not_asked_again(
+    base: Path, together: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(base, together, processes=1)
+    assert "trained before on exactly this" in capsys.readouterr().out
+
+
+def test_a_base_that_is_shared_out_gives_a_plain_adapter(base: Path, together: Path, tmp_path: Path) -> None:
+    made = run(base, tmp_path, processes=2, sharding="fsdp")
+    assert made["held_out_losses"] == pytest.approx(about(together)["held_out_losses"], rel=1e-3)
+    assert 0 < made["mfu"] < 1
+    attach_adapter(load_base(str(base)), tmp_path / "out/adapter/weights", "tuned")
+
+
+def test_an_error_of_the_workers_is_one_line_of_the_stage(
+    base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ArxtuneError, match="^no example fits into 16 tokens; raise finetune.max_length$"):
+        run(base, tmp_path, processes=2, max_length=16)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("rows", "batch", "count"), [(18, 2, 2), (16, 4, 4), (3, 4, 2), (5, 1, 4), (7, 2, 1)])
+def test_every_row_is_read_once_but_those_that_fill_up(rows: int, batch: int, count: int) -> None:
+    from accelerate.data_loader import prepare_data_loader
+    from torch.utils.data import DataLoader
+
+    loader = DataLoader(range(rows), batch_size=batch, shuffle=True)  # type: ignore[arg-type]
+    read: Counter[int] = Counter()
+    for process in range(count):
+        shard = prepare_data_loader(loader, num_processes=count, process_index=process, use_seedable_sampler=True)
+        shard.set_epoch(0)
+        read += Counter(int(row) for rows_of_batch in shard for row in rows_of_batch)
+    assert set(read) == set(range(rows))
+    assert read.total() == rows + repeated(rows, batch, count)
+
+
+@pytest.mark.parametrize(
+    ("batch", "accumulation", "count", "fix"),
+    [(4, 4, 8, "set finetune.batch_size=2, finetune.gradient_accumulation=8"), (4, 4, 3, "a number .* divides 16")],
+)
+def test_a_batch_that_cannot_be_shared_names_the_fix(batch: int, accumulation: int, count: int, fix: str) -> None:
+    config = FinetuneConfig(batch_size=batch, gradient_accumulation=accumulation)
+    with pytest.raises(ConfigError, match=f"cannot be shared by {count} processes; .*{fix}"):
+        accumulation_for(config, count)
+
+
+def test_the_batch_of_a_step_is_the_recipes(base: Path) -> None:
+    for count in (1, 2, 4):
+        config = FinetuneConfig()
+        assert count * config.batch_size * accumulation_for(config, count) == 16
+
+
+def start(base: Path, folder: Path, **knobs: Any) -> "subprocess.Popen[str]":
+    """Start the stage as by hand; what it prints is appended to folder/log."""
+    write_examples(folder)
+    flags = {"train": folder / "train", "adapter": folder / "out/adapter", "curve": folder / "out/curve.html"}
+    flags |= {"store": folder / "store", "base_model": base, "processes": 2, **KNOBS, **knobs}
+    command = [sys.executable, "-m", "components.finetune"]
+    command += [word for name, value in flags.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    with (folder / "log").open("a") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, text=True)
+
+
+def wait_for_step(process: "subprocess.Popen[str]", folder: Path, step: int) -> list[psutil.Process]:
+    """Return all processes that the stage has started, once the checkpoint of a step is in the store."""
+    until = time.monotonic() + DEADLINE
+    while not any(int(path.parent.name) >= step for path in folder.glob("store/checkpoints/*/*/manifest.json")):
+        assert process.poll() is None, (folder / "log").read_text()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def end(process: "subprocess.Popen[str]", started: list[psutil.Process]) -> int:
+    """Return how the stage ended; nothing that it started may be left."""
+    status = process.wait(DEADLINE)
+    assert psutil.wait_procs(started, timeout=DEADLINE)[1] == []
+    return status
+
+
+def worker(started: list[psutil.Process], rank: int) -> psutil.Process:
+    """Return the worker of a rank."""
+    (found,) = [one for one in started if one.environ().get("RANK") == str(rank) and "-u" in one.cmdline()]
+    return found
+
+
+@pytest.mark.soak
+def test_killed_and_ended_it_comes_to_the_adapter_of_one_left_alone(base: Path, together: Path, tmp_path: Path) -> None:
+    process = start(base, tmp_path)
+    started = wait_for_step(process, tmp_path, 2)
+    worker(started, 1).kill()
+    assert end(process, started) == 1
+    last = (tmp_path / "log").read_text().rstrip().splitlines()[-1]
+    assert last.startswith("arxtune: error: one of 2 processes of the training was ended by SIGKILL")
+
+    process = start(base, tmp_path)
+    started = wait_for_step(process, tmp_path, 6)
+    process.send_signal(signal.SIGTERM)
+    assert end(process, started) == 128 + signal.SIGTERM
+    log = (tmp_path / "log").read_text()
+    assert "going on from the checkpoint of step" in log
+    assert "asked to stop: writing the checkpoint of step" in log
+
+    process = start(base, tmp_path)
+    assert end(process, []) == 0, (tmp_path / "log").read_text()
+    assert about(tmp_path)["adapter_digest"] == about(together)["adapter_digest"]
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.soak
+def test_no_worker_outlives_a_stage_that_is_killed(base: Path, tmp_path: Path) -> None:
+    process = start(base, tmp_path, epochs=1000)
+    started = wait_for_step(process, tmp_path, 1)
+    assert len(started) == 3, "the launcher and two workers"
+    process.kill()
+    assert end(process, started) == -signal.SIGKILL
