@@ -1,5 +1,6 @@
 """The pods of a TrainJob: what the first of them says, and why they wait or failed."""
 
+import json
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -34,12 +35,12 @@ class TrainJobPods:
 
     def own(self) -> Pod:
         """Return the pod that asks."""
-        pod: Pod = self._get(self._api.read_namespaced_pod, name=self.cluster.pod)
+        pod: Pod = json.loads(self._read(self._api.read_namespaced_pod, name=self.cluster.pod))
         return pod
 
     def list(self) -> list[Pod]:
         """Return the pods that are there, in the order of their nodes; of each node's the newest first."""
-        pods = self._get(self._api.list_namespaced_pod, label_selector=self._selector)["items"]
+        pods = json.loads(self._read(self._api.list_namespaced_pod, label_selector=self._selector))["items"]
         newest = sorted(pods, key=lambda pod: pod["metadata"].get("creationTimestamp", ""), reverse=True)
         return sorted(newest, key=lambda pod: int(pod["metadata"]["labels"].get(INDEX, 0)))
 
@@ -91,7 +92,7 @@ class TrainJobPods:
 
     def _warning(self) -> str:
         """Return the newest warning about what makes the pods: a quota that is used up, an account that is missing."""
-        events = self._get(self._api.list_namespaced_event, field_selector="type=Warning")["items"]
+        events = json.loads(self._read(self._api.list_namespaced_event, field_selector="type=Warning"))["items"]
         about = [event for event in events if event["involvedObject"].get("name", "").startswith(self.job)]
         newest: dict[str, Any] = max(
             about, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "", default={}
@@ -99,15 +100,14 @@ class TrainJobPods:
         return re.sub(r' "[^"]*"', "", newest.get("message", ""))  # names of pods, another one at each try
 
     def _log(self, name: str, **options: Any) -> str | None:
-        def read(**more: Any) -> str:
-            answer = self._api.read_namespaced_pod_log(name, container=NODE, _preload_content=False, **more)
-            return str(answer.data, "utf-8", "replace")
+        method = self._api.read_namespaced_pod_log
+        data = self._read(method, name=name, container=NODE, absent=ABSENT, **options)
+        return None if data is None else data.decode("utf-8", "replace")
 
-        text: str | None = self._call(read, absent=ABSENT, **options)
-        return text
+    def _read(self, method: Callable[..., Any], **options: Any) -> Any:
+        """Return what the API answers as it is: the client's own models refuse objects that a cluster thinks fine."""
 
-    def _get(self, method: Callable[..., Any], **options: Any) -> Any:
-        return self.cluster.client.sanitize_for_serialization(self._call(method, **options))
+        def read(**more: Any) -> Any:
+            return method(_preload_content=False, **more).data
 
-    def _call(self, method: Callable[..., Any], **options: Any) -> Any:
-        return self.cluster.call(f"cannot see the pods of the TrainJob {self.job}", method, **options)
+        return self.cluster.call(f"cannot see the pods of the TrainJob {self.job}", read, **options)

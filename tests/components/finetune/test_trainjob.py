@@ -51,7 +51,7 @@ trainjob.run_on_nodes(FinetuneConfig(base_model="tiny", nodes=2), "s3://arxtune"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainjob, "LOOK_S", 0.05)
-    monkeypatch.setattr(cluster, "PAUSE_S", 0.01)
+    monkeypatch.setattr(cluster, "LONGEST_S", 0.01)
 
 
 @pytest.fixture
@@ -118,11 +118,7 @@ def test_a_training_is_submitted_followed_and_said(api: TrainJobServer, capsys: 
     api.update(NAME)
     wait_for(lambda: heard(f"no node for the pod {NAME}-node-0-1-abcde: 0/3 nodes are available"))
     waiting = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
-    api.pods[1] = pod_of(
-        NAME,
-        1,
-        containerStatuses=[{"name": "node", "image": "", "imageID": "", "ready": False, "restartCount": 0, **waiting}],
-    )
+    api.pods[1] = pod_of(NAME, 1, containerStatuses=[{"name": "node", **waiting}])
     wait_for(lambda: heard("does not start: ImagePullBackOff: no such image"))
     log = api.logs[f"{NAME}-node-0-0-abcde"] = [(time.time(), "| finetune  step 1"), (time.time(), "a library's words")]
     api.update(NAME, ready=1)
@@ -268,8 +264,7 @@ def test_a_failure_tells_the_workers_own_line(api: TrainJobServer) -> None:
 
 def test_a_failure_without_words_tells_how_a_pod_ended(api: TrainJobServer) -> None:
     ended = {"state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
-    status = [{"name": "node", "image": "", "imageID": "", "ready": False, "restartCount": 0, **ended}]
-    api.pods = [pod_of(NAME, 0, containerStatuses=status)]
+    api.pods = [pod_of(NAME, 0, containerStatuses=[ended])]
     api.on_create = lambda api, _: api.update(NAME, "Failed")
     with pytest.raises(ClusterError, match="ended with OOMKilled, exit code 137"):
         run()
