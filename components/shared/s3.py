@@ -16,7 +16,7 @@ from components.shared.store import Store
 
 PART = 16 << 20  # bytes a part of an upload; S3 allows 10,000 of them: objects up to 160 GiB
 TRIES = 3  # of a whole transfer that was cut in the middle; single requests are also repeated by the client
-CONNECT_SECONDS, READ_SECONDS = 10, 120
+CONNECT_SECONDS, READ_SECONDS = 10, 60  # a server that stays silent is given up after three reads
 SKEW_SECONDS = 300  # servers refuse signatures that are older; S3 allows 15 minutes, some less
 NOT_THERE = ("NoSuchKey", "NoSuchObject")
 UPLOAD_OVER = "NoSuchUpload"  # what a repeated last request of an upload may get when the first one's answer was lost
@@ -141,7 +141,7 @@ def connect(endpoint: str) -> Any:
             ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
             # None: POST too, which begins and ends an upload in parts
             retries=urllib3.Retry(
-                total=4, backoff_factor=0.3, status_forcelist=[429, 500, 502, 503, 504], allowed_methods=None
+                total=4, read=2, backoff_factor=0.3, status_forcelist=[429, 500, 502, 503, 504], allowed_methods=None
             ),
         ),
     )
