@@ -9,6 +9,7 @@ from collections import deque
 from pathlib import Path
 
 from components.finetune.config import FinetuneConfig
+from components.finetune.recipe import accumulation_for
 from components.shared.errors import ArxtuneError, ConfigError, ModelError
 from components.shared.lifetime import die_with_parent
 from components.shared.progress import MARK, say
@@ -30,6 +31,7 @@ def processes_here(config: FinetuneConfig) -> int:
 
 def run_on_gpus(config: FinetuneConfig, request: str, count: int) -> None:
     """Run the workers until the adapter is in the store; they end with this process, after a last checkpoint."""
+    accumulation_for(config, count)  # before anything is started
     say("finetune", f"training in {count} processes")
     process = subprocess.Popen(
         _command(config.store, request, count),

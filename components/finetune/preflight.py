@@ -13,7 +13,7 @@ from components.finetune.config import FinetuneConfig
 from components.finetune.processes import count_here
 from components.finetune.recipe import ALL_LINEAR, targets_of
 from components.finetune.speed import flops_per_token
-from components.shared.errors import ModelError
+from components.shared.errors import ConfigError, ModelError
 from components.shared.models import device
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # a weight: 4 bits, 8 bits a block of 64, 32 bits for 256 blocks
@@ -98,8 +98,13 @@ def place(
     """Return the config with its sharding decided: auto is fsdp where a process cannot hold the whole training."""
     if processes == 1:
         return replace(config, sharding="ddp")
+    if config.sharding == "fsdp" and config.quantisation == "nf4":
+        fix = "set finetune.quantisation=none, or finetune.sharding=ddp"
+        raise ConfigError("finetune.sharding=fsdp: weights in 4 bits cannot be shared out", fix)
     if config.sharding != "auto":
         return config
+    if config.quantisation == "nf4":
+        return replace(config, sharding="ddp")
     whole = memory(settled(config, cuda=cuda), shape, longest, cuda=cuda)
     return replace(config, sharding="ddp" if whole.total <= USABLE * there else "fsdp")
 

@@ -8,19 +8,16 @@ import os
 from typing import Any
 
 from components.finetune import processes
-from components.shared.errors import ConfigError, ModelError
+from components.shared.errors import ModelError
 from components.shared.models import device
 
 
-def load_in_parts(name: str, quantisation: str, attention: str) -> Any:
+def load_in_parts(name: str, attention: str) -> Any:
     """Return this process's part of the base, in bf16 on an NVIDIA GPU and float32 elsewhere."""
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.distributed import DistributedConfig
 
-    if quantisation == "nf4":
-        fix = "set finetune.quantisation=none, or finetune.sharding=ddp"
-        raise ConfigError("finetune.sharding=fsdp: weights in 4 bits cannot be shared out", fix)
     try:
         return AutoModelForCausalLM.from_pretrained(
             name,

@@ -141,9 +141,12 @@ def build_trainer(
 
     set_seed(config.seed)
     tokenizer = load_tokenizer(material.base)
-    load = load_in_parts if config.sharding == "fsdp" else load_base
-    with processes.first_on_node():  # which fetches it
-        model = load(material.base, config.quantisation, recipe.attention_for(config))
+    attention = recipe.attention_for(config)
+    if config.sharding == "fsdp":
+        model = load_in_parts(material.base, attention)
+    else:
+        with processes.first_on_node():  # which fetches it
+            model = load_base(material.base, config.quantisation, attention)
     model.config.use_cache = False
     if material.start:
         model = attach_adapter(model, material.start, "default", trainable=True)

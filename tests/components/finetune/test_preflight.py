@@ -8,7 +8,7 @@ import pytest
 from components.finetune import preflight
 from components.finetune.config import FinetuneConfig
 from components.finetune.preflight import GIB, Shape
-from components.shared.errors import ModelError
+from components.shared.errors import ConfigError, ModelError
 from tests.models import llama_3_8b
 
 LONGEST = 1000  # tokens
@@ -66,3 +66,36 @@ def test_the_time_grows_with_the_work_and_falls_with_the_device(shape: Shape) ->
     assert preflight.seconds(config(epochs=3), shape, 10**6, 500, peak=1e15) == pytest.approx(3 * once)
     assert preflight.seconds(config(epochs=1), shape, 10**6, 500, peak=2e15) == pytest.approx(once / 2)
     assert preflight.seconds(config(epochs=1), replace(shape, linear=0), 10**6, 500, peak=1e15) < once
+
+
+def test_a_base_is_shared_out_where_a_process_cannot_hold_it(shape: Shape) -> None:
+    def sharding(there: int, processes: int = 4, **knobs: Any) -> str:
+        placed = preflight.place(config(**knobs), shape, LONGEST, there=there, cuda=True, processes=processes)
+        return placed.sharding
+
+    assert sharding(20 * GIB) == "ddp"
+    assert sharding(20 * GIB, quantisation="none") == "fsdp"
+    assert sharding(80 * GIB, quantisation="none") == "ddp"
+    assert sharding(20 * GIB, quantisation="none", processes=1) == "ddp", "nobody to share it with"
+    assert sharding(80 * GIB, sharding="fsdp") == "fsdp"
+    assert sharding(4 * GIB, quantisation="nf4") == "ddp", "weights in 4 bits cannot be shared out"
+    with pytest.raises(ConfigError, match="weights in 4 bits cannot be shared out"):
+        sharding(24 * GIB, quantisation="nf4", sharding="fsdp")
+
+
+def test_what_is_shared_out_needs_less_of_each_and_is_not_in_4_bits(shape: Shape) -> None:
+    def needed(processes: int, **knobs: Any) -> preflight.Memory:
+        settled = preflight.settled(config(**knobs), cuda=True)
+        return preflight.memory(settled, shape, LONGEST, cuda=True, processes=processes)
+
+    whole = needed(4, sharding="ddp", quantisation="none")
+    two, four = needed(2, sharding="fsdp"), needed(4, sharding="fsdp")
+    assert whole.weights > two.weights > four.weights > whole.weights / 4
+    assert whole.adapter == four.adapter
+    assert whole.activations == four.activations
+
+
+def test_too_little_for_each_process_says_so_and_names_the_fix(shape: Shape) -> None:
+    plain = config(quantisation="none", sharding="fsdp", batch_size=4)
+    with pytest.raises(ModelError, match=r"in each of 2 processes .*set finetune"):
+        preflight.check(plain, shape, LONGEST, there=14 * GIB, cuda=True, processes=2)

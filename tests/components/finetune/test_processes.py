@@ -1,7 +1,9 @@
 """Several processes train what one does: the same recipe, one adapter, and an end that all of them share."""
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,9 +18,10 @@ from components.finetune.config import FinetuneConfig
 from components.finetune.core import finetune
 from components.finetune.recipe import accumulation_for
 from components.finetune.trainer import repeated
+from components.finetune.worker import put_request
 from components.shared.errors import ArxtuneError, ConfigError
 from components.shared.models import attach_adapter, load_base
-from components.shared.records import write_records
+from components.shared.records import Example, read_records, write_records
 from components.shared.store import FolderStore
 from tests.builders import example
 
@@ -103,10 +106,11 @@ def test_a_base_that_is_shared_out_gives_a_plain_adapter(base: Path, together: P
     attach_adapter(load_base(str(base)), tmp_path / "out/adapter/weights", "tuned")
 
 
+@pytest.mark.soak
 def test_an_error_of_the_workers_is_one_line_of_the_stage(
     base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ArxtuneError, match="^no example fits into 16 tokens; raise finetune.max_length$"):
+    with pytest.raises(ArxtuneError, match=r"^no example fits into 16 tokens; raise finetune\.max_length$"):
         run(base, tmp_path, processes=2, max_length=16)
     assert "Traceback" not in capfd.readouterr().err
 
@@ -206,3 +210,42 @@ def test_no_worker_outlives_a_stage_that_is_killed(base: Path, tmp_path: Path) -
     assert len(started) == 3, "the launcher and two workers"
     process.kill()
     assert end(process, started) == -signal.SIGKILL
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def start_node(request: str, folder: Path, number: int, port: int) -> "subprocess.Popen[str]":
+    """Start torchrun as the pod of a node does: two nodes of one process, each with a disk of its own."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node-rank", str(number)]
+    command += ["--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", str(port)]
+    command += ["-m", "components.finetune.worker", str(folder / "store"), request]
+    disk = folder / f"node-{number}"
+    disk.mkdir(exist_ok=True)
+    with (folder / "log").open("a") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, text=True, env=os.environ | {"TMPDIR": str(disk)})
+
+
+@pytest.mark.soak
+def test_two_nodes_go_on_together_from_the_checkpoint_of_both(base: Path, together: Path, tmp_path: Path) -> None:
+    write_examples(tmp_path)
+    config = FinetuneConfig(store=str(tmp_path / "store"), base_model=str(base), **KNOBS)
+    store = FolderStore(tmp_path / "store")
+    request = put_request(store, config, list(read_records(tmp_path / "train/examples.jsonl", Example)))
+    nodes = [start_node(request, tmp_path, number, port) for number, port in enumerate([free_port()] * 2)]
+    wait_for_step(nodes[0], tmp_path, 4)
+    for node in nodes:
+        node.terminate()
+    assert all(node.wait(DEADLINE) for node in nodes)
+
+    nodes = [start_node(request, tmp_path, number, port) for number, port in enumerate([free_port()] * 2)]
+    assert [node.wait(DEADLINE) for node in nodes] == [0, 0], (tmp_path / "log").read_text()
+    assert "going on from the checkpoint of step" in (tmp_path / "log").read_text()
+    (place,) = {"/".join(key.split("/")[:2]) for key in store.list("adapters")}
+    store.get_folder(place, tmp_path / "out/adapter")
+    assert about(tmp_path)["adapter_digest"] == about(together)["adapter_digest"]
+    assert not [*tmp_path.glob("node-*/arxtune-*")], "what was fetched is removed"
