@@ -50,30 +50,27 @@ class TrainJob:
     def __init__(self, cluster: Cluster, name: str) -> None:
         from kubernetes import client
 
-        self.cluster, self.name = cluster, name
+        self.cluster, self.name, self._said = cluster, name, ""
         self._api = client.CustomObjectsApi(cluster.client)
         self._pods = TrainJobPods(cluster, name)
 
     def submit(self, nodes: int, arguments: Sequence[str]) -> None:
         """Create the TrainJob, unless one is there that does the same work: of an earlier try, or of another run."""
-        gone = f"the TrainJob {self.name} of an earlier try is being deleted: waiting for its end"
         while found := self._read():
             if found["metadata"].get("deletionTimestamp"):
-                say("finetune", gone) if gone else None
-                gone = ""
+                self._say("an earlier one is being deleted")
                 self._wait(found)
             elif outcome := outcome_of(found):  # of no use: were its adapter in the store, nobody would ask for it
-                say("finetune", f"the TrainJob {self.name} of an earlier try is {outcome.lower()}: it is made anew")
+                self._say(f"an earlier one is {outcome.lower()} and left no adapter: deleting it")
                 self.delete()
             else:
-                say("finetune", f"the TrainJob {self.name} is there already: following it")
+                self._say("there already, following it")
                 return
         self._create(describe(self.name, nodes, arguments, self._pods.own()))
-        say("finetune", f"submitted the TrainJob {self.name} on {nodes} nodes")
+        self._say(f"submitted, on {nodes} nodes")
 
     def follow(self) -> None:
         """Return when the TrainJob is complete, and say on the way what it does; raise ClusterError when it fails."""
-        said = ""
         while True:
             found = self._read()
             if found is None or found["metadata"].get("deletionTimestamp"):
@@ -84,10 +81,7 @@ class TrainJob:
             if outcome == "Failed":
                 why = self._pods.why_failed(pods) or condition(found, "Failed").get("message", "it does not say why")
                 raise ClusterError(f"the TrainJob {self.name} failed: {why}", self._pods.look)
-            state = outcome.lower() or state_of(found) or self._pods.why_waiting(pods)
-            if state != said:
-                said = state
-                say("finetune", f"TrainJob {self.name}: {state}")
+            self._say(outcome.lower() or state_of(found) or self._pods.why_waiting(pods))
             if outcome:
                 return
             self._wait(found)
@@ -96,6 +90,11 @@ class TrainJob:
         """Delete the TrainJob with all that belongs to it, if it is there."""
         method = self._api.delete_namespaced_custom_object
         self._call("delete", method, name=self.name, propagation_policy="Foreground", absent=(404,))
+
+    def _say(self, state: str) -> None:
+        if state != self._said:
+            self._said = state
+            say("finetune", f"TrainJob {self.name}: {state}")
 
     def _create(self, body: Mapping[str, Any]) -> None:
         """Create the TrainJob; that another one was quicker (409) is as good."""
@@ -158,7 +157,7 @@ def describe(name: str, nodes: int, arguments: Sequence[str], own: Mapping[str, 
     main = next((one for one in spec["containers"] if one["name"] == "main"), spec["containers"][0])
     resources = json.loads(told[NODE_RESOURCES]) if NODE_RESOURCES in told else main.get("resources", {})
     queue = told.get(NODE_QUEUE) or metadata.get("labels", {}).get(QUEUE)
-    owners = [{key: one[key] for key in ("apiVersion", "kind", "name", "uid")} for one in metadata["ownerReferences"]]
+    owners = metadata.get("ownerReferences", [])  # the Workflow; it controls its pods, but not what they make
     place = {key: spec[key] for key in ("nodeSelector", "tolerations", "serviceAccountName") if spec.get(key)}
     patch: dict[str, Any] = {"name": NODE, "template": {"spec": {"template": {"spec": place}}}}
     return {
@@ -167,7 +166,7 @@ def describe(name: str, nodes: int, arguments: Sequence[str], own: Mapping[str, 
         "metadata": {
             "name": name,
             "labels": {"app.kubernetes.io/part-of": "arxtune", **({QUEUE: queue} if queue else {})},
-            "ownerReferences": owners,
+            "ownerReferences": [{key: one[key] for key in ("apiVersion", "kind", "name", "uid")} for one in owners],
         },
         "spec": {
             "runtimeRef": {"apiGroup": GROUP, "kind": "TrainingRuntime", "name": RUNTIME},

@@ -73,7 +73,7 @@ class TrainJobPods:
                 waiting = one.get("state", {}).get("waiting")
                 if waiting and waiting.get("reason") not in STARTING:
                     return f"the pod {name} does not start: {waiting.get('reason')}: {waiting.get('message', '')}"
-        return "its pods start" if pods else self._warning() or "submitted"
+        return "its pods start" if pods else self._warning() or "its pods are made"
 
     def why_failed(self, pods: Sequence[Pod]) -> str:
         """Return the error line of a pod, else how one ended."""

@@ -159,7 +159,7 @@ def test_a_task_that_waits_for_several_nodes_holds_no_gpu_and_tells_what_a_node_
     assert compiled.container["evaluate"]["resources"]["accelerator"]["resourceCount"] == "8"
     metadata = compiled.platform["finetune"]["podMetadata"]
     assert "kueue.x-k8s.io/queue-name" not in metadata["labels"]
-    own = {"metadata": {**metadata, "ownerReferences": []}, "spec": {"containers": [{"name": "main", "image": "llm"}]}}
+    own = {"metadata": metadata, "spec": {"containers": [{"name": "main", "image": "llm"}]}}
     job = describe("arxtune-0", 2, [], own)
     trainer = job["spec"]["trainer"]
     assert trainer["resourcesPerNode"]["limits"] == {"cpu": "8", "memory": "48Gi", "nvidia.com/gpu": "8"}

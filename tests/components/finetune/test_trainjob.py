@@ -110,7 +110,7 @@ def test_a_training_is_submitted_followed_and_said(api: TrainJobServer, capsys: 
         return words in said
 
     following = Following()
-    wait_for(lambda: heard("TrainJob arxtune-0123456789abcdef: submitted"))
+    wait_for(lambda: heard(f"TrainJob {NAME}: submitted, on 2 nodes"))
     api.update(NAME, "Suspended")
     wait_for(lambda: heard("suspended: it waits in its queue"))
     unscheduled = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available: 3 Insufficient gpu"}
