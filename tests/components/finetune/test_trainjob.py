@@ -11,16 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from kubernetes import client
 
 from components.finetune import trainjob
 from components.finetune.config import FinetuneConfig
-from components.finetune.core import finetune
 from components.finetune.trainjob import describe, run_on_nodes
 from components.shared import cluster
 from components.shared.errors import ClusterError, ToolError
-from tests.components.finetune.children import KNOBS, write_examples
 from tests.components.finetune.trainjob_api import (
     CORE,
     JOBS,
@@ -28,7 +27,6 @@ from tests.components.finetune.trainjob_api import (
     STAGE_POD,
     TrainJobServer,
     pod_of,
-    run_here,
 )
 
 REQUEST = "requests/0123456789abcdef0123"
@@ -44,7 +42,7 @@ from components.shared.lifetime import exit_cleanly_on_sigterm
 exit_cleanly_on_sigterm()
 api = client.ApiClient(client.Configuration(host=sys.argv[1]))
 trainjob.in_cluster = lambda *_: Cluster(api, "ns", "stage")
-trainjob.run_on_nodes(FinetuneConfig(base_model="tiny", nodes=2), "s3://arxtune", sys.argv[2])
+trainjob.run_on_nodes(FinetuneConfig(base_model="tiny", nodes=2), sys.argv[3], sys.argv[2])
 """
 
 
@@ -197,7 +195,7 @@ def test_an_api_that_stays_away_ends_in_one_line(api: TrainJobServer) -> None:
 
 
 def test_a_restarted_stage_follows_the_trainjob_of_the_killed_one(api: TrainJobServer) -> None:
-    with subprocess.Popen([sys.executable, "-c", CHILD, api.url, REQUEST]) as stage:
+    with subprocess.Popen([sys.executable, "-c", CHILD, api.url, REQUEST, "s3://arxtune"]) as stage:
         wait_for(lambda: asked(api, "watch="))
         stage.kill()
     assert list(api.jobs) == [NAME]
@@ -211,7 +209,7 @@ def test_a_restarted_stage_follows_the_trainjob_of_the_killed_one(api: TrainJobS
 
 
 def test_a_stage_that_is_ended_takes_the_trainjob_with_it(api: TrainJobServer) -> None:
-    with subprocess.Popen([sys.executable, "-c", CHILD, api.url, REQUEST]) as stage:
+    with subprocess.Popen([sys.executable, "-c", CHILD, api.url, REQUEST, "s3://arxtune"]) as stage:
         wait_for(lambda: asked(api, "watch="))
         stage.send_signal(signal.SIGTERM)
         assert stage.wait(300) == 143
@@ -326,19 +324,16 @@ def test_outside_of_a_cluster_it_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
         run()
 
 
-def test_two_nodes_train_one_adapter(
-    api: TrainJobServer, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    api.on_create = run_here
-    no_gpu = {"name": "main", "image": "llm", "resources": {"limits": {"cpu": "8"}}}
-    api.answers[f"{CORE}/pods/stage"] = (200, {**STAGE_POD, "spec": {"containers": [no_gpu]}})
-    write_examples(tmp_path)
-    knobs = {**KNOBS, "epochs": 1.0, "gradient_accumulation": 2, "checkpoint_minutes": 10.0}
-    config = FinetuneConfig(store=str(tmp_path / "store"), base_model=str(base), nodes=2, **knobs)
-    finetune(config, tmp_path / "train", tmp_path / "adapter", tmp_path / "curve.html")
-    about = json.loads((tmp_path / "adapter/adapter.json").read_text("utf-8"))
-    assert (about["processes"], about["steps"]) == (2, 4)
-    assert (tmp_path / "adapter/weights/adapter_model.safetensors").stat().st_size
-    said = capsys.readouterr().out
-    assert "examples to train on" in said, "what the first node says is passed on"
-    assert said.count("plan: ") == 1
+def test_in_a_cluster_a_pod_knows_its_name_and_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret")
+    (tmp_path / "namespace").write_text("team\n")
+    monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_CERT_FILENAME", certifi.where())
+    monkeypatch.setattr(client.Configuration, "_default", None)
+    monkeypatch.setattr(cluster, "NAMESPACE", tmp_path / "namespace")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    monkeypatch.setenv("KFP_POD_NAME", "run-7-finetune")
+    found = cluster.in_cluster("x", "y", "z")
+    assert (found.namespace, found.pod) == ("team", "run-7-finetune")
+    assert found.client.configuration.host == "https://10.0.0.1:443"

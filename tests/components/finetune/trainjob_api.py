@@ -233,14 +233,17 @@ def run_here(api: TrainJobServer, job: dict[str, Any]) -> None:
         readers.append(threading.Thread(target=_collect, args=(process, lines), daemon=True))
         readers[-1].start()
     api.update(name, ready=1)
-    while name in api.jobs and any(process.poll() is None for process in processes):
+    while "deletionTimestamp" not in job["metadata"] and any(process.poll() is None for process in processes):
         time.sleep(0.05)
     for process in processes:
         process.terminate()
     ends = [process.wait() for process in processes]
     for reader in readers:
         reader.join()
-    if name in api.jobs:
+    if "deletionTimestamp" in job["metadata"]:
+        api.pods.clear()
+        api.jobs.pop(name, None)
+    else:
         api.update(name, "Failed" if any(ends) else "Complete")
 
 
