@@ -79,9 +79,10 @@ def _fail(errors: list[str], noise: str, count: int) -> None:
     """Raise the error that a worker told, or the one line for a worker that was killed; anything else is a bug."""
     if errors:
         raise ArxtuneError(errors[0])
-    signals = {int(number) for number in re.findall(r"exitcode\s*: -(\d+)", noise)} - {signal.SIGTERM}
+    statuses = {int(number) for number in re.findall(r"exitcode\s*: (-?\d+)", noise)}
+    signals = {-status if status < 0 else status - 128 for status in statuses if status < 0 or status > 128}
     if signals:
-        name = signal.Signals(signals.pop()).name
+        name = signal.Signals(min(signals, key=lambda number: number == signal.SIGTERM)).name  # what the others got too
         problem = f"one of {count} processes of the training was ended by {name}"
         raise ModelError(problem, "was memory short? Started again, it goes on from its last checkpoint")
     sys.stderr.write(noise)

@@ -1,5 +1,6 @@
 """What only an NVIDIA GPU shows; run by `make test-gpu`."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,12 @@ import pytest
 
 from components.finetune import preflight
 from components.finetune.config import FinetuneConfig
+from components.finetune.core import finetune
 from components.finetune.encode import encode
 from components.finetune.speed import peak_memory
 from components.finetune.trainer import Material, build_trainer, train
 from components.shared.models import load_base, load_config, load_tokenizer
+from components.shared.records import write_records
 from tests.builders import example
 
 pytestmark = pytest.mark.gpu
@@ -77,3 +80,20 @@ def test_the_memory_that_was_estimated_is_enough(base: Path, tmp_path: Path) -> 
     needed = preflight.memory(config(), preflight.shape_of(load_config(str(base))), 64, cuda=True)
     assert peak_memory() <= needed.total
     assert 0 < facts["mfu"] < 1
+
+
+@pytest.mark.parametrize("sharding", ["ddp", "fsdp"])
+def test_all_gpus_train_together(base: Path, tmp_path: Path, sharding: str) -> None:
+    import torch
+
+    rows = [
+        example(triple=f"t{n}", paper=f"p{n % 8}", prompt=f"Say {n}.\n", completion=f"It is {n}.") for n in range(64)
+    ]
+    write_records(tmp_path / "train/examples.jsonl", rows)
+    knobs = config(held_out=0.25, packing=False, gradient_accumulation=8, sharding=sharding).to_dict()
+    knobs |= {"store": str(tmp_path / "store"), "base_model": str(base)}
+    finetune(FinetuneConfig(**knobs), tmp_path / "train", tmp_path / "adapter", tmp_path / "curve.html")
+    made = json.loads((tmp_path / "adapter/adapter.json").read_text())
+    assert made["processes"] == torch.cuda.device_count()
+    assert made["held_out_losses"][-1] < made["held_out_losses"][0]
+    assert 0 < made["mfu"] < 1

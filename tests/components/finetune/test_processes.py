@@ -204,12 +204,19 @@ def test_killed_and_ended_it_comes_to_the_adapter_of_one_left_alone(base: Path, 
 
 
 @pytest.mark.soak
-def test_no_worker_outlives_a_stage_that_is_killed(base: Path, tmp_path: Path) -> None:
-    process = start(base, tmp_path, epochs=1000)
+def test_no_worker_outlives_a_stage_that_is_killed_and_one_process_goes_on(
+    base: Path, together: Path, tmp_path: Path
+) -> None:
+    process = start(base, tmp_path)
     started = wait_for_step(process, tmp_path, 1)
     assert len(started) == 3, "the launcher and two workers"
     process.kill()
     assert end(process, started) == -signal.SIGKILL
+
+    process = start(base, tmp_path, processes=1)
+    assert end(process, []) == 0, (tmp_path / "log").read_text()
+    assert "going on from the checkpoint of step" in (tmp_path / "log").read_text()
+    assert about(tmp_path)["held_out_losses"] == pytest.approx(about(together)["held_out_losses"], rel=0.03)
 
 
 def free_port() -> int:
@@ -238,9 +245,9 @@ def test_two_nodes_go_on_together_from_the_checkpoint_of_both(base: Path, togeth
     request = put_request(store, config, list(read_records(tmp_path / "train/examples.jsonl", Example)))
     nodes = [start_node(request, tmp_path, number, port) for number, port in enumerate([free_port()] * 2)]
     wait_for_step(nodes[0], tmp_path, 4)
-    for node in nodes:
-        node.terminate()
-    assert all(node.wait(DEADLINE) for node in nodes)
+    worker(psutil.Process(nodes[1].pid).children(), rank=1).terminate()
+    assert all(node.wait(DEADLINE) for node in nodes), "both stop, at the same step"
+    assert (tmp_path / "log").read_text().count("asked to stop: writing the checkpoint") == 1
 
     nodes = [start_node(request, tmp_path, number, port) for number, port in enumerate([free_port()] * 2)]
     assert [node.wait(DEADLINE) for node in nodes] == [0, 0], (tmp_path / "log").read_text()
