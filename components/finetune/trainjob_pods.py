@@ -59,7 +59,8 @@ class TrainJobPods:
             if when > stamp:  # all of one length, in one zone
                 stamp = when
                 if words.startswith(MARK):
-                    say(*words.removeprefix(MARK).split(maxsplit=1))
+                    stage, _, message = words.removeprefix(MARK).partition(" ")
+                    say(stage, message.strip())
         self._reading, self._stamp, self._read_at = name, stamp, now
 
     def why_waiting(self, pods: Sequence[Pod]) -> str:

@@ -47,7 +47,7 @@ class Cluster:
                     forbidden = status == 403 and " cannot " in problem  # else a quota or a webhook says no
                     raise ClusterError(problem, self.grant if forbidden else "", status) from None
             except HTTPError as error:
-                problem, status = f"{what}: {type(error).__name__}", 0
+                problem, status = f"{what}: {type(getattr(error, 'reason', error)).__name__}", 0
         raise ClusterError(problem, "is the API server up?", status)
 
 

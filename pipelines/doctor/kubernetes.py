@@ -132,8 +132,10 @@ def quota(where: Surroundings) -> Finding:
 def trainer(where: Surroundings) -> Finding:
     space = f"namespaces/{where.namespace}/trainingruntimes/{RUNTIME}"
     state, found = _get(where, f"/apis/{GROUP}/{VERSION}/{space}")
-    if state or found:
-        return state or Finding("ok", f"the TrainingRuntime {RUNTIME} is there")
+    if found:
+        return Finding("ok", f"the TrainingRuntime {RUNTIME} is there")
+    if state and "Forbidden" not in state.detail:  # which is said of kinds that are not there, too
+        return state
     fix = "for finetune.nodes above 1 install Kubeflow Trainer, then arxtune deploy --component trainer"
     return Finding("off", f"there is no TrainingRuntime {RUNTIME}: a training has one node", fix)
 

@@ -165,8 +165,12 @@ BROKEN = [
 ]
 
 
-def test_a_cluster_without_the_trainer_is_no_failure(services: Services, tmp_path: Path) -> None:
-    del services.answers[f"{TRAINER}/trainingruntimes/arxtune"]
+@pytest.mark.parametrize(("status", "reason"), [(404, "NotFound"), (403, "Forbidden")])
+def test_a_cluster_without_the_trainer_is_no_failure(
+    services: Services, tmp_path: Path, status: int, reason: str
+) -> None:
+    answer = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": status}
+    services.answers[f"{TRAINER}/trainingruntimes/arxtune"] = (status, {**answer, "message": "you may not get it"})
     finding = CHECKS["trainer"](surroundings(services, tmp_path))
     assert finding.state == "off"
     assert "arxtune deploy --component trainer" in finding.fix
