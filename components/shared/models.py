@@ -3,17 +3,20 @@
 Only safetensors are read, and no code that comes with a model is run. What cannot be used is refused in one line.
 """
 
+import functools
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 from components.shared.errors import ModelError
+from components.shared.progress import say
 
 # Tokens that Llama 3 and others reserve and never use: one of them pads where the tokenizer names no pad token.
 # It must not be the end token: padding is masked out of the loss, and the model would never learn to stop.
 SPARE_TOKENS = ("<|finetune_right_pad_id|>", "<|reserved_special_token_0|>", "<pad>", "<unk>")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+FOLDER = "ARXTUNE_MODELS"  # the variable that names a folder which keeps base models of the hub from run to run
 
 
 def device() -> str:
@@ -26,6 +29,22 @@ def device() -> str:
 def chosen_quantisation(asked: str) -> str:
     """Return "nf4" or "none"; "auto" is nf4 on CUDA."""
     return ("nf4" if device() == "cuda" else "none") if asked == "auto" else asked
+
+
+def hub() -> dict[str, Any]:
+    """Return how everything is loaded from the hub: with HF_TOKEN, into ARXTUNE_MODELS, and without code of others."""
+    folder = _kept(os.environ.get(FOLDER, ""))
+    return {"token": os.environ.get("HF_TOKEN") or None, "cache_dir": folder, "trust_remote_code": False}
+
+
+@functools.cache  # to say it once
+def _kept(folder: str) -> str | None:
+    if not folder or not Path(folder).is_dir():
+        return None
+    if os.access(folder, os.W_OK):
+        return folder
+    say("models", f"{folder}: user {os.getuid()} may not write there: base models are fetched anew in each run")
+    return None
 
 
 def load_config(name: str) -> Any:
@@ -62,7 +81,7 @@ def load_tokenizer(name: str) -> Any:
 def load_base(name: str, quantisation: str = "auto", attention: str = "sdpa") -> Any:
     """Return a causal language model from a hub id or folder; quantisation is nf4, none, or auto (nf4 on CUDA).
 
-    HF_TOKEN opens gated models. `attention` is one of transformers' implementations.
+    `attention` is one of transformers' implementations.
     """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -131,8 +150,7 @@ def _load(loader: Any, name: str, **options: Any) -> Any:
     from safetensors import SafetensorError
 
     try:
-        token = os.environ.get("HF_TOKEN") or None
-        return loader.from_pretrained(name, token=token, trust_remote_code=False, **options)
+        return loader.from_pretrained(name, **hub(), **options)
     except (OSError, ValueError, ImportError, SafetensorError, RuntimeError) as error:
         text = str(error).strip() or type(error).__name__
         first, fix = text.splitlines()[0], "name a folder or a model on the hub by --base-model"

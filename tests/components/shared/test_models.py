@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.shared.errors import ModelError
-from components.shared.models import attach_adapter, load_base, load_config, load_tokenizer
+from components.shared.models import attach_adapter, hub, load_base, load_config, load_tokenizer
 from tests.models import random_llama
 
 
@@ -136,3 +136,16 @@ def test_a_pickled_adapter(base: Path, tmp_path: Path) -> None:
     (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
     with pytest.raises(ModelError, match="only safetensors are read"):
         attach_adapter(load_base(str(base)), adapter, "tuned")
+
+
+def test_base_models_are_kept_in_the_folder_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ARXTUNE_MODELS", str(tmp_path))
+    assert hub()["cache_dir"] == str(tmp_path)
+    monkeypatch.setenv("ARXTUNE_MODELS", str(tmp_path / "not mounted"))
+    assert hub()["cache_dir"] is None
+    monkeypatch.setenv("ARXTUNE_MODELS", f"{tmp_path}/.")  # a volume of root's
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert [hub()["cache_dir"] for _ in range(2)] == [None, None]
+    assert capsys.readouterr().out.count("may not write there") == 1
