@@ -60,9 +60,10 @@ def finetune(config: FinetuneConfig, train: Path, adapter: Path, curve: Path) ->
 
 def _train(job: Job, processes: int) -> None:
     """Train in this process, in several on this machine, or in the pods of a TrainJob."""
-    config, store = job.config, job.store
     if processes == 1:
-        return job.run()
+        job.run()
+        return
+    config, store = job.config, job.store
     request = put_request(store, config, job.examples, job.base, job.start)
     if config.nodes > 1:
         from components.finetune.trainjob import run_on_nodes
@@ -70,9 +71,8 @@ def _train(job: Job, processes: int) -> None:
         run_on_nodes(config, config.store, request)
     else:
         run_on_gpus(config, request, processes)
-    for key in list(store.list(request)):
+    for key in [f"{request}/manifest.json", *store.list(request)]:  # first what makes it whole
         store.delete(key)
-    return None
 
 
 def _check_writable(folder: Path) -> None:

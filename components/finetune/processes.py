@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-PATIENCE = timedelta(hours=2)  # that the others wait while one fetches a base, or waits for the store
+PATIENCE = timedelta(hours=1)  # that the others wait while one fetches a base, or waits for the store
 
 
 def count() -> int:
@@ -29,7 +29,7 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def place() -> int:
+def local_rank() -> int:
     """Return the number of this process on its node, and of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
@@ -40,7 +40,7 @@ def join() -> None:
 
     cuda = torch.cuda.is_available()
     if cuda:
-        torch.cuda.set_device(place())
+        torch.cuda.set_device(local_rank())
     os.environ["ACCELERATE_USE_CPU"] = str(not cuda)  # without it accelerate knows of no processes but those with GPUs
     torch.distributed.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
 
@@ -85,7 +85,7 @@ def anywhere(*flags: bool) -> list[bool]:
 @contextlib.contextmanager
 def first_on_node() -> Iterator[bool]:
     """Run the block in the first process of each node, then in its others; tell whether this is the first."""
-    first = place() == 0
+    first = local_rank() == 0
     if not first:
         wait()
     yield first
@@ -97,5 +97,5 @@ def first_on_node() -> Iterator[bool]:
 def shared_folder(prefix: str) -> Iterator[Path]:
     """Make a temporary folder that all processes of a node share; its first one removes it."""
     with contextlib.ExitStack() as stack:
-        own = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix)) if place() == 0 else ""
-        yield Path(gather(own)[rank() - place()])
+        own = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix)) if local_rank() == 0 else ""
+        yield Path(gather(own)[rank() - local_rank()])

@@ -1,8 +1,9 @@
 """Train a LoRA adapter with trl's SFTTrainer on examples that are tokens already."""
 
+import contextlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,15 +52,9 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         step = self.state.global_step
         folder = Path(self.args.output_dir) / f"checkpoint-{step}"
-        failed: list[Exception] = []
         try:
-            super()._save_checkpoint(model, trial)
-        except Exception as error:
-            failed.append(error)
-        self._bring_together(folder)
-        try:
-            if failed:
-                raise failed[0]
+            with self._together(folder):
+                super()._save_checkpoint(model, trial)
             if self.checkpoints is not None and processes.rank() == 0:
                 self._keep(self.checkpoints, step, folder)
         except Exception as error:
@@ -70,10 +65,15 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
         processes.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
-    def _bring_together(self, folder: Path) -> None:
-        """Give process 0 the random numbers of the others, which have saved them on nodes of their own."""
+    @contextlib.contextmanager
+    def _together(self, folder: Path) -> Iterator[None]:
+        """Give process 0 the random numbers of the others, saved on nodes of their own; one that failed takes part."""
         own = folder / f"rng_state_{processes.rank()}.pth"
-        for name, state in processes.gather((own.name, own.read_bytes() if own.exists() else b"")):
+        try:
+            yield
+        finally:
+            states = processes.gather((own.name, own.read_bytes() if own.exists() else b""))
+        for name, state in states:
             if state and processes.rank() == 0:
                 (folder / name).write_bytes(state)
 
