@@ -4,14 +4,15 @@ import argparse
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.shared.errors import ConfigError
+from components.shared.errors import ClusterError, ConfigError
+from components.shared.progress import say
 from pipelines import manifests
 from pipelines.kubectl import Kubectl
-from pipelines.names import PIPELINE
+from pipelines.names import PIPELINE, SECRET, STORE_KEYS
 
 ARTIFACTS_SECRET = "mlpipeline-minio-artifact"  # noqa: S105  the name that Kubeflow Pipelines gives it
 SECRET_KEYS = (
@@ -23,8 +24,7 @@ SECRET_KEYS = (
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `arxtune deploy` to the command line."""
     parser = commands.add_parser("deploy", help="bring everything to a cluster; the same again changes nothing")
-    parser.add_argument("--overlay", choices=manifests.OVERLAYS, default="existing", help="(default: existing)")
-    parser.add_argument("--component", action="append", default=[], choices=manifests.COMPONENTS, help="switch one on")
+    add_overlay(parser)
     parser.add_argument("--no-manifests", action="store_true", help="pipeline and schedule alone, without kubectl")
     parser.add_argument("--kfp-manifests", type=Path, metavar="FOLDER", help="a copy of KFP's manifests/kustomize")
     parser.add_argument("--minio-image", default="", metavar="IMAGE", help="from a mirror, or with a digest")
@@ -36,6 +36,20 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     add_parameters(parser)
     add_connection(parser)
     parser.set_defaults(command=_deploy)
+
+
+def add_overlay(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what is on the cluster, which decides a part of the pipeline too."""
+    parser.add_argument("--overlay", choices=manifests.OVERLAYS, default="existing", help="(default: existing)")
+    parser.add_argument("--component", action="append", default=[], choices=manifests.COMPONENTS, help="switch one on")
+
+
+def use_overlay(arguments: argparse.Namespace) -> None:
+    """Compile for the overlay and components; before `pipelines.placement` is imported, and under the environment."""
+    if "kueue" in arguments.component:
+        os.environ.setdefault("ARXTUNE_QUEUE", "arxtune")
+    if arguments.overlay == "kind":
+        os.environ.setdefault("ARXTUNE_GPUS", "0")
 
 
 def add_connection(parser: argparse.ArgumentParser) -> None:
@@ -58,12 +72,12 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
         add_knobs(parser, config, exposed_only=True)
 
 
-def run_parameters(arguments: argparse.Namespace, overlay: str = "existing") -> dict[str, Any]:
+def run_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the pipeline's parameters: the flags over a config file over the overlay's."""
     from pipelines.profile import make_profile, parameters
 
     flags = {name: getattr(arguments, name) for name in parameters() if hasattr(arguments, name)}
-    config = arguments.config or manifests.MANIFESTS / "overlays" / overlay / "arxtune.toml"
+    config = arguments.config or manifests.MANIFESTS / "overlays" / arguments.overlay / "arxtune.toml"
     profile = make_profile(config, flags, arguments.set, base=None)
     return {
         **profile.parameters,
@@ -84,38 +98,47 @@ def _json(text: str, flag: str, kind: type) -> Any:
 
 
 def _deploy(arguments: argparse.Namespace) -> None:
-    if "kueue" in arguments.component:
-        os.environ.setdefault("ARXTUNE_QUEUE", "arxtune")
-    if arguments.overlay == "kind":
-        os.environ.setdefault("ARXTUNE_GPUS", "0")
+    use_overlay(arguments)
     from pipelines.kubeflow import Kubeflow
     from pipelines.package import package, write_resources
-    from pipelines.schedule import Schedule, ensure_pipeline, ensure_schedule
+    from pipelines.schedule import Schedule, ensure_pipeline, ensure_schedule, plan
 
     if arguments.write_resources:
         print(f"{arguments.write_resources}: {write_resources(arguments.write_resources, arguments.namespace)}")
         return
-    parameters = run_parameters(arguments, arguments.overlay)
+    parameters = run_parameters(arguments)
     schedule = None
     if arguments.schedule:
         schedule = Schedule(PIPELINE, arguments.schedule, parameters, arguments.service_account)
     compiled = package()
-    changes = [] if arguments.no_manifests else deploy_manifests(arguments)
-    if arguments.dry_run:
-        print(*changes, f"pipeline version {compiled.version}: would be there", sep="\n")
+    changes: list[str] = []
+
+    def tell(lines: Iterable[str]) -> None:
+        for line in lines:
+            changes.append(line)
+            print(line, flush=True)
+
+    if not arguments.no_manifests:
+        tell(deploy_manifests(arguments, parameters))
+    coming = "deployment ml-pipeline: would be created" in changes
+    kubeflow = None if coming else Kubeflow(arguments.host, arguments.namespace, arguments.context)
+    if arguments.dry_run or kubeflow is None:
+        tell(plan(kubeflow, compiled, schedule))
+        if not changes:
+            print("nothing would change")
         return
-    kubeflow = Kubeflow(arguments.host, arguments.namespace, arguments.context)
     pipeline, version, done = ensure_pipeline(kubeflow, compiled)
-    changes += done
+    tell(done)
     if schedule:
-        changes += ensure_schedule(kubeflow, schedule, pipeline, version, compiled.version)
-    print(*(changes or ["nothing changed"]), sep="\n")
+        tell(ensure_schedule(kubeflow, schedule, pipeline, version, compiled.version))
+    if not changes:
+        print("nothing changed")
     print(f"dashboard: {kubeflow.link}/#/pipelines/details/{pipeline}/version/{version}")
 
 
-def deploy_manifests(arguments: argparse.Namespace) -> list[str]:
-    """Apply the manifests, the secrets that are missing and the buckets; return what changed."""
-    kubectl = Kubectl(arguments.namespace, arguments.context)
+def deploy_manifests(arguments: argparse.Namespace, parameters: dict[str, Any]) -> Iterator[str]:
+    """Apply the manifests, the secrets that are missing and the buckets; yield what changed, or in a dry run would."""
+    kubectl = Kubectl(arguments.namespace, arguments.context, dry_run=arguments.dry_run)
     objects = manifests.render(
         arguments.overlay,
         arguments.component,
@@ -125,41 +148,52 @@ def deploy_manifests(arguments: argparse.Namespace) -> list[str]:
     )
     objects += launcher_config(arguments.artifacts, arguments.namespace)
     bare = arguments.overlay != "existing"
-    if arguments.dry_run:
-        return kubectl.apply(objects, dry_run=True)
-    changes = kubectl.apply([found for found in objects if found["kind"] == "Namespace"])
-    changes += ensure_secrets(kubectl, bare=bare, external="external-secrets" in arguments.component)
-    changes += kubectl.apply([found for found in objects if found["kind"] != "Namespace"])
-    kubectl.wait(objects)
-    changes += ensure_buckets(parameters_store(arguments))
-    return changes
+    wide = [found for found in objects if "namespace" not in found["metadata"]]
+    yield from _if_allowed(lambda: kubectl.apply(wide), ", ".join(found["metadata"]["name"] for found in wide), bare)
+    external = "external-secrets" in arguments.component
+    yield from _if_allowed(lambda: ensure_secrets(kubectl, bare=bare, external=external), SECRET, bare)
+    yield from kubectl.apply([found for found in objects if found not in wide])
+    if not arguments.dry_run:
+        kubectl.wait(objects)
+        yield from ensure_buckets([parameters.get("store", "s3://arxtune"), arguments.artifacts])
+
+
+def _if_allowed(change: Callable[[], list[str]], what: str, needed: bool) -> list[str]:
+    """Leave alone what the account may not see, unless it must be made: secrets, and what is the whole cluster's."""
+    try:
+        return change()
+    except ClusterError as error:
+        if error.status != 403 or needed:
+            raise
+        say("deploy", f"left alone, for this account may not see it: {what}")
+        return []
 
 
 def ensure_secrets(kubectl: Kubectl, *, bare: bool, external: bool) -> list[str]:
     """Create the Secrets that are missing, from the environment; one that is there is never changed."""
     changes = []
-    own: dict[str, str] = {}
-    if bare and kubectl.secret_keys(ARTIFACTS_SECRET) is None:
+    created = "would be created" if kubectl.dry_run else "created"
+    if bare and not kubectl.has_secret(ARTIFACTS_SECRET):
         own = {"accesskey": "arxtune-" + secrets.token_hex(6), "secretkey": secrets.token_hex(20)}
         kubectl.create_secret(ARTIFACTS_SECRET, own)
-        changes.append(f"secret {ARTIFACTS_SECRET}: created, with credentials of its own")
-    if external or kubectl.secret_keys("arxtune-secrets") is not None:
+        changes.append(f"secret {ARTIFACTS_SECRET}: {created}, with credentials of its own")
+    if external or kubectl.has_secret(SECRET):
         return changes
     values = {key: os.environ[key] for key in SECRET_KEYS if os.environ.get(key)}
     if bare and "AWS_ACCESS_KEY_ID" not in values:
-        own = own or kubectl.secret_values(ARTIFACTS_SECRET)
+        own = kubectl.secret_values(ARTIFACTS_SECRET)  # not ours, if another deploy was quicker
         values |= {
             "AWS_ENDPOINT_URL": f"http://seaweedfs.{kubectl.namespace}:9000",
-            "AWS_ACCESS_KEY_ID": own["accesskey"],
-            "AWS_SECRET_ACCESS_KEY": own["secretkey"],
+            "AWS_ACCESS_KEY_ID": own.get("accesskey", ""),
+            "AWS_SECRET_ACCESS_KEY": own.get("secretkey", ""),
         }
-    if not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= set(values):
+    if not set(STORE_KEYS) <= set(values):
         raise ConfigError(
-            "there is no Secret arxtune-secrets, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set",
+            f"there is no Secret {SECRET}, and {' and '.join(STORE_KEYS)} are not set",
             "set them for this command, create the Secret, or switch on --component external-secrets",
         )
-    kubectl.create_secret("arxtune-secrets", values)
-    return [*changes, f"secret arxtune-secrets: created with {', '.join(sorted(values))}"]
+    kubectl.create_secret(SECRET, values)
+    return [*changes, f"secret {SECRET}: {created} with {', '.join(sorted(values))}"]
 
 
 def launcher_config(artifacts: str, namespace: str) -> Sequence[dict[str, Any]]:
@@ -172,7 +206,7 @@ def launcher_config(artifacts: str, namespace: str) -> Sequence[dict[str, Any]]:
     keys = {"accessKeyKey": "AWS_ACCESS_KEY_ID", "secretKeyKey": "AWS_SECRET_ACCESS_KEY"}
     default: dict[str, Any] = {
         "region": os.environ.get("AWS_REGION") or "us-east-1",
-        "credentials": {"fromEnv": False, "secretRef": {"secretName": "arxtune-secrets", **keys}},
+        "credentials": {"fromEnv": False, "secretRef": {"secretName": SECRET, **keys}},
     }
     if endpoint:
         default |= {"endpoint": endpoint, "disableSSL": endpoint.startswith("http:"), "forcePathStyle": True}
@@ -181,16 +215,11 @@ def launcher_config(artifacts: str, namespace: str) -> Sequence[dict[str, Any]]:
     return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}]
 
 
-def parameters_store(arguments: argparse.Namespace) -> Sequence[str]:
-    """Return the URLs of the buckets that the runs will use."""
-    store = run_parameters(arguments, arguments.overlay).get("store", "s3://arxtune")
-    return [url for url in (store, arguments.artifacts) if url.startswith("s3://")]
-
-
 def ensure_buckets(urls: Sequence[str]) -> list[str]:
     """Make the buckets that can be reached from here; those inside the cluster are made by its lifecycle Job."""
     if not os.environ.get("AWS_ACCESS_KEY_ID"):
         return []
     from components.shared.buckets import ensure_bucket
 
-    return [line for url in urls for line in ensure_bucket(url.removeprefix("s3://").split("/")[0])]
+    buckets = [url.removeprefix("s3://").split("/")[0] for url in urls if url.startswith("s3://")]
+    return [line for bucket in buckets for line in ensure_bucket(bucket)]

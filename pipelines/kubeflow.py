@@ -38,7 +38,7 @@ class Kubeflow:
         self.client = self.ask("connect", lambda: _client(host, namespace, context))
         health = self.ask("look whether it is up", self.client._healthz_api.healthz_service_get_healthz)
         # A single-user server refuses requests that name a namespace.
-        self.namespace = namespace if health.multi_user else None
+        self.space = {"namespace": namespace} if health.multi_user else {}
 
     @property
     def link(self) -> str:
@@ -117,6 +117,19 @@ def _client(host: str, namespace: str, context: str) -> Any:
         def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
             """Ask once: the original repeats for 25 s and logs a traceback each time."""
             return self._healthz_api.healthz_service_get_healthz()
+
+        def _load_config(self, *arguments: Any, **options: Any) -> Any:
+            """Keep the way through the cluster's proxy: renewing the kubeconfig's token points back at the API."""
+            config = super()._load_config(*arguments, **options)
+            address, renew = config.host, config.refresh_api_key_hook
+
+            def renew_token(config: Any) -> None:
+                renew(config)
+                config.host, config.refresh_api_key_hook = address, renew_token
+
+            if renew:
+                config.refresh_api_key_hook = renew_token
+            return config
 
     credentials = None
     if os.environ.get("KF_PIPELINES_SA_TOKEN_PATH"):

@@ -6,7 +6,7 @@ from typing import Any
 
 from components.shared.errors import ClusterError, ConfigError
 from components.shared.progress import say
-from pipelines.deploy import add_connection, add_parameters, run_parameters
+from pipelines.deploy import add_connection, add_overlay, add_parameters, run_parameters, use_overlay
 from pipelines.kubectl import Kubectl
 from pipelines.kubeflow import Kubeflow
 from pipelines.names import PIPELINE
@@ -20,6 +20,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     submit = commands.add_parser("submit", help="start a run of the deployed pipeline, and watch it")
     submit.add_argument("--service-account", default="", metavar="NAME")
     submit.add_argument("--no-wait", action="store_true", help="do not watch it")
+    add_overlay(submit)
     add_parameters(submit)
     add_connection(submit)
     submit.set_defaults(command=_submit)
@@ -37,6 +38,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _submit(arguments: argparse.Namespace) -> None:
+    use_overlay(arguments)
     from pipelines.package import package
     from pipelines.schedule import ensure_experiment, ensure_pipeline
 
@@ -83,10 +85,9 @@ def watch(kubeflow: Kubeflow, identity: str, pause: float = LOOK_SECONDS) -> Non
 
 def _runs(arguments: argparse.Namespace) -> None:
     kubeflow = Kubeflow(arguments.host, arguments.namespace, arguments.context)
-    space = {"namespace": kubeflow.namespace} if kubeflow.namespace else {}
     found = kubeflow.ask(
         "list runs",
-        lambda: kubeflow.client.list_runs(page_size=arguments.last, sort_by="created_at desc", **space),
+        lambda: kubeflow.client.list_runs(page_size=arguments.last, sort_by="created_at desc", **kubeflow.space),
     )
     for run in found.runs or []:
         print(f"{run.run_id}  {str(run.state or 'pending').lower():<10}  {_minutes(run)}  {run.display_name}")

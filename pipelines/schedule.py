@@ -7,6 +7,7 @@ workflows that it has started: deleting it any other way kills them.
 import argparse
 import functools
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,44 +38,60 @@ class Schedule:
         return f"{version}, {self.cron} (arxtune {digest(what)[:16]})"
 
 
+def find_pipeline(kubeflow: Kubeflow) -> Any:
+    """Return the pipeline, or None."""
+    ask = kubeflow.client._pipelines_api.pipeline_service_list_pipelines
+    found = kubeflow.ask("list pipelines", lambda: ask(filter=named(PIPELINE), **kubeflow.space))
+    return next(iter(found.pipelines or []), None)
+
+
+def find_version(kubeflow: Kubeflow, pipeline: str, name: str) -> Any:
+    """Return a pipeline's version of a name, or None."""
+    ask = kubeflow.client._pipelines_api.pipeline_service_list_pipeline_versions
+    versions = kubeflow.pages("versions", "pipeline_versions", lambda **page: ask(pipeline, **page))
+    return next((version for version in versions if version.display_name == name), None)
+
+
 def ensure_pipeline(kubeflow: Kubeflow, package: Package) -> tuple[str, str, list[str]]:
     """Return the ids of pipeline and version, and what had to be created for them."""
     import kfp_server_api as api
 
     pipelines, upload = kubeflow.client._pipelines_api, kubeflow.client._upload_api
-    space = {"namespace": kubeflow.namespace} if kubeflow.namespace else {}
-
-    def find_pipeline() -> Any:
-        found = kubeflow.ask(
-            "list pipelines", lambda: pipelines.pipeline_service_list_pipelines(filter=named(PIPELINE), **space)
-        )
-        return next(iter(found.pipelines or []), None)
-
-    wanted = api.V2beta1Pipeline(display_name=PIPELINE, **space)
+    wanted = api.V2beta1Pipeline(display_name=PIPELINE, **kubeflow.space)
     pipeline, made = kubeflow.ensure(
-        f"the pipeline {PIPELINE}", find_pipeline, lambda: pipelines.pipeline_service_create_pipeline(wanted)
+        f"the pipeline {PIPELINE}",
+        lambda: find_pipeline(kubeflow),
+        lambda: pipelines.pipeline_service_create_pipeline(wanted),
     )
     changes = [f"pipeline {PIPELINE}: created"] if made else []
     identity = pipeline.pipeline_id
-
-    def find_version() -> Any:
-        versions = kubeflow.pages(
-            "versions",
-            "pipeline_versions",
-            lambda **page: pipelines.pipeline_service_list_pipeline_versions(identity, **page),
-        )
-        return next((version for version in versions if version.display_name == package.version), None)
-
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / f"{PIPELINE}.yaml"
         path.write_text(package.text, "utf-8")
         version, made = kubeflow.ensure(
             f"the version {package.version}",
-            find_version,
+            lambda: find_version(kubeflow, identity, package.version),
             lambda: upload.upload_pipeline_version(str(path), name=package.version, pipelineid=identity),
         )
     changes += [f"version {package.version}: uploaded"] if made else []
     return identity, version.pipeline_version_id, changes
+
+
+def plan(kubeflow: Kubeflow | None, package: Package, schedule: Schedule | None) -> Iterator[str]:
+    """Yield what a deploy would change; without a server, which is still to be installed, that is everything."""
+    pipeline = find_pipeline(kubeflow) if kubeflow else None
+    if not pipeline:
+        yield f"pipeline {PIPELINE}: would be created"
+    if not (kubeflow and pipeline and find_version(kubeflow, pipeline.pipeline_id, package.version)):
+        yield f"version {package.version}: would be uploaded"
+    if schedule:
+        there = schedules(kubeflow, schedule.name) if kubeflow else []
+        wanted = schedule.fingerprint(package.version)
+        same = [found for found in there if found.description == wanted]
+        if not same:
+            yield f"schedule {schedule.name}: would be {schedule.cron} with {package.version}"
+        for _ in there[len(same[:1]) :]:
+            yield f"schedule {schedule.name}: the one before would be removed; its runs would go on"
 
 
 def ensure_experiment(kubeflow: Kubeflow) -> str:
@@ -82,16 +99,15 @@ def ensure_experiment(kubeflow: Kubeflow) -> str:
     import kfp_server_api as api
 
     experiments = kubeflow.client._experiment_api
-    space = {"namespace": kubeflow.namespace} if kubeflow.namespace else {}
 
     def find() -> Any:
         found = kubeflow.ask(
             "list experiments",
-            lambda: experiments.experiment_service_list_experiments(filter=named(PIPELINE), **space),
+            lambda: experiments.experiment_service_list_experiments(filter=named(PIPELINE), **kubeflow.space),
         )
         return next(iter(found.experiments or []), None)
 
-    wanted = api.V2beta1Experiment(display_name=PIPELINE, **space)
+    wanted = api.V2beta1Experiment(display_name=PIPELINE, **kubeflow.space)
     experiment, _ = kubeflow.ensure(
         "the experiment", find, lambda: experiments.experiment_service_create_experiment(wanted)
     )
@@ -101,8 +117,7 @@ def ensure_experiment(kubeflow: Kubeflow) -> str:
 def schedules(kubeflow: Kubeflow, name: str = "") -> list[Any]:
     """Return the recurring runs of a name, or all of them."""
     list_runs = kubeflow.client._recurring_run_api.recurring_run_service_list_recurring_runs
-    more = {"filter": named(name)} if name else {}
-    more |= {"namespace": kubeflow.namespace} if kubeflow.namespace else {}
+    more = {**({"filter": named(name)} if name else {}), **kubeflow.space}
     return list(kubeflow.pages("schedules", "recurring_runs", lambda **page: list_runs(**page, **more)))
 
 
