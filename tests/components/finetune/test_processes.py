@@ -140,7 +140,7 @@ def test_a_batch_that_cannot_be_shared_names_the_fix(batch: int, accumulation: i
         accumulation_for(config, count)
 
 
-def test_the_batch_of_a_step_is_the_recipes(base: Path) -> None:
+def test_the_batch_of_a_step_is_the_recipes() -> None:
     for count in (1, 2, 4):
         config = FinetuneConfig()
         assert count * config.batch_size * accumulation_for(config, count) == 16

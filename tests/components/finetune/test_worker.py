@@ -9,10 +9,12 @@ import pytest
 from components.finetune import tiny
 from components.finetune.base import prepare_base
 from components.finetune.config import TINY, FinetuneConfig
+from components.finetune.core import finetune
 from components.finetune.job import Job, find_start
 from components.finetune.worker import get_job, put_request
 from components.shared.errors import ConfigError, StoreError
-from components.shared.store import FolderStore, release_log
+from components.shared.records import write_records
+from components.shared.store import FolderStore, open_store, release_log
 from tests.builders import example
 
 EXAMPLES = [example(triple=f"t{n}", prompt=f"Say {n}: “ü”\n", completion=f"It is {n}.") for n in range(4)]
@@ -76,3 +78,23 @@ def test_a_request_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "store")
     with pytest.raises(StoreError, match="there is no whole requests/none"):
         get_job(store, str(tmp_path / "store"), "requests/none", tmp_path / "worker")
+
+
+def test_on_more_than_one_node_the_stage_asks_and_collects(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def run_on_nodes(config: FinetuneConfig, url: str, request: str) -> None:
+        asked.append((config.nodes, request))
+        get_job(open_store(url), url, request, tmp_path / "pod").run()
+
+    monkeypatch.setattr("components.finetune.trainjob.run_on_nodes", run_on_nodes)
+    write_records(tmp_path / "train/examples.jsonl", EXAMPLES)
+    small: dict[str, Any] = {"epochs": 1, "held_out": 0, "lora_r": 4, "max_length": 128, "packing": False}
+    config = FinetuneConfig(store=str(tmp_path / "store"), base_model=str(base), nodes=2, **small)
+    finetune(config, tmp_path / "train", tmp_path / "adapter", tmp_path / "curve.html")
+    ((nodes, request),) = asked
+    assert nodes == 2
+    assert (tmp_path / "adapter/weights/adapter_model.safetensors").is_file()
+    assert not [*FolderStore(tmp_path / "store").list(request)]
