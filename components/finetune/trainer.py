@@ -16,7 +16,6 @@ from components.finetune.callbacks import CheckpointClock, EarlyStop, Visible
 from components.finetune.checkpoints import Checkpoints, keep_trying
 from components.finetune.config import FinetuneConfig
 from components.finetune.encode import Encoded
-from components.finetune.sharded import adapter_of, load_in_parts
 from components.finetune.speed import device_name, model_flops_per_token, peak_flops, peak_memory
 from components.shared.errors import StoreError
 from components.shared.models import attach_adapter, load_base, load_tokenizer
@@ -111,6 +110,11 @@ def train(
     return {**facts, "resumed": resumed is not None, "rows_repeated": again}
 
 
+def adapter_of(model: Any) -> dict[str, Any]:
+    """Return the trained weights alone: peft, asked to find them, would gather a shared-out base in every process."""
+    return {name: weight.data for name, weight in model.named_parameters() if weight.requires_grad}
+
+
 def repeated(rows: int, batch_size: int, count: int) -> int:
     """Return how many rows of an epoch accelerate's sampler gives out twice: it fills a batch for every process."""
     return -rows % (batch_size * count) if count > 1 else 0
@@ -143,7 +147,7 @@ def build_trainer(
     tokenizer = load_tokenizer(material.base)
     attention = recipe.attention_for(config)
     if config.sharding == "fsdp":
-        model = load_in_parts(material.base, attention)
+        model = load_base(material.base, "none", attention, parts=processes.count())
     else:
         with processes.first_on_node():  # which fetches it
             model = load_base(material.base, config.quantisation, attention)

@@ -78,10 +78,11 @@ def load_tokenizer(name: str) -> Any:
     return tokenizer
 
 
-def load_base(name: str, quantisation: str = "auto", attention: str = "sdpa") -> Any:
+def load_base(name: str, quantisation: str = "auto", attention: str = "sdpa", *, parts: int = 1) -> Any:
     """Return a causal language model from a hub id or folder; quantisation is nf4, none, or auto (nf4 on CUDA).
 
-    `attention` is one of transformers' implementations.
+    `attention` is one of transformers' implementations. Of several `parts` (FSDP) each process reads its own, so that
+    none ever holds the whole base.
     """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -92,7 +93,11 @@ def load_base(name: str, quantisation: str = "auto", attention: str = "sdpa") ->
     if cuda:
         dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "attn_implementation": attention}
-    if cuda:
+    if parts > 1:
+        from transformers.distributed import DistributedConfig
+
+        options["distributed_config"] = DistributedConfig(fsdp_size=parts)
+    elif cuda:
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
     if chosen_quantisation(quantisation) == "nf4":
         options["quantization_config"] = BitsAndBytesConfig(

@@ -4,6 +4,7 @@
     answers/<hash>.json                      teacher answers already paid for, by hash of the request
     bases/<hash>/..., adapters/<hash>/...    models already made, by hash of what they were made from
     checkpoints/<hash>/<step>/               trainings under way, by the hash of the adapter they will be
+    requests/<hash>/                         what several processes or nodes are to train: settings and examples
     releases/<name>/...                      what was promoted, and the log that points at it
 
 Only the plain S3 subset is used. Objects are immutable and named by content, or by id and version; what changes
