@@ -11,27 +11,32 @@ import random
 import socket
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from components.scrape.lease import Lease, Slate
 from components.scrape.refusal import Refusal
-from components.shared.errors import SourceError, ToolError
+from components.shared.cluster import Cluster, in_cluster
 
-NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 PREFIX = "arxtune.io/"
 POLL_S = 0.5  # between looks at a lease that another one holds
-CALLS = 5  # tries of one call to the API server
+GRANT = (
+    "grant get, create and update on leases.coordination.k8s.io to this pod's account, "
+    "or set scrape.lease=file where one pod alone scrapes"
+)
 
 
 class KubernetesLease(Lease):
     """A Lease object, held by the one whose name it carries."""
 
-    def __init__(self, api: Any, namespace: str, name: str, duration_s: float, poll_s: float = POLL_S) -> None:
-        self.api, self.namespace, self.name = api, namespace, name
+    def __init__(self, cluster: Cluster, name: str, duration_s: float, poll_s: float = POLL_S) -> None:
+        from kubernetes import client
+
+        self.cluster, self.name = cluster, name
         self.duration_s, self.poll_s = duration_s, poll_s
         self.holder = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._api = client.CoordinationV1Api(cluster.client)
         self._held: Any = None  # the object as we wrote it last
         self._renewed = 0.0
 
@@ -64,11 +69,11 @@ class KubernetesLease(Lease):
 
     def _read(self) -> Any:
         """Return the lease; make it when there is none."""
-        found = self._call("read", lambda: self.api.read_namespaced_lease(self.name, self.namespace), missing=404)
+        found = self._call("read", self._api.read_namespaced_lease, 404, name=self.name)
         if found is not None:
             return found
         body = {"metadata": {"name": self.name, "labels": {"app.kubernetes.io/part-of": "arxtune"}}, "spec": {}}
-        made = self._call("create", lambda: self.api.create_namespaced_lease(self.namespace, body), missing=409)
+        made = self._call("create", self._api.create_namespaced_lease, 409, body=body)
         return made if made is not None else self._read()
 
     def _replace(self, lease: Any, slate: Slate, holder: str) -> bool:
@@ -85,32 +90,13 @@ class KubernetesLease(Lease):
             lease.spec.lease_transitions = (lease.spec.lease_transitions or 0) + 1
         lease.spec.holder_identity, lease.spec.renew_time = holder, now
         lease.spec.lease_duration_seconds = max(1, round(self.duration_s))
-        call = self.api.replace_namespaced_lease
-        written = self._call("update", lambda: call(self.name, self.namespace, lease), missing=409)
+        written = self._call("update", self._api.replace_namespaced_lease, 409, name=self.name, body=lease)
         if written is not None:
             self._held, self._renewed = written, time.monotonic()
         return written is not None
 
-    def _call(self, verb: str, call: Any, missing: int) -> Any:
-        """Call the API server; return None for the status `missing`, try again what may pass."""
-        from kubernetes.client import ApiException
-        from urllib3.exceptions import HTTPError
-
-        for number in range(CALLS):
-            try:
-                return call()
-            except ApiException as error:
-                if error.status == missing:
-                    return None
-                if error.status in (401, 403):
-                    problem = f"this pod may not {verb} the Lease {self.name} in {self.namespace}"
-                    fix = "grant get, create and update on leases.coordination.k8s.io to its service account"
-                    raise ToolError(problem, f"{fix}, or set scrape.lease=file where one pod alone scrapes") from None
-                problem = f"HTTP {error.status}"
-            except HTTPError as error:
-                problem = type(error).__name__
-            time.sleep(self.poll_s * 2**number)
-        raise SourceError(f"cannot {verb} the Lease {self.name}: {problem}", "is the API server up?")
+    def _call(self, verb: str, method: Callable[..., Any], absent: int, **more: Any) -> Any:
+        return self.cluster.call(f"cannot {verb} the Lease {self.name}", method, absent=(absent,), **more)
 
 
 def _slate_of(lease: Any) -> Slate:
@@ -124,11 +110,5 @@ def _slate_of(lease: Any) -> Slate:
 
 def in_cluster_lease(site: str, duration_s: float) -> KubernetesLease:
     """Return the lease of this pod's namespace for a site."""
-    from kubernetes import client, config
-
-    try:
-        config.load_incluster_config()
-    except config.ConfigException as error:
-        raise ToolError(f"scrape.lease=kubernetes: {error}", "run it in a pod, or take scrape.lease=file") from None
-    namespace = NAMESPACE.read_text("utf-8").strip()
-    return KubernetesLease(client.CoordinationV1Api(), namespace, f"arxtune-requests-{site}", duration_s)
+    cluster = in_cluster("scrape.lease=kubernetes", "take scrape.lease=file", GRANT)
+    return KubernetesLease(cluster, f"arxtune-requests-{site}", duration_s)

@@ -66,7 +66,7 @@ class _Handler(QuickHandler):
 
     def _send(self, status: int, body: dict[str, Any]) -> None:
         if self.leases.forbidden:
-            status, body = 403, {"kind": "Status", "code": 403}
+            status, body = 403, {"kind": "Status", "code": 403, "message": 'User "pod" cannot get resource "leases"'}
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -15,11 +15,12 @@ import pytest
 from kubernetes import client
 
 from components.scrape.config import ScrapeConfig
-from components.scrape.kubernetes_lease import KubernetesLease
+from components.scrape.kubernetes_lease import GRANT, KubernetesLease
 from components.scrape.lease import FileLease, Lease, open_lease
 from components.scrape.standin.corpus import Corpus
 from components.scrape.standin.server import Request, StandIn
-from components.shared.errors import SourceError, ToolError
+from components.shared.cluster import Cluster
+from components.shared.errors import ClusterError, SourceError, ToolError
 from tests.components.scrape.conftest import make_entry
 from tests.components.scrape.lease_api import LeaseServer
 
@@ -120,8 +121,8 @@ def test_without_a_home_the_state_lies_in_the_temporary_folder(monkeypatch: pyte
 
 def pod(server: LeaseServer, duration_s: float = 30) -> KubernetesLease:
     """Return the lease as one more pod sees it."""
-    api = client.CoordinationV1Api(client.ApiClient(client.Configuration(host=server.url)))
-    return KubernetesLease(api, "ns", "arxtune-requests-arxiv.org", duration_s, poll_s=0.02)
+    api = client.ApiClient(client.Configuration(host=server.url))
+    return KubernetesLease(Cluster(api, "ns", "pod", GRANT), "arxtune-requests-arxiv.org", duration_s, poll_s=0.02)
 
 
 def test_pods_take_turns_at_one_pace_in_spite_of_conflicts() -> None:
@@ -185,7 +186,7 @@ def test_parking_is_seen_by_every_pod() -> None:
 
 
 def test_a_pod_without_the_right_says_what_to_grant() -> None:
-    with LeaseServer(forbidden=True) as server, pytest.raises(ToolError, match="grant get, create and update"):
+    with LeaseServer(forbidden=True) as server, pytest.raises(ClusterError, match="grant get, create and update"):
         pod(server)._acquire()
 
 
