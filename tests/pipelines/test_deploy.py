@@ -2,6 +2,9 @@
 
 import contextlib
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,8 @@ from pipelines import kubeflow as kubeflow_module
 from pipelines.kubeflow import Kubeflow
 from pipelines.package import Package, content_hash, package
 from pipelines.runs import watch
-from pipelines.schedule import Schedule, ensure_pipeline, ensure_schedule, schedules
+from pipelines.schedule import Schedule, ensure_pipeline, ensure_schedule, plan, schedules
+from tests.pipelines.conftest import ROOT
 from tests.pipelines.kubeflow_standin import KubeflowStandIn
 
 CRON = "0 0 3 * * 1"
@@ -230,3 +234,51 @@ def test_schedules_are_listed_paused_resumed_and_removed(
     assert arxtune("runs") == "no runs yet"
     assert "version" in arxtune("deploy", "--no-manifests")
     assert "run run-" in arxtune("submit", "--no-wait")
+
+
+def test_a_dry_run_asks_and_says_what_would_change(server: KubeflowStandIn) -> None:
+    def would(what: Package, cron: str = CRON) -> list[str]:
+        before = len(server.calls)
+        kubeflow = Kubeflow(server.url)
+        lines = list(plan(kubeflow, what, Schedule("arxtune", cron, {"query": "language models"})))
+        assert {call.split()[0] for call in server.calls[before:]} == {"GET"}
+        return lines
+
+    everything = [
+        "pipeline arxtune: would be created",
+        "version arxtune-old: would be uploaded",
+        f"schedule arxtune: would be {CRON} with arxtune-old",
+    ]
+    assert would(OLD) == everything == list(plan(None, OLD, Schedule("arxtune", CRON, {})))
+    deploy(server, OLD)
+    assert would(OLD) == []
+    removed = "schedule arxtune: the one before would be removed; its runs would go on"
+    assert would(NEW) == [
+        "version arxtune-new: would be uploaded",
+        f"schedule arxtune: would be {CRON} with arxtune-new",
+        removed,
+    ]
+    assert would(OLD, "@daily") == ["schedule arxtune: would be @daily with arxtune-old", removed]
+
+
+@pytest.mark.parametrize("flags", [("--overlay", "kind"), ("--component", "kueue")], ids=" ".join)
+def test_a_run_that_is_submitted_for_an_overlay_is_of_the_version_that_deploy_uploaded(
+    server: KubeflowStandIn, flags: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("ARXTUNE_")]:
+        monkeypatch.delenv(name)
+
+    def arxtune(*arguments: str) -> str:
+        command = [sys.executable, "-m", "pipelines.cli", *arguments, *flags, "--host", server.url]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    arxtune("deploy", "--no-manifests", "--schedule", CRON)
+    assert arxtune("deploy", "--no-manifests", "--schedule", CRON, "--dry-run") == "nothing would change\n"
+    arxtune("submit", "--no-wait")
+    ((version, uploaded),) = server.versions.items()
+    (run,) = server.runs.values()
+    (schedule,) = server.schedules.values()
+    assert run["pipeline_version_reference"]["pipeline_version_id"] == version
+    assert run["runtime_config"]["parameters"] == schedule["runtime_config"]["parameters"]
+    # Without the flag it would be another one.
+    assert uploaded["display_name"] != package().version

@@ -65,9 +65,12 @@ def having_kubeflow(cluster: KubernetesStandIn, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def arxtune(
-    kubeflow: KubeflowStandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Arxtune:  # fmt: skip
-    """Run a command, of a small pipeline, and return the lines that it printed."""
+    cluster: KubernetesStandIn,
+    kubeflow: KubeflowStandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Arxtune:
+    """Run a command, of a small pipeline, and return the lines that it printed; then the cluster comes to rest."""
     monkeypatch.setattr("pipelines.package.package", lambda: SMALL)
 
     def run(*arguments: str, host: str = kubeflow.url) -> list[str]:
@@ -78,6 +81,7 @@ def arxtune(
             cli.main()
         finally:
             run.printed = capsys.readouterr()  # type: ignore[attr-defined]
+            cluster.cluster.settle()
         lines = run.printed.out.splitlines()  # type: ignore[attr-defined]
         return [line for line in lines if not line.startswith(("| ", "dashboard: "))]
 
@@ -121,7 +125,6 @@ def test_the_first_deploy_creates_everything_and_the_second_changes_nothing(
     wanted = {f"{one['kind'].lower()} {one['metadata']['name']}" for one in render(overlay, kfp_manifests=UPSTREAM)}
     assert names(first) == wanted | secrets | {"pipeline arxtune", "version arxtune-small"}
     assert all(re.search("created|uploaded", line) for line in first)
-    having_kubeflow.cluster.settle()
 
     state, events = having_kubeflow.state(), len(having_kubeflow.cluster.events)
     assert arxtune(*a_deploy(overlay)) == ["nothing changed"]
@@ -130,19 +133,18 @@ def test_the_first_deploy_creates_everything_and_the_second_changes_nothing(
     assert len(kubeflow.versions) == 1
 
 
-def test_what_is_changed_alone_is_changed(cluster: KubernetesStandIn, arxtune: Arxtune) -> None:
-    arxtune(*a_deploy("standalone-minio"))
-    mirror = "mirror.example/minio@sha256:" + "0" * 64
-    changed = arxtune(*a_deploy("standalone-minio", "--minio-image", mirror))
-    assert changed == ["statefulset minio: changed"]
+def test_what_is_changed_alone_is_changed(having_kubeflow: KubernetesStandIn, arxtune: Arxtune) -> None:
+    command = a_deploy("existing", "--component", "minio")
+    arxtune(*command)
+    command += ["--minio-image", "mirror.example/minio@sha256:" + "0" * 64]
+    assert arxtune(*command) == ["statefulset minio: changed"]
 
     def labels() -> dict[str, str]:
-        found = cluster.cluster.kept["networkpolicies.networking.k8s.io", "kubeflow", "arxtune-internet"].object
+        found = having_kubeflow.cluster.kept["networkpolicies.networking.k8s.io", "kubeflow", "arxtune-internet"].object
         return dict(found["spec"]["podSelector"]["matchLabels"])
 
     assert "arxtune.dev/egress" in labels()
-    changed = arxtune(*a_deploy("standalone-minio", "--minio-image", mirror, "--component", "outside-store"))
-    assert changed == ["networkpolicy arxtune-internet: changed"]
+    assert arxtune(*command, "--component", "outside-store") == ["networkpolicy arxtune-internet: changed"]
     assert "arxtune.dev/egress" not in labels()  # what the manifests do not say any more goes
 
 
@@ -205,7 +207,9 @@ def test_no_secret_is_in_arguments_output_or_requests_for_anything_else(
         assert value not in json.dumps(others)
 
 
-@pytest.mark.parametrize("fault", [429, 500, 503, "drop", "drop after", "slow"])
+@pytest.mark.parametrize(
+    "fault", ["drop after", *(pytest.param(fault, marks=SOAK) for fault in (429, 500, 503, "drop", "slow"))]
+)
 def test_what_passes_is_waited_out(
     fault: int | str, having_kubeflow: KubernetesStandIn, kubeflow: KubeflowStandIn, arxtune: Arxtune
 ) -> None:
@@ -243,17 +247,19 @@ def test_a_cluster_that_is_not_there_is_one_line(
 
 
 def test_pods_that_never_run_are_one_line_that_names_their_workload(
-    cluster: KubernetesStandIn, arxtune: Arxtune, monkeypatch: pytest.MonkeyPatch
+    having_kubeflow: KubernetesStandIn, arxtune: Arxtune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster.cluster.never_ready = {"minio"}
-    monkeypatch.setattr(kubectl, "ROLLOUT_SECONDS", 2)
-    line = refused(arxtune, *a_deploy("standalone-minio"))
+    command = a_deploy("existing", "--component", "minio")
+    having_kubeflow.cluster.never_ready = {"minio"}
+    with monkeypatch.context() as patch:
+        patch.setattr(kubectl, "ROLLOUT_SECONDS", 2)
+        line = refused(arxtune, *command)
     assert re.search("statefulset/minio does not run: .*; kubectl describe statefulset/minio -n kubeflow", line)
-    cluster.cluster.never_ready = set()
-    monkeypatch.setattr(kubectl, "ROLLOUT_SECONDS", 600)
-    assert names(arxtune(*a_deploy("standalone-minio"))) == {"pipeline arxtune", "version arxtune-small"}
+    having_kubeflow.cluster.never_ready = set()
+    assert names(arxtune(*command)) == {"pipeline arxtune", "version arxtune-small"}
 
 
+@SOAK
 def test_what_another_sets_stays_and_what_we_set_is_set_again(cluster: KubernetesStandIn, arxtune: Arxtune) -> None:
     arxtune(*a_deploy("standalone"))
     named = {
@@ -275,18 +281,19 @@ def test_what_another_sets_stays_and_what_we_set_is_set_again(cluster: Kubernete
 
 
 def test_a_job_whose_pods_are_others_is_made_anew(
-    cluster: KubernetesStandIn, arxtune: Arxtune, monkeypatch: pytest.MonkeyPatch
+    having_kubeflow: KubernetesStandIn, arxtune: Arxtune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = a_deploy("standalone", "--component", "lifecycle")
+    command = a_deploy("existing", "--component", "lifecycle")
     arxtune(*command)
     monkeypatch.setattr(images, "TAG", "0.2.0")
-    before = cluster.state()
+    before = having_kubeflow.state()
     assert arxtune(*command, "--dry-run") == ["job arxtune-lifecycle: would be made anew"]
-    assert cluster.state() == before
+    assert having_kubeflow.state() == before
     assert arxtune(*command) == ["job arxtune-lifecycle: made anew"]
     assert arxtune(*command) == ["nothing changed"]
 
 
+@SOAK
 def test_kinds_of_others_are_needed_and_then_used(having_kubeflow: KubernetesStandIn, arxtune: Arxtune) -> None:
     command = a_deploy("existing", "--component", "kueue")
     assert 'no matches for kind "ClusterQueue"' in refused(arxtune, *command)
@@ -376,14 +383,14 @@ def in_a_group_of_its_own(arguments: list[str]) -> None:
     cli.main()
 
 
-@pytest.mark.parametrize("carried_out", [False, True], ids=["before it is carried out", "after"])
-@pytest.mark.parametrize("every", [9, pytest.param(1, marks=SOAK)])
+@pytest.mark.parametrize(
+    ("every", "carried_out"), [(13, True), pytest.param(1, True, marks=SOAK), pytest.param(1, False, marks=SOAK)]
+)
 def test_killed_at_a_change_and_run_again_ends_alike(
     every: int, carried_out: bool, cluster: KubernetesStandIn, kubeflow: KubeflowStandIn, arxtune: Arxtune
 ) -> None:
     command = [*a_deploy("standalone-minio"), "--host", kubeflow.url]
     arxtune(*a_deploy("standalone-minio"))
-    cluster.cluster.settle()
     wanted, changes = cluster.state(), cluster.changes
     victims: list[int] = []
 
@@ -403,5 +410,4 @@ def test_killed_at_a_change_and_run_again_ends_alike(
             process.join()
             assert process.exitcode == -signal.SIGKILL, f"change {target} of {changes}"
             arxtune(*a_deploy("standalone-minio"))
-            cluster.cluster.settle()
             assert cluster.state() == wanted, f"killed at change {target}"
