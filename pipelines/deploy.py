@@ -148,11 +148,13 @@ def deploy_manifests(arguments: argparse.Namespace, parameters: dict[str, Any]) 
     )
     objects += launcher_config(arguments.artifacts, arguments.namespace)
     bare = arguments.overlay != "existing"
-    wide = [found for found in objects if "namespace" not in found["metadata"]]
-    yield from _if_allowed(lambda: kubectl.apply(wide), ", ".join(found["metadata"]["name"] for found in wide), bare)
     external = "external-secrets" in arguments.component
+    spaces = [found for found in objects if found["kind"] == "Namespace"]
+    wide = [found for found in objects if "namespace" not in found["metadata"] and found not in spaces]
+    yield from kubectl.apply(spaces)
     yield from _if_allowed(lambda: ensure_secrets(kubectl, bare=bare, external=external), SECRET, bare)
-    yield from kubectl.apply([found for found in objects if found not in wide])
+    yield from _if_allowed(lambda: kubectl.apply(wide), ", ".join(found["metadata"]["name"] for found in wide), bare)
+    yield from kubectl.apply([found for found in objects if found not in spaces and found not in wide])
     if not arguments.dry_run:
         kubectl.wait(objects)
         yield from ensure_buckets([parameters.get("store", "s3://arxtune"), arguments.artifacts])

@@ -25,7 +25,7 @@ PASSES = re.compile(
     r"|unable to handle the request|an error on the server|too many requests"
     r"|connection re(set|fused)|was refused|EOF|i/o timeout|TLS handshake timeout|network is unreachable"
 )
-STATUS = {"(Forbidden)": 403, "logged in": 401, "provide credentials": 401, "(AlreadyExists)": 409, "(NotFound)": 404}
+STATUS = {"(Forbidden)": 403, "logged in": 401, "provide credentials": 401, "(AlreadyExists)": 409}
 FIXES = {
     401: "log in again: the token of this kubeconfig is not valid",
     403: "let an account with more rights do it, or deploy with --no-manifests",
@@ -56,8 +56,7 @@ class Kubectl:
                 raise ClusterError(f"kubectl {arguments[0]}: no end after {seconds:.0f} s", "is it up?") from None
             if not result.returncode:
                 return result.stdout
-            lines = [line for line in result.stderr.splitlines() if line.strip() and not NOISE.match(line)]
-            problem = lines[0] if lines else "no reason given"
+            problem = _problem(result.stderr)
             if not PASSES.search(problem):
                 break
             if attempt + 1 < kubeflow.TRIES:
@@ -165,6 +164,13 @@ class Kubectl:
         text = self.run("get", "secret", name, "-n", self.namespace, "--ignore-not-found", "-o", "json")
         data = json.loads(text)["data"] if text.strip() else {}
         return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+
+def _problem(stderr: str) -> str:
+    """Return the first thing that kubectl complains of, without the middle of what is endless."""
+    lines = [line for line in stderr.splitlines() if line.strip() and not NOISE.match(line)] or ["no reason given"]
+    text = " ".join(lines[:2]) if lines[0].rstrip().endswith(":") else lines[0]
+    return text if len(text) < 500 else f"{text[:350]} ... {text[-100:]}"
 
 
 def _key(found: Object) -> Key:
