@@ -2,7 +2,7 @@
 
 What a cluster's owner decides is read from the environment where the pipeline is compiled (`make deploy` sets it):
 
-    ARXTUNE_GPUS     GPUs of a task that trains or answers; 0 places it on CPU (default: 1)
+    ARXTUNE_GPUS     GPUs of a task that trains; 0 places it, and the one that answers, on CPU (default: 1)
     ARXTUNE_GPU      the resource that counts them (default: nvidia.com/gpu)
     ARXTUNE_QUEUE    Kueue's LocalQueue that GPU tasks wait in (default: none)
     ARXTUNE_NODES    nodes of a training; above 1 its task waits for a TrainJob and holds no GPU itself (default: 1)
@@ -70,8 +70,9 @@ def place(task: dsl.PipelineTask, *, node_selector: Any, tolerations: Any) -> No
     """Place the task of a stage, which bears the stage's name; the parameters are those of GPU tasks."""
     stage, gpus = task.name, _count("ARXTUNE_GPUS", "0 places everything on CPU")
     needs = NEEDS[stage] if gpus or not NEEDS[stage].gpu else Needs(**{**vars(NEEDS[stage]), **ON_CPU})
-    if stage == "finetune" and _count("ARXTUNE_NODES", "1 trains in the task's own pod") > 1:
-        _describe_node(task, needs, gpus)
+    nodes = _count("ARXTUNE_NODES", "1 trains in the task's own pod")
+    if stage == "finetune" and nodes > 1:
+        _describe_node(task, needs, gpus, nodes)
         needs, gpus = Needs(**{**vars(needs), **ON_CPU}), 0
     task.set_caching_options(needs.cache)
     task.set_cpu_request(needs.cpu[0]).set_cpu_limit(needs.cpu[1])
@@ -88,7 +89,7 @@ def place(task: dsl.PipelineTask, *, node_selector: Any, tolerations: Any) -> No
         kubernetes.add_node_selector_json(task, node_selector)
         kubernetes.add_toleration_json(task, tolerations)
         if gpus:
-            _on_gpu(task, gpus)
+            _on_gpu(task, gpus if stage == "finetune" else 1)  # one process answers
 
 
 def _secure(task: dsl.PipelineTask, needs: Needs) -> None:
@@ -109,12 +110,13 @@ def _on_gpu(task: dsl.PipelineTask, gpus: int) -> None:
         kubernetes.add_pod_label(task, QUEUE, queue)
 
 
-def _describe_node(task: dsl.PipelineTask, needs: Needs, gpus: int) -> None:
-    """Tell the stage what each node of its training gets; it reads that from its pod."""
+def _describe_node(task: dsl.PipelineTask, needs: Needs, gpus: int, nodes: int) -> None:
+    """Tell the stage how many nodes its training has, and what each gets; it reads that from its pod."""
     of_gpus = {_gpu(): str(gpus)} if gpus else {}
     requests, limits = ({"cpu": needs.cpu[n], "memory": needs.memory[n], **of_gpus} for n in (0, 1))
     node = json.dumps({"requests": requests, "limits": limits}, sort_keys=True)
     kubernetes.add_pod_annotation(task, NODE_RESOURCES, node)
+    task.set_env_variable("ARXTUNE_NODES", str(nodes))
     if gpus and (queue := os.environ.get("ARXTUNE_QUEUE")):
         kubernetes.add_pod_annotation(task, NODE_QUEUE, queue)
 

@@ -13,11 +13,14 @@ import pypdf._text_extraction as extraction
 import pypdf.filters  # noqa: F401  the same
 from pypdf.generic._font import Font
 
-GAP = 60  # thousandths of an em: pypdf sees a space from half a space's width on, which is 100 and more
+GAP = 60  # thousandths of an em that are no space between words
+SPACE_SEEN = 0.475  # of a space's width: from there on pypdf sees one
 
-_LITERAL = rb"\((?:[^()\\]|\\.)*+\)"
+_LITERAL = rb"\((?:[^()\\]|\\(?:[0-7]{3}|[^0-7\r\n]))*+\)"  # without escapes that what follows could change
 _HEX = rb"<(?:[0-9A-Fa-f]{2})*+>"
-_SHOWS = re.compile(rb"\[((?:\s*+(?:%b|%b|[-+.\d]++))*+)\s*+\]\s*+TJ" % (_LITERAL, _HEX), re.DOTALL)
+_ARRAY = rb"\[((?:\s*+(?:%b|%b|[-+.\d]++))*+)\s*+\]\s*+TJ" % (_LITERAL, _HEX)
+_STRING = rb"(?<!\\)\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*+\))*+\)"  # what is shown may look like an array
+_SHOWS = re.compile(rb"%b|%b" % (_ARRAY, _STRING), re.DOTALL)
 # The end of a piece, an offset that is no gap, the start of the next piece; a bracket after a backslash is a letter.
 _CUT = rb"%b\s*+(-[0-5]?\d(?:\.\d*+)?|\d{1,3}(?:\.\d*+)?)?+\s*+%b"
 _LITERAL_CUT, _HEX_CUT = re.compile(_CUT % (rb"(?<!\\)\)", rb"\(")), re.compile(_CUT % (b">", b"<"))
@@ -25,11 +28,13 @@ _LITERAL_CUT, _HEX_CUT = re.compile(_CUT % (rb"(?<!\\)\)", rb"\(")), re.compile(
 
 def quicken() -> None:
     """Let pypdf see words whole, pass over content without text, and build a font once a file, not once a page."""
-    content_of, build, built = extraction._get_content_stream_for_text, Font.from_font_resource, {}
+    content_of, build = extraction._get_content_stream_for_text, Font.from_font_resource
+    built: dict[int, tuple[Any, Font]] = {}
 
     def content_without_kerning(*arguments: Any, has_visitor: bool) -> Any:
         content = content_of(*arguments, has_visitor=False)
-        if content is not None:
+        narrow = any(SPACE_SEEN * font.space_width < GAP for _, font in built.values())
+        if content is not None and not narrow:
             content.set_data(without_kerning(content.get_data()))
         return content
 
@@ -49,6 +54,8 @@ def without_kerning(content: bytes) -> bytes:
 
 def _joined(shown: re.Match[bytes]) -> bytes:
     pieces = shown[1]
+    if pieces is None:
+        return shown[0]
     cut = _LITERAL_CUT if b"(" in pieces else _HEX_CUT
     moved = sum(float(offset) for offset in cut.findall(pieces) if offset)
     parts = max(1, math.ceil(-moved / (GAP - 1)))  # nobody shall take the sum of many small moves for a gap

@@ -45,7 +45,11 @@ class FinetuneConfig(StageConfig):
     held_out: float = knob(0.05, "share of training papers whose loss is only watched, once an epoch", low=0, high=0.5)
     patience: int = knob(0, "stop after so many epochs without a better held-out loss; 0 never stops early", low=0)
     processes: int = knob(0, "processes that train together on a node; 0 is one for each GPU that is visible", low=0)
-    nodes: int = knob(1, "nodes that train together; more than one are the pods of a Kubeflow TrainJob", low=1)
+    nodes: int = knob(
+        0,
+        "nodes that train together; more than one are the pods of a Kubeflow TrainJob; 0 is ARXTUNE_NODES, else 1",
+        low=0,
+    )
     sharding: str = knob(
         "auto",
         "fsdp shares the base out over the processes, ddp gives each the whole; auto is fsdp where that does not fit",

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def finetune(config: FinetuneConfig, train: Path, adapter: Path, curve: Path) ->
         say("finetune", "no training examples: nothing is trained")
         return ledger.write(adapter, train)
     _check_writable(adapter)
+    config = replace(config, nodes=config.nodes or int(os.environ.get("ARXTUNE_NODES") or 1))
     processes = processes_here(config) if config.nodes == 1 else 0
     if processes == 1:  # one process drives one GPU; trl refuses to see more
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
@@ -64,7 +66,7 @@ def _train(job: Job, processes: int) -> None:
         job.run()
         return
     config, store = job.config, job.store
-    request = put_request(store, config, job.examples, job.base, job.start)
+    request = put_request(job)
     if config.nodes > 1:
         from components.finetune.trainjob import run_on_nodes
 

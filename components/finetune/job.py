@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from components.finetune.trainer import Material
 
 LIBRARIES = ("torch", "transformers", "trl", "peft")
-# Knobs that do not change what is trained. The base and the release to go on from have identities of their own; where
-# it is trained, on which device and in how many processes, changes rounding and what dropout draws, not the recipe.
+# Knobs that do not change what is trained. The base and the release to go on from have identities of their own. Where
+# it is trained, on which device and in how many processes, changes what dropout draws and how finely the base is
+# held; adapter.json tells.
 NOT_OF_THE_WEIGHTS = ("store", "base_model", "continue_from", "checkpoint_minutes", "processes", "nodes", "sharding")
 STORE_PATIENCE = 300.0  # seconds that the store may be away when a trained adapter is put there
 
@@ -104,7 +105,7 @@ class Job:
         return folder / "weights"
 
     def _preflight(self, lengths: Sequence[int]) -> FinetuneConfig:
-        """Say what the training will need; return the config with its sharding settled, or raise ModelError."""
+        """Say what the training will need; return the config with what it leaves open settled."""
         from components.finetune import preflight
         from components.finetune.speed import device_name, peak_flops
         from components.shared.models import device, load_config
@@ -115,8 +116,8 @@ class Job:
         config = preflight.place(self.config, shape, max(lengths), there=there, cuda=cuda, processes=count)
         needed = preflight.check(config, shape, max(lengths), there=there, cuda=cuda, processes=count)
         duration = preflight.seconds(config, shape, tokens, tokens / len(lengths), peak_flops())
-        quantisation = preflight.settled(config, cuda=cuda).quantisation
-        say("finetune", "plan: " + preflight.describe(needed, duration, device_name(), quantisation))
+        config = preflight.settled(config, cuda=cuda)
+        say("finetune", "plan: " + preflight.describe(needed, duration, device_name(), config.quantisation))
         return config
 
     def _describe(self, out: Path, material: "Material", too_long: list[str], facts: Mapping[str, Any]) -> None:

@@ -17,6 +17,10 @@ from components.shared.stage import ERROR_MARK
 
 ROOT = Path(__file__).parents[2]  # what holds the package `components`
 LINES = 400  # of a failure that is no error of ours
+QUIET = {
+    "TQDM_DISABLE": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+}  # a bar has no end of line: ours would follow on it
 
 
 def processes_here(config: FinetuneConfig) -> int:
@@ -39,7 +43,7 @@ def run_on_gpus(config: FinetuneConfig, request: str, count: int) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        env=os.environ | QUIET | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
         start_new_session=True,  # ^C is for this process, which then ends the others in order
         preexec_fn=die_with_parent,
     )
@@ -80,7 +84,7 @@ def _fail(errors: list[str], noise: str, count: int) -> None:
     if errors:
         raise ArxtuneError(errors[0])
     statuses = {int(number) for number in re.findall(r"exitcode\s*: (-?\d+)", noise)}
-    signals = {-status if status < 0 else status - 128 for status in statuses if status < 0 or status > 128}
+    signals = {-status if status < 0 else status - 128 for status in statuses} & set(signal.Signals)
     if signals:
         name = signal.Signals(min(signals, key=lambda number: number == signal.SIGTERM)).name  # what the others got too
         problem = f"one of {count} processes of the training was ended by {name}"

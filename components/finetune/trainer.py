@@ -101,12 +101,13 @@ def train(
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     if clock.stopped:
         raise SystemExit(143)
+    rows = [row for row in trainer.state.log_history if "loss" in row or "eval_loss" in row]
     if processes.rank() == 0:
         weights = adapter_of(trainer.model)
         trainer.model.save_pretrained(str(out / "weights"), state_dict=weights, safe_serialization=True)
-    rows = [row for row in trainer.state.log_history if "loss" in row or "eval_loss" in row]
-    write_atomically(out / "steps.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
+        write_atomically(out / "steps.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
     facts = {**_losses(rows), **_speed(trainer, visible, material)}
+    facts |= {"quantisation": config.quantisation, "sharding": config.sharding}
     return {**facts, "resumed": resumed is not None, "rows_repeated": again}
 
 

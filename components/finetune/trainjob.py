@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from components.finetune.config import FinetuneConfig
+from components.finetune.recipe import accumulation_for
 from components.finetune.trainjob_pods import NODE, TrainJobPods
 from components.shared.cluster import Cluster, in_cluster
 from components.shared.errors import ClusterError
@@ -35,7 +36,7 @@ def run_on_nodes(config: FinetuneConfig, store_url: str, request: str) -> None:
     # Named by what is asked for: a second try of the stage finds the TrainJob of the first one, and follows it.
     job = TrainJob(cluster, f"arxtune-{request.rpartition('/')[2][:16]}")
     try:
-        job.submit(config.nodes, [store_url, request])
+        job.submit(config, [store_url, request])
         job.follow()
     except (SystemExit, KeyboardInterrupt):
         # A run that was ended holds no GPUs: its pods write a checkpoint, from which the next try goes on. After a
@@ -54,7 +55,7 @@ class TrainJob:
         self._api = client.CustomObjectsApi(cluster.client)
         self._pods = TrainJobPods(cluster, name)
 
-    def submit(self, nodes: int, arguments: Sequence[str]) -> None:
+    def submit(self, config: FinetuneConfig, arguments: Sequence[str]) -> None:
         """Create the TrainJob, unless one is there that does the same work: of an earlier try, or of another run."""
         while found := self._read():
             if found["metadata"].get("deletionTimestamp"):
@@ -66,8 +67,11 @@ class TrainJob:
             else:
                 self._say("there already, following it")
                 return
-        self._create(describe(self.name, nodes, arguments, self._pods.own()))
-        self._say(f"submitted, on {nodes} nodes")
+        body = describe(self.name, config, arguments, self._pods.own())
+        trainer = body["spec"]["trainer"]
+        accumulation_for(config, trainer["numNodes"] * trainer["numProcPerNode"])  # before GPUs are waited for
+        self._create(body)
+        self._say(f"submitted, on {config.nodes} nodes")
 
     def follow(self) -> None:
         """Return when the TrainJob is complete, and say on the way what it does; raise ClusterError when it fails."""
@@ -150,7 +154,7 @@ class TrainJob:
             time.sleep(LOOK_S)
 
 
-def describe(name: str, nodes: int, arguments: Sequence[str], own: Mapping[str, Any]) -> dict[str, Any]:
+def describe(name: str, config: FinetuneConfig, arguments: Sequence[str], own: Mapping[str, Any]) -> dict[str, Any]:
     """Return the TrainJob of a training; `own` is the pod of the stage, whose image and place it copies."""
     metadata, spec = own["metadata"], own["spec"]
     told = metadata.get("annotations", {})
@@ -173,8 +177,8 @@ def describe(name: str, nodes: int, arguments: Sequence[str], own: Mapping[str, 
             "trainer": {
                 "image": main["image"],
                 "command": [*COMMAND, *arguments],
-                "numNodes": nodes,
-                "numProcPerNode": gpus_of(resources) or 1,
+                "numNodes": config.nodes,
+                "numProcPerNode": config.processes or gpus_of(resources) or 1,
                 "resourcesPerNode": resources,
             },
             "runtimePatches": [

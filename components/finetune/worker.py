@@ -14,15 +14,13 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from components.finetune import processes
-from components.finetune.base import Base, prepare_base
+from components.finetune.base import Base
 from components.finetune.config import TINY, FinetuneConfig
-from components.finetune.job import Job, find_start
+from components.finetune.job import Job
 from components.shared.errors import ArxtuneError, ConfigError, StoreError
 from components.shared.lifetime import RUN_PID, end_with_run, exit_cleanly_on_sigterm
 from components.shared.records import Example, digest, read_records, write_atomically, write_records
@@ -32,35 +30,25 @@ from components.shared.store import Store, open_store
 GRACE = 5.0  # seconds in which process 0 tells an error that all have; any other process then tells its own
 
 
-def put_request(
-    store: Store,
-    config: FinetuneConfig,
-    examples: Sequence[Example],
-    base: Base | None = None,
-    start: Mapping[str, Any] | None = None,
-) -> str:
+def put_request(job: Job) -> str:
     """Write what workers need to train into the store, and return its name; the same twice is one.
 
-    The base's identity and the release's entry are settled here: a worker that looked for itself could find others.
+    The base's identity and the release's entry are settled: a worker that looked for itself could find others.
     """
-    with tempfile.TemporaryDirectory(prefix="arxtune-request-") as name:
-        folder = Path(name)
-        if base is None:
-            base = prepare_base(config, store, folder)
-            start = find_start(config, store, base)
-        job = Job(config, store, base, examples, start)
-        about = {
-            "config": {name: value for name, value in config.to_dict().items() if name != "store"},
-            "base": asdict(base) | {"path": "" if config.base_model == TINY else base.path},
-            "start": start and dict(start),
-            "key": job.key,
-        }
-        request = f"requests/{digest([about, job.train_digest])}"
-        if store.files_of(request) is None:
-            write_atomically(folder / "request/job.json", json.dumps(about, sort_keys=True))
-            write_records(folder / "request/examples.jsonl", examples)
-            store.put_folder(request, folder / "request")
-        return request
+    config = job.config
+    about = {
+        "config": {name: value for name, value in config.to_dict().items() if name != "store"},
+        "base": asdict(job.base) | {"path": "" if config.base_model == TINY else job.base.path},
+        "start": job.start and dict(job.start),
+        "key": job.key,
+    }
+    request = f"requests/{digest([about, job.train_digest])}"
+    if job.store.files_of(request) is None:
+        with tempfile.TemporaryDirectory(prefix="arxtune-request-") as name:
+            write_atomically(Path(name) / "job.json", json.dumps(about, sort_keys=True))
+            write_records(Path(name) / "examples.jsonl", job.examples)
+            job.store.put_folder(request, Path(name))
+    return request
 
 
 def get_job(store: Store, url: str, request: str, folder: Path) -> Job:

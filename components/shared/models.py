@@ -11,6 +11,7 @@ from typing import Any
 
 from components.shared.errors import ModelError
 from components.shared.progress import say
+from components.shared.stage import unwritable
 
 # Tokens that Llama 3 and others reserve and never use: one of them pads where the tokenizer names no pad token.
 # It must not be the end token: padding is masked out of the loss, and the model would never learn to stop.
@@ -157,6 +158,8 @@ def _load(loader: Any, name: str, **options: Any) -> Any:
     try:
         return loader.from_pretrained(name, **hub(), **options)
     except (OSError, ValueError, ImportError, SafetensorError, RuntimeError) as error:
+        if full := unwritable(error):  # the folder that models are kept in
+            raise full from None
         text = str(error).strip() or type(error).__name__
         first, fix = text.splitlines()[0], "name a folder or a model on the hub by --base-model"
         if "trust_remote_code" in text or "custom code" in text:

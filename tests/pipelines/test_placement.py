@@ -10,6 +10,7 @@ import pytest
 import yaml
 from kfp.compiler import Compiler
 
+from components.finetune.config import FinetuneConfig
 from components.finetune.trainjob import describe
 from components.shared.stage import STAGES
 from pipelines.arxtune import arxtune
@@ -156,11 +157,12 @@ def test_a_task_that_waits_for_several_nodes_holds_no_gpu_and_tells_what_a_node_
     assert compile_with(tmp_path, **owner).returncode == 0
     compiled = Compiled((tmp_path / "arxtune.yaml").read_text("utf-8"))
     assert "accelerator" not in compiled.container["finetune"]["resources"]
-    assert compiled.container["evaluate"]["resources"]["accelerator"]["resourceCount"] == "8"
+    assert compiled.container["finetune"]["env"] == [{"name": "ARXTUNE_NODES", "value": "2"}]
+    assert compiled.container["evaluate"]["resources"]["accelerator"]["resourceCount"] == "1", "one process answers"
     metadata = compiled.platform["finetune"]["podMetadata"]
     assert "kueue.x-k8s.io/queue-name" not in metadata["labels"]
     own = {"metadata": metadata, "spec": {"containers": [{"name": "main", "image": "llm"}]}}
-    job = describe("arxtune-0", 2, [], own)
+    job = describe("arxtune-0", FinetuneConfig(nodes=2), [], own)
     trainer = job["spec"]["trainer"]
     assert trainer["resourcesPerNode"]["limits"] == {"cpu": "8", "memory": "48Gi", "nvidia.com/gpu": "8"}
     assert trainer["numProcPerNode"] == 8

@@ -14,8 +14,10 @@ from typing import Any
 import psutil
 import pytest
 
+from components.finetune.base import prepare_base
 from components.finetune.config import FinetuneConfig
 from components.finetune.core import finetune
+from components.finetune.job import Job
 from components.finetune.recipe import accumulation_for
 from components.finetune.trainer import repeated
 from components.finetune.worker import put_request
@@ -242,7 +244,8 @@ def test_two_nodes_go_on_together_from_the_checkpoint_of_both(base: Path, togeth
     write_examples(tmp_path)
     config = FinetuneConfig(store=str(tmp_path / "store"), base_model=str(base), **KNOBS)
     store = FolderStore(tmp_path / "store")
-    request = put_request(store, config, list(read_records(tmp_path / "train/examples.jsonl", Example)))
+    examples = list(read_records(tmp_path / "train/examples.jsonl", Example))
+    request = put_request(Job(config, store, prepare_base(config, store, tmp_path), examples))
     nodes = [start_node(request, tmp_path, number, port) for number, port in enumerate([free_port()] * 2)]
     wait_for_step(nodes[0], tmp_path, 4)
     worker(psutil.Process(nodes[1].pid).children(), rank=1).terminate()

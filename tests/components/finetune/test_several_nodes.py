@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from components.finetune.base import prepare_base
 from components.finetune.config import FinetuneConfig
 from components.finetune.core import finetune
+from components.finetune.job import Job
 from components.finetune.trainjob import run_on_nodes
 from components.finetune.worker import put_request
 from components.shared.records import Example, read_records
@@ -51,9 +53,8 @@ def test_the_try_after_one_that_was_ended_goes_on_where_it_was(
 ) -> None:
     config = small(api, base, tmp_path, epochs=40.0)
     api.linger = 1 << 30  # until its processes have ended
-    request = put_request(
-        open_store(config.store), config, list(read_records(tmp_path / "train/examples.jsonl", Example))
-    )
+    store, examples = open_store(config.store), list(read_records(tmp_path / "train/examples.jsonl", Example))
+    request = put_request(Job(config, store, prepare_base(config, store, tmp_path), examples))
     with subprocess.Popen([sys.executable, "-c", CHILD, api.url, request, config.store]) as stage:
         wait_for(lambda: any(" steps " in text for lines in api.logs.values() for _, text in list(lines)))
         stage.send_signal(signal.SIGTERM)

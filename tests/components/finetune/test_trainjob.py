@@ -152,7 +152,7 @@ def test_a_pod_that_only_waits_tells_what_a_node_gets() -> None:
     node = {"requests": {"cpu": "4"}, "limits": {"memory": "48Gi", "amd.com/gpu": 8}}
     told = {trainjob.NODE_RESOURCES: json.dumps(node), trainjob.NODE_QUEUE: "team"}
     own = {**STAGE_POD, "metadata": {**STAGE_POD["metadata"], "annotations": told}}
-    job = describe(NAME, 4, [], own)
+    job = describe(NAME, FinetuneConfig(nodes=4), [], own)
     assert job["spec"]["trainer"]["resourcesPerNode"] == node
     assert job["spec"]["trainer"]["numProcPerNode"] == 8
     assert job["metadata"]["labels"][trainjob.QUEUE] == "team"

@@ -30,7 +30,7 @@ def job_of(folder: Path, base: Path, **knobs: Any) -> Job:
 
 def sent(job: Job, folder: Path) -> Job:
     """Return the job as a worker gets it, which reads the store by another name."""
-    request = put_request(job.store, job.config, job.examples, job.base, job.start)
+    request = put_request(job)
     link = folder / "link"
     link.symlink_to(job.config.store)
     return get_job(FolderStore(link), str(link), request, folder / "worker")
@@ -51,7 +51,7 @@ def test_a_release_made_meanwhile_changes_nothing(base: Path, tmp_path: Path) ->
     entry = {"base": str(base), "adapter_digest": "first", "prefix": "releases/news/v1"}
     store.append(release_log("news"), entry)
     asked = job_of(tmp_path, base, continue_from="news")
-    request = put_request(store, asked.config, asked.examples, asked.base, asked.start)
+    request = put_request(asked)
     store.append(release_log("news"), entry | {"adapter_digest": "second"})
     got = get_job(store, asked.config.store, request, tmp_path / "worker")
     assert got.start == asked.start
@@ -60,15 +60,15 @@ def test_a_release_made_meanwhile_changes_nothing(base: Path, tmp_path: Path) ->
 
 def test_the_same_asked_twice_is_one_request(base: Path, tmp_path: Path) -> None:
     job = job_of(tmp_path, base)
-    first = put_request(job.store, job.config, job.examples)
-    assert put_request(job.store, job.config, job.examples, job.base, job.start) == first
-    assert put_request(job.store, replace(job.config, epochs=3.0), job.examples) != first
-    assert put_request(job.store, job.config, job.examples[1:]) != first
+    first = put_request(job)
+    assert put_request(job) == first
+    assert put_request(replace(job, config=replace(job.config, epochs=3.0))) != first
+    assert put_request(replace(job, examples=job.examples[1:])) != first
 
 
 def test_a_worker_with_other_libraries_is_refused(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = job_of(tmp_path, base)
-    request = put_request(asked.store, asked.config, asked.examples, asked.base, asked.start)
+    request = put_request(asked)
     monkeypatch.setattr("components.finetune.job.LIBRARIES", ("torch",))
     with pytest.raises(ConfigError, match="run stage and workers in the same image"):
         get_job(asked.store, asked.config.store, request, tmp_path / "worker")
