@@ -72,7 +72,7 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(
         os.kill(process.pid, kind)
         process.join(DEADLINE)
         assert process.exitcode in (-kind, 128 + kind)
-        assert len(Checkpoints(FolderStore(tmp_path / "store"), key(tmp_path)).steps()) <= KEPT
+        assert len(list((tmp_path / "store").glob("checkpoints/*/*/manifest.json"))) <= KEPT
     process = children.start(base, tmp_path, str(tmp_path / "store"))
     process.join(DEADLINE)
     assert process.exitcode == 0, (tmp_path / "log").read_text()
