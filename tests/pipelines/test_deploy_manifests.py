@@ -171,12 +171,22 @@ def test_a_job_whose_pods_are_others_is_made_anew(
 
 
 @SOAK
-def test_kinds_of_others_are_needed_and_then_used(having_kubeflow: KubernetesStandIn, arxtune: Arxtune) -> None:
-    command = a_deploy("existing", "--component", "kueue")
-    assert 'no matches for kind "ClusterQueue"' in refused(arxtune, *command)
-    apply(*(definition(kind) for kind in ("ResourceFlavor", "ClusterQueue", "LocalQueue")))
+@pytest.mark.parametrize(
+    ("component", "kinds"),
+    [
+        ("kueue", ["ClusterQueue", "LocalQueue", "ResourceFlavor"]),
+        ("external-secrets", ["ExternalSecret"]),
+        ("trainer", ["TrainingRuntime"]),
+    ],
+)
+def test_kinds_of_others_are_needed_and_then_used(
+    component: str, kinds: list[str], having_kubeflow: KubernetesStandIn, arxtune: Arxtune
+) -> None:
+    command = a_deploy("existing", "--component", component)
+    assert f'no matches for kind "{kinds[0]}"' in refused(arxtune, *command)
+    apply(*map(definition, kinds))
     having_kubeflow.cluster.settle()
-    assert {"resourceflavor arxtune-gpu", "clusterqueue arxtune", "localqueue arxtune"} <= names(arxtune(*command))
+    assert set(map(str.lower, kinds)) <= {name.split()[0] for name in names(arxtune(*command))}
     assert arxtune(*command) == ["nothing changed"]
 
 
