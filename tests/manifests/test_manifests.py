@@ -18,7 +18,6 @@ from components.finetune import trainjob
 from components.shared.errors import ConfigError
 from pipelines.manifests import COMPONENTS, MANIFESTS, OVERLAYS, kfp_version, render
 
-
 HERE = Path(__file__).parent
 KUBERNETES = "1.33"
 CRDS = json.loads((HERE / "schemas" / "crds.json").read_text("utf-8"))
