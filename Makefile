@@ -9,6 +9,8 @@ READY  := $(VENV)/ready
 RUN    ?=
 DEPLOY ?=
 BASE   ?= debian:bookworm-slim
+# Each stage is a process of its own: without byte code on disk each would compile torch and its friends anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup browser run run-containers test test-soak test-gpu check bench compile images base-image sbom deploy doctor lock releases clean
 .DEFAULT_GOAL := help
