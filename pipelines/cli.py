@@ -7,7 +7,7 @@ from typing import Any
 
 from components.shared.errors import ArxtuneError, ConfigError
 from components.shared.lifetime import exit_with_children_on_sigterm
-from components.shared.stage import OneLineParser, add_knobs, fail, unwritable
+from components.shared.stage import OneLineParser, add_knobs, fail, known_error
 from pipelines import deploy, doctor, explain, plan, releases, runs, schedule, score, verify
 from pipelines.profile import EMBEDDED, configs, make_profile, parameters
 
@@ -18,11 +18,9 @@ def main() -> None:
     exit_with_children_on_sigterm()
     try:
         arguments.command(arguments)
-    except ArxtuneError as error:
-        fail(error)
-    except OSError as error:
-        if full := unwritable(error):
-            fail(full)
+    except (ArxtuneError, OSError) as error:
+        if known := known_error(error):
+            fail(known)
         raise
     except KeyboardInterrupt:
         print("arxtune: interrupted; the same command goes on where this one stopped", file=sys.stderr)

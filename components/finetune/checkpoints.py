@@ -28,7 +28,7 @@ class Checkpoints:
         """Store the checkpoint of a step, then remove all but the newest ones; raise StoreError if it cannot be."""
         self.store.put_folder(self._key(step), folder)
         for old in self.steps()[KEPT:]:
-            self._remove(old)
+            self.store.delete_folder(self._key(old))
 
     def steps(self) -> list[int]:
         """Return the steps of all checkpoints that claim to be whole, newest first."""
@@ -58,12 +58,7 @@ class Checkpoints:
     def clear(self) -> None:
         """Remove all checkpoints: the adapter is done."""
         for step in {int(key.removeprefix(f"{self.prefix}/").split("/")[0]) for key in self.store.list(self.prefix)}:
-            self._remove(step)
-
-    def _remove(self, step: int) -> None:
-        self.store.delete(f"{self._key(step)}/manifest.json")  # first: what is half removed must not look whole
-        for key in list(self.store.list(self._key(step))):
-            self.store.delete(key)
+            self.store.delete_folder(self._key(step))
 
     def _key(self, step: int) -> str:
         return f"{self.prefix}/{step:08d}"

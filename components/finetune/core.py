@@ -39,16 +39,13 @@ def finetune(config: FinetuneConfig, train: Path, adapter: Path, curve: Path) ->
         return ledger.write(adapter, train)
     _check_writable(adapter)
     config = replace(config, nodes=config.nodes or int(os.environ.get("ARXTUNE_NODES") or 1))
-    processes = processes_here(config) if config.nodes == 1 else 0
-    if processes == 1:  # one process drives one GPU; trl refuses to see more
-        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     store = open_store(config.store)
     base = prepare_base(config, store, adapter)
     job = Job(config, store, base, examples, find_start(config, store, base))
     if store.get_folder(job.place, adapter):
         say("finetune", "trained before on exactly this: the adapter comes from the store")
     else:
-        _train(job, processes)
+        _train(job)
         if not store.get_folder(job.place, adapter):
             raise StoreError(f"store {config.store}: {job.place} is not there after the training", "start it again")
     about = json.loads((adapter / "adapter.json").read_text("utf-8"))
@@ -60,12 +57,14 @@ def finetune(config: FinetuneConfig, train: Path, adapter: Path, curve: Path) ->
     return ledger.write(adapter, train)
 
 
-def _train(job: Job, processes: int) -> None:
+def _train(job: Job) -> None:
     """Train in this process, in several on this machine, or in the pods of a TrainJob."""
-    if processes == 1:
+    config = job.config
+    processes = processes_here(config) if config.nodes == 1 else 0
+    if processes == 1:  # one process drives one GPU; trl refuses to see more
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
         job.run()
         return
-    config, store = job.config, job.store
     request = put_request(job)
     if config.nodes > 1:
         from components.finetune.trainjob import run_on_nodes
@@ -73,8 +72,7 @@ def _train(job: Job, processes: int) -> None:
         run_on_nodes(config, config.store, request)
     else:
         run_on_gpus(config, request, processes)
-    for key in [f"{request}/manifest.json", *store.list(request)]:  # first what makes it whole
-        store.delete(key)
+    job.store.delete_folder(request)
 
 
 def _check_writable(folder: Path) -> None:

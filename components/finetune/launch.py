@@ -17,10 +17,6 @@ from components.shared.stage import ERROR_MARK
 
 ROOT = Path(__file__).parents[2]  # what holds the package `components`
 LINES = 400  # of a failure that is no error of ours
-QUIET = {
-    "TQDM_DISABLE": "1",
-    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-}  # a bar has no end of line: ours would follow on it
 
 
 def processes_here(config: FinetuneConfig) -> int:
@@ -43,7 +39,7 @@ def run_on_gpus(config: FinetuneConfig, request: str, count: int) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=os.environ | QUIET | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
         start_new_session=True,  # ^C is for this process, which then ends the others in order
         preexec_fn=die_with_parent,
     )

@@ -21,12 +21,14 @@ from components.finetune import processes
 from components.finetune.base import Base
 from components.finetune.config import TINY, FinetuneConfig
 from components.finetune.job import Job
-from components.shared.errors import ArxtuneError, ConfigError, StoreError
+from components.shared.errors import ConfigError, StoreError
 from components.shared.lifetime import RUN_PID, end_with_run, exit_cleanly_on_sigterm
 from components.shared.records import Example, digest, read_records, write_atomically, write_records
-from components.shared.stage import fail, unwritable
+from components.shared.stage import fail, known_error
 from components.shared.store import Store, open_store
 
+# A bar has no end of line: what the stage passes on would follow on it. Read when datasets is imported.
+QUIET = {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
 GRACE = 5.0  # seconds in which process 0 tells an error that all have; any other process then tells its own
 
 
@@ -83,6 +85,7 @@ def work(url: str, request: str) -> None:
 
 def main() -> None:
     """Run as one of the processes that torchrun started."""
+    os.environ |= QUIET
     os.environ[RUN_PID] = str(os.getppid())  # no worker outlives the launcher that would end it
     exit_cleanly_on_sigterm()
     end_with_run()
@@ -92,7 +95,7 @@ def main() -> None:
         processes.join()
         work(*sys.argv[1:])
     except Exception as error:
-        known = error if isinstance(error, ArxtuneError) else unwritable(error)
+        known = known_error(error)
         if known is None:
             raise
         if processes.rank() > 0:

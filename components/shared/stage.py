@@ -56,11 +56,9 @@ def run_stage(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         config = config_class.build(given, parse_settings(arguments.get("settings", "")).get(name, {}))
         paths = {key: Path(arguments[key].path) for key in folders_of(core)}
         summary = core(config, **paths)
-    except ArxtuneError as error:
-        fail(error)
     except Exception as error:
-        if full := unwritable(error):
-            fail(full)
+        if known := known_error(error):
+            fail(known)
         raise
     if "metrics" in arguments:
         arguments["metrics"].metadata.update(figures(summary))
@@ -89,6 +87,11 @@ def figures(summary: Mapping[str, Any]) -> dict[str, float]:
     numbers |= {f"dropped: {reason}": count for reason, count in summary.get("dropped", {}).items()}
     facts = summary.get("facts", {})
     return numbers | {key: value for key, value in facts.items() if type(value) in (int, float)}
+
+
+def known_error(error: Exception) -> ArxtuneError | None:
+    """Return the error that is told in one line: ours, or that of a disk; None for a bug."""
+    return error if isinstance(error, ArxtuneError) else unwritable(error)
 
 
 def unwritable(error: Exception) -> StoreError | None:

@@ -124,6 +124,12 @@ class Store(ABC):
                 (Path(scratch) / name).replace(folder / name)
         return True
 
+    def delete_folder(self, prefix: str) -> None:
+        """Remove what put_folder wrote, whole or not."""
+        self.delete(f"{prefix}/manifest.json")  # first: what is half removed must not look whole
+        for key in list(self.list(prefix)):
+            self.delete(key)
+
     def _manifest(self, prefix: str) -> dict[str, Any] | None:
         """Return what names the files of a folder; a list, as 0.1 wrote it before hashes were kept, does not count."""
         manifest = self.get_json(f"{prefix}/manifest.json")

@@ -13,11 +13,11 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import yaml
+
+from components.shared.loopback import LoopbackServer, QuickHandler
 
 PAGE = 2  # items a page at most, however many are asked for
 SLOW_SECONDS = 0.1
@@ -28,8 +28,9 @@ class Refused(Exception):
         self.status, self.message = status, message
 
 
-class KubeflowStandIn:
+class KubeflowStandIn(LoopbackServer):
     def __init__(self, *, multi_user: bool = False, token: str = "") -> None:
+        standin = self
         self.multi_user, self.token = multi_user, token
         self.pipelines: dict[str, dict[str, Any]] = {}
         self.versions: dict[str, dict[str, Any]] = {}
@@ -42,34 +43,13 @@ class KubeflowStandIn:
         self._made = 0
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Self:
-        standin = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
+        class Handler(QuickHandler):
             def _serve(self) -> None:
                 standin.serve(self)
 
             do_GET = do_POST = do_DELETE = _serve  # noqa: N815
 
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(Handler)
 
     def state(self) -> dict[str, Any]:
         """Return what a deploy is for, without ids."""

@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from components.shared.loopback import LoopbackServer, QuickHandler
 from pipelines import doctor
 from pipelines.doctor import CHECKS, examine, kubernetes
 from pipelines.doctor.finding import Finding, Surroundings
@@ -32,7 +32,7 @@ NAMESPACE = "/api/v1/namespaces/kubeflow"
 TRAINER = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/kubeflow"
 
 
-class Services:
+class Services(LoopbackServer):
     """Whatever the doctor talks to, as answers by path on loopback: (status, body)."""
 
     def __init__(self) -> None:
@@ -57,11 +57,9 @@ class Services:
             f"{NAMESPACE}/resourcequotas": (200, {"items": []}),
             f"{TRAINER}/trainingruntimes/arxtune": (200, {"kind": "TrainingRuntime"}),
         }
-
-    def __enter__(self) -> "Services":
         services = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuickHandler):
             def _serve(self) -> None:
                 path = self.path.split("?")[0]
                 status, body = services.answers.get(path, (404, {"reason": "NotFound", "message": "not found"}))
@@ -76,19 +74,8 @@ class Services:
 
             do_GET = do_HEAD = _serve  # noqa: N815
 
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        super().__init__(Handler)
+        self.address = self.url.removeprefix("http://")
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ from typing import Any
 from components.finetune.callbacks import Visible
 from components.finetune.config import FinetuneConfig
 from components.finetune.core import finetune
-from components.shared.errors import ArxtuneError
 from components.shared.records import write_records
-from components.shared.stage import unwritable
+from components.shared.stage import known_error
 from tests.builders import example
 
 KNOBS: dict[str, Any] = {"epochs": 3, "batch_size": 2, "gradient_accumulation": 1, "lora_r": 4, "held_out": 0.34}
@@ -94,7 +93,7 @@ def _run(
         try:
             finetune(config, folder / "train", folder / "out/adapter", folder / "out/curve.html")
         except Exception as error:
-            known = error if isinstance(error, ArxtuneError) else unwritable(error)
+            known = known_error(error)
             if known is None:
                 raise
             print(f"ERROR {known}")
