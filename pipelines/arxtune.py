@@ -27,12 +27,18 @@ def learn(triples, *, allow_licences, base_model, release, **common):
     verdict = judged.outputs["Output"]  # kfp.local resolves no other name in a condition
     with dsl.If(verdict == "better", name="verdict-is-better"):
         released = promote(
-            train=train, adapter=adapter, evaluation=judged.outputs["evaluation"], release=release, **common
+            train=train,
+            adapter=adapter,
+            evaluation=judged.outputs["evaluation"],
+            release=release,
+            **common,
         )
     return data, tuned, judged, released
 
 
-@dsl.pipeline(name="arxtune", description="Keep an open language model current with the newest arXiv papers.")
+@dsl.pipeline(
+    name="arxtune", description="Keep an open language model current with the newest arXiv papers."
+)
 def arxtune(
     query: str = ScrapeConfig.query,
     published_after: str = ScrapeConfig.published_after,
@@ -52,11 +58,22 @@ def arxtune(
     """scrape -> extract -> generate -> curate -> finetune -> evaluate -> [verdict is "better"] -> promote."""
     common = {"store": store, "seed": seed, "settings": settings}
 
-    papers = scrape(query=query, published_after=published_after, max_papers=max_papers, site=site, **common)
+    papers = scrape(
+        query=query, published_after=published_after, max_papers=max_papers, site=site, **common
+    )
     documents = extract(papers=papers.outputs["papers"], **common)
-    triples = generate(documents=documents.outputs["documents"], teacher=teacher, teacher_model=teacher_model, **common)
+    triples = generate(
+        documents=documents.outputs["documents"],
+        teacher=teacher,
+        teacher_model=teacher_model,
+        **common,
+    )
     rest = learn(
-        triples.outputs["triples"], allow_licences=allow_licences, base_model=base_model, release=release, **common
+        triples.outputs["triples"],
+        allow_licences=allow_licences,
+        base_model=base_model,
+        release=release,
+        **common,
     )
 
     for task in (papers, documents, triples, *rest):

@@ -23,31 +23,61 @@ def main() -> None:
             fail(known)
         raise
     except KeyboardInterrupt:
-        print("arxtune: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        print(
+            "arxtune: interrupted; the same command goes on where this one stopped", file=sys.stderr
+        )
         sys.exit(130)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = OneLineParser(prog="arxtune", description="Keep an open language model current with new arXiv papers.")
+    parser = OneLineParser(
+        prog="arxtune", description="Keep an open language model current with new arXiv papers."
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run the pipeline on this machine and end in a report")
-    run.add_argument("--config", type=Path, metavar="FILE", help=f"settings to lay over {EMBEDDED.name}")
-    run.add_argument("--papers", type=Path, metavar="FOLDER", help="run on the PDFs of a folder")
-    run.add_argument("--triples", type=Path, metavar="FILE", help="begin at curate, with triples in JSON or JSONL")
-    run.add_argument("--home", type=Path, default=Path(".arxtune"), metavar="FOLDER", help="where runs and store live")
     run.add_argument(
-        "--set", action="append", default=[], metavar="STAGE.KNOB=VALUE", help="any other setting; may be repeated"
+        "--config", type=Path, metavar="FILE", help=f"settings to lay over {EMBEDDED.name}"
     )
-    run.add_argument("--pipeline", type=Path, metavar="YAML", help="run a compiled pipeline instead of this package's")
-    run.add_argument("--containers", action="store_true", help="run each stage in its image, see 'make images'")
+    run.add_argument("--papers", type=Path, metavar="FOLDER", help="run on the PDFs of a folder")
+    run.add_argument(
+        "--triples",
+        type=Path,
+        metavar="FILE",
+        help="begin at curate, with triples in JSON or JSONL",
+    )
+    run.add_argument(
+        "--home",
+        type=Path,
+        default=Path(".arxtune"),
+        metavar="FOLDER",
+        help="where runs and store live",
+    )
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="STAGE.KNOB=VALUE",
+        help="any other setting; may be repeated",
+    )
+    run.add_argument(
+        "--pipeline",
+        type=Path,
+        metavar="YAML",
+        help="run a compiled pipeline instead of this package's",
+    )
+    run.add_argument(
+        "--containers", action="store_true", help="run each stage in its image, see 'make images'"
+    )
     for config in configs().values():
         add_knobs(run, config, exposed_only=True)
     run.set_defaults(command=_run)
 
     compiled = commands.add_parser("compile", help="write the pipeline as YAML for a cluster")
     compiled.add_argument("--output", type=Path, default=Path("build/arxtune.yaml"), metavar="FILE")
-    compiled.add_argument("--triples", action="store_true", help="write the one that begins at curate instead")
+    compiled.add_argument(
+        "--triples", action="store_true", help="write the one that begins at curate instead"
+    )
     compiled.set_defaults(command=_compile)
 
     for command in (plan, releases, score, verify, explain, doctor, deploy, runs, schedule):
@@ -69,7 +99,12 @@ def _run(arguments: argparse.Namespace) -> None:
     pipeline = _load(arguments.pipeline) if arguments.pipeline else None
     try:
         run = local.run(
-            profile, arguments.home, arguments.papers, pipeline, arguments.triples, containers=arguments.containers
+            profile,
+            arguments.home,
+            arguments.papers,
+            pipeline,
+            arguments.triples,
+            containers=arguments.containers,
         )
     except local.StageCrashed as crash:
         print(f"{crash}\narxtune: a stage ended with a bug, see above", file=sys.stderr)
@@ -96,7 +131,9 @@ def _refuse_before_curate(arguments: argparse.Namespace, flags: dict[str, Any]) 
     unused |= {"papers"} if arguments.papers is not None else set()
     if unused:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unused))
-        raise ConfigError(f"--triples with {names}: the run begins at curate", "leave one of them out")
+        raise ConfigError(
+            f"--triples with {names}: the run begins at curate", "leave one of them out"
+        )
 
 
 def _load(path: Path):  # type: ignore[no-untyped-def]
@@ -114,7 +151,9 @@ def _compile(arguments: argparse.Namespace) -> None:
     from pipelines.own_triples import own_triples
 
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(own_triples if arguments.triples else arxtune, str(arguments.output))
+    compiler.Compiler().compile(
+        own_triples if arguments.triples else arxtune, str(arguments.output)
+    )
     print(arguments.output)
 
 

@@ -32,7 +32,9 @@ def runner(environment: dict[str, str], state: Path) -> Any:
     taken = {name: os.environ[name] for name in TAKEN_ALONG if os.environ.get(name)}
     ours = {**taken, **environment, "XDG_STATE_HOME": str(state)}
 
-    def run_in_container(client: Any, image: str, command: list[str], volumes: dict[str, Any], **options: Any) -> int:
+    def run_in_container(
+        client: Any, image: str, command: list[str], volumes: dict[str, Any], **options: Any
+    ) -> int:
         options["environment"] = {**options.get("environment", {}), **ours}
         options["volumes"] = {**volumes, str(state): {"bind": str(state), "mode": "rw"}}
         container = client.containers.run(image, command, detach=True, **options)
@@ -61,11 +63,17 @@ def _check_images(docker: Any) -> None:
     """Refuse to start without a Docker daemon or without the images, rather than fail in the middle."""
     try:
         client = docker.from_env()
-        missing = [name for name in (images.SCRAPE, images.DATA, images.LLM) if not client.images.list(name)]
+        missing = [
+            name
+            for name in (images.SCRAPE, images.DATA, images.LLM)
+            if not client.images.list(name)
+        ]
     except docker.errors.DockerException as error:
         reason = str(error).splitlines()[0]
         raise ToolError(
             f"--containers: no Docker daemon answers ({reason})", "start it, or leave out the flag"
         ) from None
     if missing:
-        raise ToolError(f"--containers: there is no image {', '.join(missing)}", "build them by 'make images'")
+        raise ToolError(
+            f"--containers: there is no image {', '.join(missing)}", "build them by 'make images'"
+        )

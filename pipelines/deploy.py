@@ -23,16 +23,37 @@ SECRET_KEYS = (
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `arxtune deploy` to the command line."""
-    parser = commands.add_parser("deploy", help="bring everything to a cluster; the same again changes nothing")
+    parser = commands.add_parser(
+        "deploy", help="bring everything to a cluster; the same again changes nothing"
+    )
     add_overlay(parser)
-    parser.add_argument("--no-manifests", action="store_true", help="pipeline and schedule alone, without kubectl")
-    parser.add_argument("--kfp-manifests", type=Path, metavar="FOLDER", help="a copy of KFP's manifests/kustomize")
-    parser.add_argument("--minio-image", default="", metavar="IMAGE", help="from a mirror, or with a digest")
-    parser.add_argument("--artifacts", default="", metavar="URL", help="where KFP keeps artifacts: s3://bucket/prefix")
-    parser.add_argument("--schedule", default="", metavar="CRON", help='six fields: "0 0 3 * * 1", Mondays at 03:00')
-    parser.add_argument("--service-account", default="", metavar="NAME", help="that scheduled runs use")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
-    parser.add_argument("--write-resources", type=Path, metavar="FILE", help="write resources for GitOps instead")
+    parser.add_argument(
+        "--no-manifests", action="store_true", help="pipeline and schedule alone, without kubectl"
+    )
+    parser.add_argument(
+        "--kfp-manifests", type=Path, metavar="FOLDER", help="a copy of KFP's manifests/kustomize"
+    )
+    parser.add_argument(
+        "--minio-image", default="", metavar="IMAGE", help="from a mirror, or with a digest"
+    )
+    parser.add_argument(
+        "--artifacts",
+        default="",
+        metavar="URL",
+        help="where KFP keeps artifacts: s3://bucket/prefix",
+    )
+    parser.add_argument(
+        "--schedule", default="", metavar="CRON", help='six fields: "0 0 3 * * 1", Mondays at 03:00'
+    )
+    parser.add_argument(
+        "--service-account", default="", metavar="NAME", help="that scheduled runs use"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, and change nothing"
+    )
+    parser.add_argument(
+        "--write-resources", type=Path, metavar="FILE", help="write resources for GitOps instead"
+    )
     add_parameters(parser)
     add_connection(parser)
     parser.set_defaults(command=_deploy)
@@ -40,8 +61,16 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 def add_overlay(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say what is on the cluster, which decides a part of the pipeline too."""
-    parser.add_argument("--overlay", choices=manifests.OVERLAYS, default="existing", help="(default: existing)")
-    parser.add_argument("--component", action="append", default=[], choices=manifests.COMPONENTS, help="switch one on")
+    parser.add_argument(
+        "--overlay", choices=manifests.OVERLAYS, default="existing", help="(default: existing)"
+    )
+    parser.add_argument(
+        "--component",
+        action="append",
+        default=[],
+        choices=manifests.COMPONENTS,
+        help="switch one on",
+    )
 
 
 def use_overlay(arguments: argparse.Namespace) -> None:
@@ -54,9 +83,13 @@ def use_overlay(arguments: argparse.Namespace) -> None:
 
 def add_connection(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say where the cluster is."""
-    parser.add_argument("--host", default=os.environ.get("KF_PIPELINES_ENDPOINT", ""), help="URL of the KFP API")
+    parser.add_argument(
+        "--host", default=os.environ.get("KF_PIPELINES_ENDPOINT", ""), help="URL of the KFP API"
+    )
     parser.add_argument("--namespace", default="kubeflow", help="(default: kubeflow)")
-    parser.add_argument("--context", default="", help="of the kubeconfig (default: its current one)")
+    parser.add_argument(
+        "--context", default="", help="of the kubeconfig (default: its current one)"
+    )
 
 
 def add_parameters(parser: argparse.ArgumentParser) -> None:
@@ -64,10 +97,18 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
     from components.shared.stage import add_knobs
     from pipelines.profile import configs
 
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings of the runs (default: the overlay's)")
-    parser.add_argument("--set", action="append", default=[], metavar="STAGE.KNOB=VALUE", help="any other setting")
-    parser.add_argument("--node-selector", default="{}", metavar="JSON", help="labels of the GPU nodes")
-    parser.add_argument("--tolerations", default="[]", metavar="JSON", help="of the GPU nodes' taints")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings of the runs (default: the overlay's)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="STAGE.KNOB=VALUE", help="any other setting"
+    )
+    parser.add_argument(
+        "--node-selector", default="{}", metavar="JSON", help="labels of the GPU nodes"
+    )
+    parser.add_argument(
+        "--tolerations", default="[]", metavar="JSON", help="of the GPU nodes' taints"
+    )
     for config in configs().values():
         add_knobs(parser, config, exposed_only=True)
 
@@ -77,7 +118,9 @@ def run_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     from pipelines.profile import make_profile, parameters
 
     flags = {name: getattr(arguments, name) for name in parameters() if hasattr(arguments, name)}
-    config = arguments.config or manifests.MANIFESTS / "overlays" / arguments.overlay / "arxtune.toml"
+    config = (
+        arguments.config or manifests.MANIFESTS / "overlays" / arguments.overlay / "arxtune.toml"
+    )
     profile = make_profile(config, flags, arguments.set, base=None)
     return {
         **profile.parameters,
@@ -104,7 +147,9 @@ def _deploy(arguments: argparse.Namespace) -> None:
     from pipelines.schedule import Schedule, ensure_pipeline, ensure_schedule, plan
 
     if arguments.write_resources:
-        print(f"{arguments.write_resources}: {write_resources(arguments.write_resources, arguments.namespace)}")
+        print(
+            f"{arguments.write_resources}: {write_resources(arguments.write_resources, arguments.namespace)}"
+        )
         return
     parameters = run_parameters(arguments)
     schedule = None
@@ -150,11 +195,19 @@ def deploy_manifests(arguments: argparse.Namespace, parameters: dict[str, Any]) 
     bare = arguments.overlay != "existing"
     external = "external-secrets" in arguments.component
     spaces = [found for found in objects if found["kind"] == "Namespace"]
-    wide = [found for found in objects if "namespace" not in found["metadata"] and found not in spaces]
+    wide = [
+        found for found in objects if "namespace" not in found["metadata"] and found not in spaces
+    ]
     yield from kubectl.apply(spaces)
-    yield from _if_allowed(lambda: ensure_secrets(kubectl, bare=bare, external=external), SECRET, bare)
-    yield from _if_allowed(lambda: kubectl.apply(wide), ", ".join(found["metadata"]["name"] for found in wide), bare)
-    yield from kubectl.apply([found for found in objects if found not in spaces and found not in wide])
+    yield from _if_allowed(
+        lambda: ensure_secrets(kubectl, bare=bare, external=external), SECRET, bare
+    )
+    yield from _if_allowed(
+        lambda: kubectl.apply(wide), ", ".join(found["metadata"]["name"] for found in wide), bare
+    )
+    yield from kubectl.apply(
+        [found for found in objects if found not in spaces and found not in wide]
+    )
     if not arguments.dry_run:
         kubectl.wait(objects)
         yield from ensure_buckets([parameters.get("store", "s3://arxtune"), arguments.artifacts])
@@ -211,8 +264,15 @@ def launcher_config(artifacts: str, namespace: str) -> Sequence[dict[str, Any]]:
         "credentials": {"fromEnv": False, "secretRef": {"secretName": SECRET, **keys}},
     }
     if endpoint:
-        default |= {"endpoint": endpoint, "disableSSL": endpoint.startswith("http:"), "forcePathStyle": True}
-    data = {"defaultPipelineRoot": artifacts, "providers": json.dumps({"s3": {"default": default}}, sort_keys=True)}
+        default |= {
+            "endpoint": endpoint,
+            "disableSSL": endpoint.startswith("http:"),
+            "forcePathStyle": True,
+        }
+    data = {
+        "defaultPipelineRoot": artifacts,
+        "providers": json.dumps({"s3": {"default": default}}, sort_keys=True),
+    }
     metadata = {"name": "kfp-launcher", "namespace": namespace}
     return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}]
 

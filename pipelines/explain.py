@@ -15,9 +15,21 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     """Add `arxtune explain` to the command line."""
     parser = commands.add_parser("explain", help="show the passage that a triple rests on")
     parser.add_argument("triple", metavar="ID", help="id of a triple, or its beginning")
-    parser.add_argument("--home", type=Path, default=Path(".arxtune"), metavar="FOLDER", help="where runs are kept")
-    parser.add_argument("--triples", type=Path, metavar="FOLDER", help="output of generate, instead of the last run's")
-    parser.add_argument("--documents", type=Path, metavar="FOLDER", help="output of extract, instead of the last run's")
+    parser.add_argument(
+        "--home", type=Path, default=Path(".arxtune"), metavar="FOLDER", help="where runs are kept"
+    )
+    parser.add_argument(
+        "--triples",
+        type=Path,
+        metavar="FOLDER",
+        help="output of generate, instead of the last run's",
+    )
+    parser.add_argument(
+        "--documents",
+        type=Path,
+        metavar="FOLDER",
+        help="output of extract, instead of the last run's",
+    )
     parser.set_defaults(command=_explain)
 
 
@@ -54,29 +66,53 @@ def explain(name: str, triples: Path, documents: Path) -> str:
 
 
 def _latest(home: Path, artifact: str) -> Path:
-    found = sorted(home.glob(f"runs/*/artifacts/*/{artifact}"), key=lambda path: path.relative_to(home).parts[1])
+    found = sorted(
+        home.glob(f"runs/*/artifacts/*/{artifact}"),
+        key=lambda path: path.relative_to(home).parts[1],
+    )
     if not found:
         raise DataError(
-            f"{home}: holds no run with {artifact}", "run 'arxtune run' first, or name --triples, --documents"
+            f"{home}: holds no run with {artifact}",
+            "run 'arxtune run' first, or name --triples, --documents",
         )
     return found[-1]
 
 
 def _find(name: str, folder: Path) -> Triple:
-    found = [triple for triple in read_records(folder / "triples.jsonl", Triple) if triple.id.startswith(name)]
+    found = [
+        triple
+        for triple in read_records(folder / "triples.jsonl", Triple)
+        if triple.id.startswith(name)
+    ]
     if len(found) == 1:
         return found[0]
     if found:
-        raise DataError(f"{name!r} begins {len(found)} triples", f"say more of it: {found[0].id}, {found[1].id}, ...")
-    rejects = [json.loads(line) for line in (folder / "rejects.jsonl").open(encoding="utf-8")] if name else []
+        raise DataError(
+            f"{name!r} begins {len(found)} triples",
+            f"say more of it: {found[0].id}, {found[1].id}, ...",
+        )
+    rejects = (
+        [json.loads(line) for line in (folder / "rejects.jsonl").open(encoding="utf-8")]
+        if name
+        else []
+    )
     dropped = next((row for row in rejects if row["item"].startswith(name)), None)
     if dropped:
-        raise DataError(f"{name!r} was dropped by {dropped['stage']}: {dropped['reason']}", dropped["detail"])
-    raise DataError(f"there is no triple {name!r} in {folder}", "ids stand in triples.jsonl and in the report")
+        raise DataError(
+            f"{name!r} was dropped by {dropped['stage']}: {dropped['reason']}", dropped["detail"]
+        )
+    raise DataError(
+        f"there is no triple {name!r} in {folder}", "ids stand in triples.jsonl and in the report"
+    )
 
 
 def _page(triple: Triple, folder: Path) -> str:
     for document in read_records(folder / "documents.jsonl", Document):
         if (document.paper, document.version) == (triple.paper, triple.version):
-            return next(str(page["text"]) for page in document.pages if page["number"] == triple.page)
-    raise DataError(f"{folder} holds no text of {triple.paper}v{triple.version}", "name the run's own by --documents")
+            return next(
+                str(page["text"]) for page in document.pages if page["number"] == triple.page
+            )
+    raise DataError(
+        f"{folder} holds no text of {triple.paper}v{triple.version}",
+        "name the run's own by --documents",
+    )

@@ -50,10 +50,17 @@ class Kubectl:
         for attempt in range(kubeflow.TRIES):
             try:
                 result = subprocess.run(
-                    [*self._base, *arguments], input=stdin, capture_output=True, text=True, timeout=seconds, check=False
+                    [*self._base, *arguments],
+                    input=stdin,
+                    capture_output=True,
+                    text=True,
+                    timeout=seconds,
+                    check=False,
                 )
             except subprocess.TimeoutExpired:
-                raise ClusterError(f"kubectl {arguments[0]}: no end after {seconds:.0f} s", "is it up?") from None
+                raise ClusterError(
+                    f"kubectl {arguments[0]}: no end after {seconds:.0f} s", "is it up?"
+                ) from None
             if not result.returncode:
                 return result.stdout
             problem = _problem(result.stderr)
@@ -70,23 +77,37 @@ class Kubectl:
         kinds = [found for found in objects if found["kind"] in KINDS]
         jobs = [found for found in objects if found["kind"] == "Job"]
         lines = self._apply(kinds)
-        crds = [f"crd/{found['metadata']['name']}" for found in kinds if found["kind"] == "CustomResourceDefinition"]
+        crds = [
+            f"crd/{found['metadata']['name']}"
+            for found in kinds
+            if found["kind"] == "CustomResourceDefinition"
+        ]
         if crds and not self.dry_run:
-            self.run("wait", "--for=condition=established", f"--timeout={ESTABLISHED_SECONDS}s", *crds)
-        lines += self._apply([found for found in objects if found not in kinds and found not in jobs])
+            self.run(
+                "wait", "--for=condition=established", f"--timeout={ESTABLISHED_SECONDS}s", *crds
+            )
+        lines += self._apply(
+            [found for found in objects if found not in kinds and found not in jobs]
+        )
         return lines + [line for job in jobs for line in self._apply_job(job)]
 
     def _apply(self, objects: Sequence[Object]) -> list[str]:
         would = "would be " if self.dry_run else ""
-        waiting = [one for one in objects if {one["kind"], one["metadata"].get("namespace")} & self._coming]
-        lines = [f"{one['kind'].lower()} {one['metadata']['name']}: would be created" for one in waiting]
+        waiting = [
+            one for one in objects if {one["kind"], one["metadata"].get("namespace")} & self._coming
+        ]
+        lines = [
+            f"{one['kind'].lower()} {one['metadata']['name']}: would be created" for one in waiting
+        ]
         # One document each: of a List, kubectl would fetch the server's whole OpenAPI to look at it.
         items = "\n---\n".join(json.dumps(one) for one in objects if one not in waiting)
         if not items:
             return lines
         before = self._contents("get", "-f", "-", "--ignore-not-found", items=items)
         flags = ["--server-side", "--field-manager=arxtune", "--force-conflicts"]
-        after = self._contents("apply", *flags, *(["--dry-run=server"] if would else []), "-f", "-", items=items)
+        after = self._contents(
+            "apply", *flags, *(["--dry-run=server"] if would else []), "-f", "-", items=items
+        )
         if would:
             created = (one for one in objects if _key(one) not in before)
             self._coming |= {one.get("spec", {}).get("names", {}).get("kind") or one["metadata"]["name"]
@@ -107,7 +128,14 @@ class Kubectl:
         name = job["metadata"]["name"]
         if self.dry_run:
             return [f"job {name}: would be made anew"]
-        self.run("delete", "job", name, "-n", job["metadata"].get("namespace", self.namespace), "--ignore-not-found")
+        self.run(
+            "delete",
+            "job",
+            name,
+            "-n",
+            job["metadata"].get("namespace", self.namespace),
+            "--ignore-not-found",
+        )
         self._apply([job])
         return [f"job {name}: made anew"]
 
@@ -137,11 +165,17 @@ class Kubectl:
                     )  # fmt: skip
                 except ClusterError as error:
                     fix = f"kubectl describe {name} -n {where}; the same deploy goes on from here"
-                    raise ClusterError(f"{name} does not run: {error.problem}", fix, error.status) from None
+                    raise ClusterError(
+                        f"{name} does not run: {error.problem}", fix, error.status
+                    ) from None
 
     def has_secret(self, name: str) -> bool:
         """Tell whether there is a Secret."""
-        return bool(self.run("get", "secret", name, "-n", self.namespace, "--ignore-not-found", "-o", "name").strip())
+        return bool(
+            self.run(
+                "get", "secret", name, "-n", self.namespace, "--ignore-not-found", "-o", "name"
+            ).strip()
+        )
 
     def create_secret(self, name: str, values: dict[str, str]) -> None:
         """Create a Secret; one that is there stays as it is."""
@@ -156,19 +190,25 @@ class Kubectl:
         try:
             self.run("create", "-f", "-", stdin=json.dumps(secret))
         except ClusterError as error:
-            if error.status != 409:  # there already: by a try whose answer was lost, or another deploy
+            if (
+                error.status != 409
+            ):  # there already: by a try whose answer was lost, or another deploy
                 raise
 
     def secret_values(self, name: str) -> dict[str, str]:
         """Return the values of a Secret, to make another one from; none of one that a dry run has not made."""
-        text = self.run("get", "secret", name, "-n", self.namespace, "--ignore-not-found", "-o", "json")
+        text = self.run(
+            "get", "secret", name, "-n", self.namespace, "--ignore-not-found", "-o", "json"
+        )
         data = json.loads(text)["data"] if text.strip() else {}
         return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
 def _problem(stderr: str) -> str:
     """Return the first thing that kubectl complains of, without the middle of what is endless."""
-    lines = [line for line in stderr.splitlines() if line.strip() and not NOISE.match(line)] or ["no reason given"]
+    lines = [line for line in stderr.splitlines() if line.strip() and not NOISE.match(line)] or [
+        "no reason given"
+    ]
     text = " ".join(lines[:2]) if lines[0].rstrip().endswith(":") else lines[0]
     return text if len(text) < 500 else f"{text[:350]} ... {text[-100:]}"
 

@@ -36,7 +36,9 @@ class Kubeflow:
     def __init__(self, host: str = "", namespace: str = "kubeflow", context: str = "") -> None:
         self.host, self._tries = host, TRIES
         self.client = self.ask("connect", lambda: _client(host, namespace, context))
-        health = self.ask("look whether it is up", self.client._healthz_api.healthz_service_get_healthz)
+        health = self.ask(
+            "look whether it is up", self.client._healthz_api.healthz_service_get_healthz
+        )
         # A single-user server refuses requests that name a namespace.
         self.space = {"namespace": namespace} if health.multi_user else {}
 
@@ -69,12 +71,18 @@ class Kubeflow:
             if error.status in PASSES or not error.status:
                 raise Transient(f"{problem}: HTTP {error.status}") from None
             raise ClusterError(
-                f"{problem}: HTTP {error.status} {_reason(error)}", FIXES.get(error.status, ""), error.status
+                f"{problem}: HTTP {error.status} {_reason(error)}",
+                FIXES.get(error.status, ""),
+                error.status,
             ) from None
         except (HTTPError, ConnectionError) as error:
-            raise Transient(f"{problem}: {type(getattr(error, 'reason', None) or error).__name__}") from None
+            raise Transient(
+                f"{problem}: {type(getattr(error, 'reason', None) or error).__name__}"
+            ) from None
 
-    def ensure(self, what: str, find: Callable[[], Result | None], create: Callable[[], Any]) -> tuple[Result, bool]:
+    def ensure(
+        self, what: str, find: Callable[[], Result | None], create: Callable[[], Any]
+    ) -> tuple[Result, bool]:
         """Return what `find`, which asks by itself, finds, and whether it had to be created.
 
         Looks again after every try: a create whose answer was lost, or that another deploy won, is not repeated.
@@ -98,7 +106,9 @@ class Kubeflow:
         """Yield the items of all pages of a list."""
         token = ""
         while True:
-            page = self.ask(f"list {what}", functools.partial(ask, page_token=token, page_size=PAGE))
+            page = self.ask(
+                f"list {what}", functools.partial(ask, page_token=token, page_size=PAGE)
+            )
             yield from getattr(page, field) or []
             token = page.next_page_token or ""
             if not token:
@@ -107,7 +117,9 @@ class Kubeflow:
 
 def named(name: str) -> str:
     """Return the filter of a list for one display name."""
-    return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
+    return json.dumps(
+        {"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]}
+    )
 
 
 def _client(host: str, namespace: str, context: str) -> Any:
@@ -160,5 +172,7 @@ def _limit_time(rest: Any) -> None:
 
 def _reason(error: Any) -> str:
     with contextlib.suppress(ValueError, TypeError, AttributeError):
-        return str(json.loads(error.body).get("error_message") or json.loads(error.body).get("message"))[:200]
+        return str(
+            json.loads(error.body).get("error_message") or json.loads(error.body).get("message")
+        )[:200]
     return str(error.reason or "")

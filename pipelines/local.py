@@ -43,13 +43,18 @@ class Run:
     @property
     def verdict(self) -> dict[str, Any]:
         """Return the verdict, as evaluate wrote it."""
-        found: dict[str, Any] = json.loads((self.folder_of("evaluate") / "evaluation/verdict.json").read_text("utf-8"))
+        found: dict[str, Any] = json.loads(
+            (self.folder_of("evaluate") / "evaluation/verdict.json").read_text("utf-8")
+        )
         return found
 
     @property
     def lineage(self) -> dict[str, dict[str, Any]]:
         """Return the summary of each stage up to the verdict, by name."""
-        return {summary["stage"]: summary for summary in read_lineage(self.folder_of("evaluate") / "evaluation")}
+        return {
+            summary["stage"]: summary
+            for summary in read_lineage(self.folder_of("evaluate") / "evaluation")
+        }
 
     @property
     def released(self) -> dict[str, Any] | None:
@@ -85,14 +90,20 @@ def run(
     if papers is not None and not papers.is_dir():
         raise DataError(f"--papers {papers}: no such folder", "name a folder that holds PDF files")
     if triples is not None and not triples.exists():
-        raise DataError(f"--triples {triples}: no such file", "name a JSON or JSONL file of triples")
+        raise DataError(
+            f"--triples {triples}: no such file", "name a JSON or JSONL file of triples"
+        )
     pipeline = pipeline or _own_pipeline(triples is not None)
     wanted = pipeline.pipeline_spec.root.input_definitions.parameters  # type: ignore[attr-defined]
     own = {"triples": str(triples.absolute())} if triples is not None else {}
-    profile = Profile({n: v for n, v in (profile.parameters | own).items() if n in wanted}, profile.settings)
+    profile = Profile(
+        {n: v for n, v in (profile.parameters | own).items() if n in wanted}, profile.settings
+    )
     with _home(home) as folder, contextlib.ExitStack() as servers:
         parameters = _start_servers(profile, home, papers, servers)
-        _run_pipeline(pipeline, parameters, folder, home.absolute() / "state" if containers else None)
+        _run_pipeline(
+            pipeline, parameters, folder, home.absolute() / "state" if containers else None
+        )
     finished = Run(folder, time.monotonic() - started)
     shutil.copy(finished.folder_of("evaluate") / "report", finished.report)
     shutil.copy(finished.folder_of("curate") / "card", finished.folder / "data-card.html")
@@ -108,17 +119,23 @@ def _home(home: Path) -> Iterator[Path]:
         folder.mkdir(parents=True)
         lock = (home / "lock").open("w")
     except OSError as error:
-        raise ConfigError(f"home {home}: cannot be written ({error.strerror})", "name another by --home") from None
+        raise ConfigError(
+            f"home {home}: cannot be written ({error.strerror})", "name another by --home"
+        ) from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             shutil.rmtree(folder)
-            raise ConfigError(f"home {home}: another run is using it", "wait, or name another by --home") from None
+            raise ConfigError(
+                f"home {home}: another run is using it", "wait, or name another by --home"
+            ) from None
         yield folder
 
 
-def _start_servers(profile: Profile, home: Path, papers: Path | None, servers: contextlib.ExitStack) -> dict[str, Any]:
+def _start_servers(
+    profile: Profile, home: Path, papers: Path | None, servers: contextlib.ExitStack
+) -> dict[str, Any]:
     """Start what the profile asks to have embedded; return the pipeline's parameters with the addresses filled in."""
     parameters = dict(profile.parameters)
     if parameters["store"] == EMBEDDED_STORE:
@@ -155,7 +172,11 @@ def tried_once(pipeline: Callable[..., Any]) -> Callable[..., Any]:
 
 # Torch's threads spin while they wait otherwise, which makes them 6 times as slow on a busy machine. And glibc maps
 # large tensors anew each time otherwise, where the pages' first touch costs as much as the arithmetic.
-FOR_TORCH = {"OMP_WAIT_POLICY": "PASSIVE", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
+FOR_TORCH = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
+}
 
 
 def _run_pipeline(
@@ -164,7 +185,9 @@ def _run_pipeline(
     """Run all tasks; `containers` is the folder of what they keep when they run in their images."""
     if any(character.isspace() for character in sys.executable):
         # kfp.local puts the interpreter's path into a shell line without quotes.
-        raise ConfigError(f"the path {sys.executable} holds white space", "put the virtual environment elsewhere")
+        raise ConfigError(
+            f"the path {sys.executable} holds white space", "put the virtual environment elsewhere"
+        )
     from kfp import local
 
     artifacts = folder / "artifacts"
@@ -177,10 +200,16 @@ def _run_pipeline(
         how = runner(FOR_TORCH, containers)
     else:
         how = local.SubprocessRunner(use_venv=False)
-    scratch = tempfile.mkdtemp(prefix="arxtune-")  # not below the run: Chromium's sockets need short paths
+    scratch = tempfile.mkdtemp(
+        prefix="arxtune-"
+    )  # not below the run: Chromium's sockets need short paths
     os.environ |= {**FOR_TORCH, **os.environ, "TMPDIR": scratch, "PYTHONUNBUFFERED": "1"}
     console = Console(sys.stdout, folder / "run.log")
-    with warnings.catch_warnings(), contextlib.redirect_stdout(console), contextlib.closing(console):
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(console),
+        contextlib.closing(console),
+    ):
         warnings.simplefilter("ignore")  # kfp warns that images and resources mean nothing here
         local.init(how, pipeline_root=str(artifacts))
         try:

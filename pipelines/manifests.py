@@ -14,16 +14,31 @@ from components.shared import images
 from components.shared.errors import ConfigError, ToolError
 
 MANIFESTS = Path(__file__).parents[1] / "manifests"
-UPSTREAM = re.compile(r"https://github\.com/kubeflow/pipelines/manifests/kustomize/([\w/-]+)\?ref=([\w.]+)")
+UPSTREAM = re.compile(
+    r"https://github\.com/kubeflow/pipelines/manifests/kustomize/([\w/-]+)\?ref=([\w.]+)"
+)
 OVERLAYS = ("existing", "standalone", "standalone-minio", "kind")
-COMPONENTS = ("minio", "kueue", "external-secrets", "gpu-check", "lifecycle", "outside-store", "trainer")
-CLUSTER_WIDE = ("ClusterQueue", "ResourceFlavor")  # kinds that kustomize does not know to have no namespace
+COMPONENTS = (
+    "minio",
+    "kueue",
+    "external-secrets",
+    "gpu-check",
+    "lifecycle",
+    "outside-store",
+    "trainer",
+)
+CLUSTER_WIDE = (
+    "ClusterQueue",
+    "ResourceFlavor",
+)  # kinds that kustomize does not know to have no namespace
 RENDER_SECONDS = 300  # a remote base is fetched from its repository
 
 
 def kfp_version() -> str:
     """Return the version of Kubeflow Pipelines that the standalone overlays install."""
-    (version,) = {found[1] for found in UPSTREAM.findall(_upstream_file(MANIFESTS).read_text("utf-8"))}
+    (version,) = {
+        found[1] for found in UPSTREAM.findall(_upstream_file(MANIFESTS).read_text("utf-8"))
+    }
     return str(version)
 
 
@@ -61,7 +76,9 @@ def render(
                     "kind": "Kustomization",
                     "namespace": namespace,
                     "resources": [f"manifests/overlays/{overlay}"],
-                    "components": [f"manifests/components/{name}" for name in _new(overlay, components)],
+                    "components": [
+                        f"manifests/components/{name}" for name in _new(overlay, components)
+                    ],
                     "images": own + _image("quay.io/minio/minio", minio_image),
                 }
             )
@@ -72,7 +89,9 @@ def render(
         if found["kind"] in CLUSTER_WIDE:
             found["metadata"].pop("namespace", None)
         for subject in found.get("subjects", []) if found["kind"] == "RoleBinding" else []:
-            subject["namespace"] = namespace  # kustomize leaves accounts alone that it does not make itself
+            subject["namespace"] = (
+                namespace  # kustomize leaves accounts alone that it does not make itself
+            )
     return objects
 
 
@@ -90,7 +109,13 @@ def _image(name: str, wanted: str) -> list[dict[str, str]]:
     rest, _, digest = wanted.partition("@")
     head, slash, last = rest.rpartition("/")
     base, _, tag = last.partition(":")
-    return [{"name": name, "newName": head + slash + base, **({"digest": digest} if digest else {"newTag": tag})}]
+    return [
+        {
+            "name": name,
+            "newName": head + slash + base,
+            **({"digest": digest} if digest else {"newTag": tag}),
+        }
+    ]
 
 
 def _upstream_file(manifests: Path) -> Path:
@@ -101,7 +126,8 @@ def _use_local_copy(manifests: Path, kfp_manifests: Path) -> None:
     """Point the upstream of a copied `manifests` at a folder, copied in because kustomize stays within one root."""
     if not (kfp_manifests / "env").is_dir():
         raise ConfigError(
-            f"--kfp-manifests {kfp_manifests}: no folder env in it", "name manifests/kustomize of kubeflow/pipelines"
+            f"--kfp-manifests {kfp_manifests}: no folder env in it",
+            "name manifests/kustomize of kubeflow/pipelines",
         )
     shutil.copytree(kfp_manifests, manifests / "kfp")
     path = _upstream_file(manifests)
@@ -113,14 +139,22 @@ def _kustomize(folder: Path) -> str:
         if shutil.which(command[0]):
             break
     else:
-        raise ToolError("neither kubectl nor kustomize is installed", "install kubectl 1.27 or newer")
+        raise ToolError(
+            "neither kubectl nor kustomize is installed", "install kubectl 1.27 or newer"
+        )
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=RENDER_SECONDS, check=False)
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=RENDER_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         raise ToolError(
-            "rendering the manifests took too long", "can github.com be reached? see --kfp-manifests"
+            "rendering the manifests took too long",
+            "can github.com be reached? see --kfp-manifests",
         ) from None
     if result.returncode:
         line = (result.stderr.strip() or "no reason given").splitlines()[-1]
-        raise ToolError(f"rendering the manifests failed: {line}", "can github.com be reached? see --kfp-manifests")
+        raise ToolError(
+            f"rendering the manifests failed: {line}",
+            "can github.com be reached? see --kfp-manifests",
+        )
     return result.stdout

@@ -23,6 +23,8 @@ def own_triples(
     """triples -> curate -> finetune -> evaluate -> [verdict is "better"] -> promote; `triples` is a path or URI."""
     common = {"store": store, "seed": seed, "settings": settings}
     rows = dsl.importer(artifact_uri=triples, artifact_class=dsl.Dataset, reimport=True)
-    rest = learn(rows.output, allow_licences=allow_licences, base_model=base_model, release=release, **common)
+    rest = learn(
+        rows.output, allow_licences=allow_licences, base_model=base_model, release=release, **common
+    )
     for task in rest:
         place(task, node_selector=node_selector, tolerations=tolerations)

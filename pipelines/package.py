@@ -41,7 +41,12 @@ def compile_to(path: Path) -> None:
 def content_hash(text: str) -> str:
     """Return the hash of what a compiled pipeline means: not of its layout, nor of the SDK's version."""
     documents: list[dict[str, Any]] = list(yaml.safe_load_all(text))
-    return digest([{key: value for key, value in document.items() if key != "sdkVersion"} for document in documents])
+    return digest(
+        [
+            {key: value for key, value in document.items() if key != "sdkVersion"}
+            for document in documents
+        ]
+    )
 
 
 def write_resources(path: Path, namespace: str) -> str:

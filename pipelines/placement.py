@@ -69,7 +69,9 @@ ON_CPU = {"cpu": ("1", "4"), "memory": ("1Gi", "6Gi"), "shm": "1Gi"}
 def place(task: dsl.PipelineTask, *, node_selector: Any, tolerations: Any) -> None:
     """Place the task of a stage, which bears the stage's name; the parameters are those of GPU tasks."""
     stage, gpus = task.name, _count("ARXTUNE_GPUS", "0 places everything on CPU")
-    needs = NEEDS[stage] if gpus or not NEEDS[stage].gpu else Needs(**{**vars(NEEDS[stage]), **ON_CPU})
+    needs = (
+        NEEDS[stage] if gpus or not NEEDS[stage].gpu else Needs(**{**vars(NEEDS[stage]), **ON_CPU})
+    )
     nodes = _count("ARXTUNE_NODES", "1 trains in the task's own pod")
     if stage == "finetune" and nodes > 1:
         _describe_node(task, needs, gpus, nodes)
@@ -78,7 +80,9 @@ def place(task: dsl.PipelineTask, *, node_selector: Any, tolerations: Any) -> No
     task.set_cpu_request(needs.cpu[0]).set_cpu_limit(needs.cpu[1])
     task.set_memory_request(needs.memory[0]).set_memory_limit(needs.memory[1])
     if needs.retries:
-        task.set_retry(needs.retries, backoff_duration="60s", backoff_factor=2, backoff_max_duration="1800s")
+        task.set_retry(
+            needs.retries, backoff_duration="60s", backoff_factor=2, backoff_max_duration="1800s"
+        )
     kubernetes.set_timeout(task, needs.hours * HOUR)
     _secure(task, needs)
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "arxtune")

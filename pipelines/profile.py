@@ -12,7 +12,9 @@ from components.shared.stage import STAGES, load_config
 
 EMBEDDED = Path(__file__).with_name("embedded.toml")
 STAND_IN = "stand-in"  # as `site`: the shipped site with sample papers, on loopback
-EMBEDDED_STORE = "embedded"  # as `store`: a real S3 server on loopback, with its data in the home folder
+EMBEDDED_STORE = (
+    "embedded"  # as `store`: a real S3 server on loopback, with its data in the home folder
+)
 
 
 @dataclass
@@ -25,7 +27,9 @@ class Profile:
     def check(self) -> None:
         """Build every stage's config once, so that a wrong value is found before anything starts."""
         for name, config in configs().items():
-            exposed = {key: value for key, value in self.parameters.items() if key in config.knobs()}
+            exposed = {
+                key: value for key, value in self.parameters.items() if key in config.knobs()
+            }
             if exposed.get("site") == STAND_IN:
                 exposed["site"] = "http://127.0.0.1:1"
             config.build(exposed, self.settings.get(name, {}))
@@ -39,12 +43,17 @@ def configs() -> dict[str, type[StageConfig]]:
 def parameters() -> dict[str, Any]:
     """Return the pipeline's parameters: every exposed knob with its type."""
     return {
-        name: known_types(config)[name] for config in configs().values() for name in config.knobs(exposed_only=True)
+        name: known_types(config)[name]
+        for config in configs().values()
+        for name in config.knobs(exposed_only=True)
     }
 
 
 def make_profile(
-    config_file: Path | None, flags: Mapping[str, Any], assignments: Iterable[str], base: Path | None = EMBEDDED
+    config_file: Path | None,
+    flags: Mapping[str, Any],
+    assignments: Iterable[str],
+    base: Path | None = EMBEDDED,
 ) -> Profile:
     """Lay a config file, then flags, then `stage.knob=value` assignments over a base: the embedded profile, or none."""
     profile = Profile()
@@ -55,7 +64,9 @@ def make_profile(
         name, equals, value = assignment.partition("=")
         stage, dot, knob = name.partition(".")
         if not (equals and dot):
-            raise ConfigError(f"--set {assignment!r}: not an assignment", "write --set stage.knob=value")
+            raise ConfigError(
+                f"--set {assignment!r}: not an assignment", "write --set stage.knob=value"
+            )
         _lay(profile, {stage: {knob: value}}, "--set")
     profile.check()
     return profile
@@ -74,12 +85,16 @@ def _lay(profile: Profile, tables: Mapping[str, Any], where: str) -> None:
     known = parameters()
     for table, values in tables.items():
         if table != "pipeline" and table not in STAGES:
-            raise ConfigError(f"{where}: there is no stage {table!r}", f"known: pipeline, {', '.join(STAGES)}")
+            raise ConfigError(
+                f"{where}: there is no stage {table!r}", f"known: pipeline, {', '.join(STAGES)}"
+            )
         if not isinstance(values, dict):
             raise ConfigError(f"{where}: {table} must be a table", f"write [{table}]")
         for name, value in values.items():
             if table == "pipeline" and name not in known:
-                raise ConfigError(f"{where}: there is no parameter {name!r}", f"known: {', '.join(known)}")
+                raise ConfigError(
+                    f"{where}: there is no parameter {name!r}", f"known: {', '.join(known)}"
+                )
             if name in known:
                 _set_parameter(profile, name, convert(name, value, known[name]))
             else:

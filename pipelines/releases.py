@@ -21,10 +21,14 @@ HELP = {
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `arxtune releases` to the command line."""
-    parser = commands.add_parser("releases", help="list, show, roll back or verify what was promoted")
+    parser = commands.add_parser(
+        "releases", help="list, show, roll back or verify what was promoted"
+    )
     what = "; ".join(f"{name}: {text}" for name, text in HELP.items())
     parser.add_argument("action", nargs="?", default="list", choices=HELP, help=what)
-    parser.add_argument("version", nargs="?", default="", help="2, v2 or v2-<digest> (default: the current one)")
+    parser.add_argument(
+        "version", nargs="?", default="", help="2, v2 or v2-<digest> (default: the current one)"
+    )
     parser.add_argument("--home", type=Path, default=Path(".arxtune"), metavar="FOLDER")
     parser.add_argument("--store", default=EMBEDDED_STORE, metavar="URL")
     parser.add_argument("--release", default="arxtune", metavar="NAME")
@@ -52,7 +56,11 @@ def list_releases(store: Store, name: str, _version: str = "") -> str:
         f"{entry.get('at', '-'):<25} {registry.label(entry):<18}  {entry.get('action', 'promoted'):<34} {entry['base']}"
         for entry in registry.history(store, name)
     ]
-    return "\n".join([*lines, "the last line is current"]) if lines else f"no release named {name!r} yet"
+    return (
+        "\n".join([*lines, "the last line is current"])
+        if lines
+        else f"no release named {name!r} yet"
+    )
 
 
 def show_release(store: Store, name: str, version: str = "") -> str:
@@ -72,7 +80,14 @@ def roll_back(store: Store, name: str, version: str = "") -> str:
 def verify_release(store: Store, name: str, version: str = "") -> str:
     """Check every file of a version; return a line about it."""
     entry = registry.find(store, name, version)
-    return f"{registry.label(entry)}: {registry.verify(store, entry)} files are as they were released"
+    return (
+        f"{registry.label(entry)}: {registry.verify(store, entry)} files are as they were released"
+    )
 
 
-_ACTIONS = {"list": list_releases, "show": show_release, "rollback": roll_back, "verify": verify_release}
+_ACTIONS = {
+    "list": list_releases,
+    "show": show_release,
+    "rollback": roll_back,
+    "verify": verify_release,
+}

@@ -6,7 +6,13 @@ from typing import Any
 
 from components.shared.errors import ClusterError, ConfigError
 from components.shared.progress import say
-from pipelines.deploy import add_connection, add_overlay, add_parameters, run_parameters, use_overlay
+from pipelines.deploy import (
+    add_connection,
+    add_overlay,
+    add_parameters,
+    run_parameters,
+    use_overlay,
+)
 from pipelines.kubectl import Kubectl
 from pipelines.kubeflow import Kubeflow
 from pipelines.names import PIPELINE
@@ -17,7 +23,9 @@ ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `arxtune submit`, `runs` and `logs` to the command line."""
-    submit = commands.add_parser("submit", help="start a run of the deployed pipeline, and watch it")
+    submit = commands.add_parser(
+        "submit", help="start a run of the deployed pipeline, and watch it"
+    )
     submit.add_argument("--service-account", default="", metavar="NAME")
     submit.add_argument("--no-wait", action="store_true", help="do not watch it")
     add_overlay(submit)
@@ -79,7 +87,8 @@ def watch(kubeflow: Kubeflow, identity: str, pause: float = LOOK_SECONDS) -> Non
     if run.state != "SUCCEEDED":
         failed = [name for name, state in seen.items() if state == "FAILED"]
         raise ClusterError(
-            f"run {identity}: {run.state.lower()} in {', '.join(failed) or 'no task'}", f"arxtune logs {identity}"
+            f"run {identity}: {run.state.lower()} in {', '.join(failed) or 'no task'}",
+            f"arxtune logs {identity}",
         )
 
 
@@ -87,10 +96,14 @@ def _runs(arguments: argparse.Namespace) -> None:
     kubeflow = Kubeflow(arguments.host, arguments.namespace, arguments.context)
     found = kubeflow.ask(
         "list runs",
-        lambda: kubeflow.client.list_runs(page_size=arguments.last, sort_by="created_at desc", **kubeflow.space),
+        lambda: kubeflow.client.list_runs(
+            page_size=arguments.last, sort_by="created_at desc", **kubeflow.space
+        ),
     )
     for run in found.runs or []:
-        print(f"{run.run_id}  {str(run.state or 'pending').lower():<10}  {_minutes(run)}  {run.display_name}")
+        print(
+            f"{run.run_id}  {str(run.state or 'pending').lower():<10}  {_minutes(run)}  {run.display_name}"
+        )
     if not found.runs:
         print("no runs yet")
 
@@ -108,5 +121,7 @@ def _logs(arguments: argparse.Namespace) -> None:
     flags = ["-c", "main", "--tail=-1", "--prefix", "--ignore-errors"]
     text = kubectl.run("logs", "-n", arguments.namespace, "-l", ",".join(labels), *flags)
     if not text.strip():
-        raise ConfigError(f"run {arguments.run}: no pod of it is left", "the dashboard has its archived logs")
+        raise ConfigError(
+            f"run {arguments.run}: no pod of it is left", "the dashboard has its archived logs"
+        )
     print(text, end="")

@@ -30,7 +30,9 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if len(self.cron.split()) != 6 and not self.cron.startswith("@"):
-            raise ConfigError(f"schedule {self.cron!r}: must have six fields", 'seconds come first: "0 0 3 * * 1"')
+            raise ConfigError(
+                f"schedule {self.cron!r}: must have six fields", 'seconds come first: "0 0 3 * * 1"'
+            )
 
     def fingerprint(self, version: str) -> str:
         """Return the text that tells two recurring runs of one name apart."""
@@ -71,7 +73,9 @@ def ensure_pipeline(kubeflow: Kubeflow, package: Package) -> tuple[str, str, lis
         version, made = kubeflow.ensure(
             f"the version {package.version}",
             lambda: find_version(kubeflow, identity, package.version),
-            lambda: upload.upload_pipeline_version(str(path), name=package.version, pipelineid=identity),
+            lambda: upload.upload_pipeline_version(
+                str(path), name=package.version, pipelineid=identity
+            ),
         )
     changes += [f"version {package.version}: uploaded"] if made else []
     return identity, version.pipeline_version_id, changes
@@ -82,7 +86,9 @@ def plan(kubeflow: Kubeflow | None, package: Package, schedule: Schedule | None)
     pipeline = find_pipeline(kubeflow) if kubeflow else None
     if not pipeline:
         yield f"pipeline {PIPELINE}: would be created"
-    if not (kubeflow and pipeline and find_version(kubeflow, pipeline.pipeline_id, package.version)):
+    if not (
+        kubeflow and pipeline and find_version(kubeflow, pipeline.pipeline_id, package.version)
+    ):
         yield f"version {package.version}: would be uploaded"
     if schedule:
         there = schedules(kubeflow, schedule.name) if kubeflow else []
@@ -103,7 +109,9 @@ def ensure_experiment(kubeflow: Kubeflow) -> str:
     def find() -> Any:
         found = kubeflow.ask(
             "list experiments",
-            lambda: experiments.experiment_service_list_experiments(filter=named(PIPELINE), **kubeflow.space),
+            lambda: experiments.experiment_service_list_experiments(
+                filter=named(PIPELINE), **kubeflow.space
+            ),
         )
         return next(iter(found.experiments or []), None)
 
@@ -118,7 +126,9 @@ def schedules(kubeflow: Kubeflow, name: str = "") -> list[Any]:
     """Return the recurring runs of a name, or all of them."""
     list_runs = kubeflow.client._recurring_run_api.recurring_run_service_list_recurring_runs
     more = {**({"filter": named(name)} if name else {}), **kubeflow.space}
-    return list(kubeflow.pages("schedules", "recurring_runs", lambda **page: list_runs(**page, **more)))
+    return list(
+        kubeflow.pages("schedules", "recurring_runs", lambda **page: list_runs(**page, **more))
+    )
 
 
 def ensure_schedule(
@@ -129,7 +139,9 @@ def ensure_schedule(
     wanted = schedule.fingerprint(version_name)
 
     def find() -> Any:
-        same = [found for found in schedules(kubeflow, schedule.name) if found.description == wanted]
+        same = [
+            found for found in schedules(kubeflow, schedule.name) if found.description == wanted
+        ]
         return min(same, key=lambda found: str(found.recurring_run_id), default=None)
 
     def create() -> Any:
@@ -159,16 +171,23 @@ def remove(kubeflow: Kubeflow, identity: str) -> None:
     """Remove a recurring run and leave alone the workflows that it has started."""
     recurring = kubeflow.client._recurring_run_api
     for what, call in (
-        ("pause the schedule", lambda: recurring.recurring_run_service_disable_recurring_run(identity)),
+        (
+            "pause the schedule",
+            lambda: recurring.recurring_run_service_disable_recurring_run(identity),
+        ),
         (
             "remove the schedule",
-            lambda: recurring.recurring_run_service_delete_recurring_run(identity, propagation_policy="ORPHAN"),
+            lambda: recurring.recurring_run_service_delete_recurring_run(
+                identity, propagation_policy="ORPHAN"
+            ),
         ),
     ):
         try:
             kubeflow.ask(what, call)
         except ClusterError as error:
-            if error.status != 404:  # gone already: by a try whose answer was lost, or another deploy
+            if (
+                error.status != 404
+            ):  # gone already: by a try whose answer was lost, or another deploy
                 raise
 
 
@@ -176,9 +195,13 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     """Add `arxtune schedule` to the command line; `arxtune deploy --schedule` makes and changes one."""
     from pipelines.deploy import add_connection
 
-    parser = commands.add_parser("schedule", help="list, pause, resume or remove what runs by itself")
+    parser = commands.add_parser(
+        "schedule", help="list, pause, resume or remove what runs by itself"
+    )
     parser.add_argument("action", choices=("list", "pause", "resume", "remove"))
-    parser.add_argument("name", nargs="?", default=PIPELINE, help=f"of the schedule (default: {PIPELINE})")
+    parser.add_argument(
+        "name", nargs="?", default=PIPELINE, help=f"of the schedule (default: {PIPELINE})"
+    )
     add_connection(parser)
     parser.set_defaults(command=_schedule)
 
@@ -199,5 +222,7 @@ def _schedule(arguments: argparse.Namespace) -> None:
     if not found:
         raise ConfigError(f"there is no schedule {arguments.name!r}", "arxtune schedule list")
     for one in found:
-        kubeflow.ask(f"{arguments.action} the schedule", functools.partial(change, str(one.recurring_run_id)))
+        kubeflow.ask(
+            f"{arguments.action} the schedule", functools.partial(change, str(one.recurring_run_id))
+        )
         print(f"schedule {arguments.name}: {said}")

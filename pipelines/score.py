@@ -18,11 +18,18 @@ TITLES = {
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `arxtune score` to the command line."""
-    parser = commands.add_parser("score", help="score null systems, and answers made elsewhere, on a dataset")
-    parser.add_argument(
-        "file", type=Path, metavar="FILE", help="JSON or JSONL with Instruction, Input and Output, or examples.jsonl"
+    parser = commands.add_parser(
+        "score", help="score null systems, and answers made elsewhere, on a dataset"
     )
-    parser.add_argument("--train", type=Path, metavar="FILE", help="training data that the null systems may know")
+    parser.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="JSON or JSONL with Instruction, Input and Output, or examples.jsonl",
+    )
+    parser.add_argument(
+        "--train", type=Path, metavar="FILE", help="training data that the null systems may know"
+    )
     parser.add_argument(
         "--answers",
         action="append",
@@ -42,7 +49,11 @@ def _score(arguments: argparse.Namespace) -> None:
     training = read_examples(arguments.train) if arguments.train else []
     others = dict(_read_answers(text, len(examples)) for text in arguments.answers)
     tables = dataset_scores(examples, training, others, arguments.seed)
-    print(json.dumps(tables, indent=1, ensure_ascii=False) if arguments.json else _text(tables, len(examples)))
+    print(
+        json.dumps(tables, indent=1, ensure_ascii=False)
+        if arguments.json
+        else _text(tables, len(examples))
+    )
 
 
 def _read_answers(text: str, rows: int) -> tuple[str, list[str]]:
@@ -53,9 +64,17 @@ def _read_answers(text: str, rows: int) -> tuple[str, list[str]]:
     try:
         found = json.loads(Path(file).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"--answers {text!r}: cannot be read ({error})", "write a JSON list of texts") from None
-    if not isinstance(found, list) or not all(isinstance(answer, str) for answer in found) or len(found) != rows:
-        raise DataError(f"--answers {text!r}: not a list of {rows} texts", "one for each row, in the same order")
+        raise DataError(
+            f"--answers {text!r}: cannot be read ({error})", "write a JSON list of texts"
+        ) from None
+    if (
+        not isinstance(found, list)
+        or not all(isinstance(answer, str) for answer in found)
+        or len(found) != rows
+    ):
+        raise DataError(
+            f"--answers {text!r}: not a list of {rows} texts", "one for each row, in the same order"
+        )
     return name, found
 
 

@@ -14,7 +14,11 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     """Add `arxtune verify` to the command line."""
     parser = commands.add_parser("verify", help="recompute a run's verdict from its stored answers")
     parser.add_argument(
-        "run", type=Path, nargs="?", metavar="RUN", help="folder of a run or an evaluation (default: the latest run)"
+        "run",
+        type=Path,
+        nargs="?",
+        metavar="RUN",
+        help="folder of a run or an evaluation (default: the latest run)",
     )
     parser.add_argument("--home", type=Path, default=Path(".arxtune"), metavar="FOLDER")
     parser.set_defaults(command=_verify)
@@ -40,11 +44,20 @@ def verify_run(folder: Path) -> list[str]:
     if (folder / "manifest.json").exists():
         return verify(folder, {})
     if not list(folder.glob("artifacts/*/evaluate/evaluation")):
-        raise DataError(f"{folder}: neither a run nor an evaluation", "name a folder below .arxtune/runs")
+        raise DataError(
+            f"{folder}: neither a run nor an evaluation", "name a folder below .arxtune/runs"
+        )
     run = Run(folder, 0.0)
     data, judged = run.folder_of("curate"), run.folder_of("evaluate")
-    places = {"train": data / "train", "test": data / "test", "adapter": run.folder_of("finetune") / "adapter"}
-    lines = verify(judged / "evaluation", {**places, "report": judged / "report", "summary": judged / "summary"})
+    places = {
+        "train": data / "train",
+        "test": data / "test",
+        "adapter": run.folder_of("finetune") / "adapter",
+    }
+    lines = verify(
+        judged / "evaluation",
+        {**places, "report": judged / "report", "summary": judged / "summary"},
+    )
     if run.report.exists() and file_digest(run.report) != file_digest(judged / "report"):
         raise DataError(f"changed since evaluate wrote it: {run.report}")
     for release in folder.glob("artifacts/*/promote/release_folder"):

@@ -48,8 +48,14 @@ def look_at(page: Path) -> tuple[list[str], list[str]]:
         finally:
             browser.quit()
     messages = [json.loads(message)["message"] for message in asked]
-    requests = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    return findings, [url for url in requests if not url.startswith(("chrome:", "data:"))]  # its own first page
+    requests = [
+        m["params"]["request"]["url"]
+        for m in messages
+        if m["method"] == "Network.requestWillBeSent"
+    ]
+    return findings, [
+        url for url in requests if not url.startswith(("chrome:", "data:"))
+    ]  # its own first page
 
 
 def _overflows(browser: Chrome) -> bool:

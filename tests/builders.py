@@ -68,14 +68,24 @@ def hash_of(row: dict[str, Any]) -> str:
 
 
 def source(paper: str, licence: str = CC_BY) -> Source:
-    row = {"paper": paper, "version": 1, "title": f"Title of {paper}", "authors": ["Invented Author Group 01"]}
+    row = {
+        "paper": paper,
+        "version": 1,
+        "title": f"Title of {paper}",
+        "authors": ["Invented Author Group 01"],
+    }
     return Source.from_dict({**row, "licence": licence})
 
 
-def write_triples(folder: Path, triples: list[Triple], licences: dict[str, str] | None = None) -> Path:
+def write_triples(
+    folder: Path, triples: list[Triple], licences: dict[str, str] | None = None
+) -> Path:
     write_records(folder / "triples.jsonl", triples)
     papers = sorted({triple.paper for triple in triples})
-    write_records(folder / "sources.jsonl", [source(name, (licences or {}).get(name, CC_BY)) for name in papers])
+    write_records(
+        folder / "sources.jsonl",
+        [source(name, (licences or {}).get(name, CC_BY)) for name in papers],
+    )
     return folder
 
 

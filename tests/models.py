@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-TEXT = "The routed model sends each token to two experts. Quote the sentence. Answer it. # : . , " * 3
+TEXT = (
+    "The routed model sends each token to two experts. Quote the sentence. Answer it. # : . , " * 3
+)
 
 
-def random_llama(folder: Path, *, pad_token: str | None = "<pad>", pickled: bool = False, hidden: int = 64) -> Path:
+def random_llama(
+    folder: Path, *, pad_token: str | None = "<pad>", pickled: bool = False, hidden: int = 64
+) -> Path:
     """Write a two-layer Llama and its byte-level BPE tokenizer into `folder`."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -21,7 +25,9 @@ def random_llama(folder: Path, *, pad_token: str | None = "<pad>", pickled: bool
         vocab_size=384, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator([TEXT], trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token=pad_token)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token=pad_token
+    )
     fast.save_pretrained(folder)
     torch.manual_seed(0)
     model = LlamaForCausalLM(

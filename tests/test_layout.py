@@ -30,7 +30,8 @@ def test_only_wrappers_and_pipelines_import_kfp() -> None:
     guilty = [
         path
         for path in sources("components")
-        if path.name != "component.py" and any(name.split(".")[0] == "kfp" for name in imports(path))
+        if path.name != "component.py"
+        and any(name.split(".")[0] == "kfp" for name in imports(path))
     ]
     assert guilty == []
 
@@ -41,7 +42,9 @@ def test_no_stage_imports_another_stage_or_the_pipelines() -> None:
         home = path.relative_to(ROOT / "components").parts[0]
         for name in imports(path):
             parts = name.split(".")
-            foreign = parts[0] == "components" and len(parts) > 1 and parts[1] not in (home, "shared")
+            foreign = (
+                parts[0] == "components" and len(parts) > 1 and parts[1] not in (home, "shared")
+            )
             if foreign or parts[0] == "pipelines":
                 guilty.append(f"{path.relative_to(ROOT)} imports {name}")
     assert guilty == []
@@ -53,8 +56,16 @@ def test_the_wrapper_equals_config_and_core(stage: str) -> None:
     namespace: dict[str, object] = {}
     exec(f"from components.{stage}.component import {stage}", namespace)
     signature = inspect.signature(namespace[stage].python_func)  # type: ignore[attr-defined]
-    folders = {name for name, parameter in signature.parameters.items() if parameter.default is inspect.Parameter.empty}
-    knobs = {name: p.default for name, p in signature.parameters.items() if p.default is not inspect.Parameter.empty}
+    folders = {
+        name
+        for name, parameter in signature.parameters.items()
+        if parameter.default is inspect.Parameter.empty
+    }
+    knobs = {
+        name: p.default
+        for name, p in signature.parameters.items()
+        if p.default is not inspect.Parameter.empty
+    }
 
     assert folders - {"metrics"} == set(folders_of(load(stage)))
     assert knobs.pop("settings") == "{}"
@@ -74,7 +85,9 @@ def test_a_wrapper_is_one_import_and_one_call(stage: str) -> None:
 def test_shared_and_configs_import_in_a_process_without_heavy_libraries() -> None:
     heavy = ["torch", "kfp", "selenium", "transformers", "trl", "peft", "pypdf", "datasets"]
     lines = [f"import components.{stage}.config, components.{stage}.core" for stage in STAGES]
-    script = "\n".join([*lines, "import sys", f"print([name for name in {heavy} if name in sys.modules])"])
+    script = "\n".join(
+        [*lines, "import sys", f"print([name for name in {heavy} if name in sys.modules])"]
+    )
     result = subprocess.run(
         [sys.executable, "-c", script],
         cwd=ROOT,

@@ -38,7 +38,13 @@ def steps(workflow: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def validate(*files: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.github-workflows",
+    ]
     return subprocess.run([*command, *map(str, files)], capture_output=True, text=True, check=False)
 
 
@@ -75,7 +81,10 @@ def test_a_workflow_uses_stock_actions_of_a_version_alone(path: Path) -> None:
 def test_no_secret_and_no_other_expression_stands_in_a_shell_line(path: Path) -> None:
     workflow = loaded(path.name)
     assert [step["run"] for step in steps(workflow) if "${{" in step.get("run", "")] == []
-    of_all_steps = [workflow.get("env", {}), *(job.get("env", {}) for job in workflow["jobs"].values())]
+    of_all_steps = [
+        workflow.get("env", {}),
+        *(job.get("env", {}) for job in workflow["jobs"].values()),
+    ]
     assert "secrets" not in str(of_all_steps)
 
 
@@ -131,7 +140,9 @@ def test_deploy_gives_flags_that_the_command_line_takes(schedule: str, tmp_path:
     lines = [
         line
         for name in ("say what would be done", "deploy")
-        for line in recorded(step_of("deploy.yaml", name)["run"], tmp_path, ARXTUNE_IMAGES="r/t", TOKEN="t", **where)
+        for line in recorded(
+            step_of("deploy.yaml", name)["run"], tmp_path, ARXTUNE_IMAGES="r/t", TOKEN="t", **where
+        )
     ]
     parsed = []
     for line in lines:
@@ -146,34 +157,51 @@ def test_deploy_gives_flags_that_the_command_line_takes(schedule: str, tmp_path:
 def unquoted(line: str) -> list[str]:
     """Return the words of a shell line, as the shell itself splits it."""
     result = subprocess.run(
-        ["bash", "-c", f"printf '%s\\0' {line}"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["bash", "-c", f"printf '%s\\0' {line}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return result.stdout.split("\0")[:-1]
 
 
-def test_deploy_hands_the_token_over_in_a_file_of_its_own_that_does_not_stay(tmp_path: Path) -> None:
+def test_deploy_hands_the_token_over_in_a_file_of_its_own_that_does_not_stay(
+    tmp_path: Path,
+) -> None:
     look = 'make() { stat -c %a "$KF_PIPELINES_SA_TOKEN_PATH" >&3; cat "$KF_PIPELINES_SA_TOKEN_PATH" >&3; echo >&3; }\n'
     step = step_of("deploy.yaml", "deploy")
-    assert recorded(look + step["run"], tmp_path, TOKEN="of the account", HOST="h", NAMESPACE="n") == [
+    assert recorded(
+        look + step["run"], tmp_path, TOKEN="of the account", HOST="h", NAMESPACE="n"
+    ) == [
         "600",
         "of the account",
     ]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_tag_pushes_the_images_that_make_images_builds_and_nothing_else_does(tmp_path: Path) -> None:
+def test_a_tag_pushes_the_images_that_make_images_builds_and_nothing_else_does(
+    tmp_path: Path,
+) -> None:
     step = step_of("images.yaml", "push")
     assert step["if"] == "github.ref_type == 'tag'"
     where = {"ARXTUNE_IMAGES": "registry.example/team", "ARXTUNE_TAG": "9.9.9"}
-    lines = recorded(step["run"], tmp_path, REGISTRY_USER="me", REGISTRY_PASSWORD="known-to-me", **where)
+    lines = recorded(
+        step["run"], tmp_path, REGISTRY_USER="me", REGISTRY_PASSWORD="known-to-me", **where
+    )
     assert lines[0] == "docker login --username me --password-stdin registry.example "
     pushed = [unquoted(line)[2] for line in lines if line.startswith("docker push")]
-    built = re.findall(r"--tag (\S+)", dry_run("make", "images", *(f"{key}={value}" for key, value in where.items())))
+    built = re.findall(
+        r"--tag (\S+)",
+        dry_run("make", "images", *(f"{key}={value}" for key, value in where.items())),
+    )
     assert pushed == built
     assert len(built) == 3
     assert "known-to-me" not in str(lines)
 
 
 def test_without_a_tag_the_images_bear_the_version() -> None:
-    built = re.findall(r"--tag (\S+)", dry_run("make", "images", "ARXTUNE_IMAGES=arxtune", "ARXTUNE_TAG="))
+    built = re.findall(
+        r"--tag (\S+)", dry_run("make", "images", "ARXTUNE_IMAGES=arxtune", "ARXTUNE_TAG=")
+    )
     assert built == [f"arxtune/{name}:{VERSION}" for name in ("scrape", "data", "llm")]

@@ -14,7 +14,14 @@ from components.shared.ledger import Ledger
 from components.shared.licences import Obligation
 from components.shared.records import Triple, write_atomically
 
-LAST_GATES = (EXAMPLE_GATE, "duplicate", "near duplicate", EMBARGO, UNDATED, RELATIVE)  # the leak gate is the very last
+LAST_GATES = (
+    EXAMPLE_GATE,
+    "duplicate",
+    "near duplicate",
+    EMBARGO,
+    UNDATED,
+    RELATIVE,
+)  # the leak gate is the very last
 SHOWN = 3  # examples of each side
 BINS = (32, 64, 128, 256, 512, 1024, 2048)  # tokens; the last bin is open
 
@@ -37,7 +44,9 @@ class Card:
     def gates(self) -> list[dict[str, Any]]:
         """Return each gate that stopped something, in the order of the gates, and how many rows were left behind it."""
         left, rows = self.seen, []
-        for reason, count in sorted(self.ledger.dropped.items(), key=lambda item: (_order(item[0]), item[0])):
+        for reason, count in sorted(
+            self.ledger.dropped.items(), key=lambda item: (_order(item[0]), item[0])
+        ):
             left -= count
             example = next(reject for reject in self.ledger.rejects if reject["reason"] == reason)
             rows.append({"reason": reason, "dropped": count, "left": left, "example": example})
@@ -46,11 +55,21 @@ class Card:
     @property
     def lengths(self) -> list[dict[str, Any]]:
         """Return the histogram of lengths in tokens: for each bin the share of each side's rows."""
-        counts = {side: Counter(_bin(triple_tokens(triple)) for triple in self.split[side]) for side in (TRAIN, TEST)}
-        used = [place for place in range(len(BINS) + 1) if any(count[place] for count in counts.values())]
+        counts = {
+            side: Counter(_bin(triple_tokens(triple)) for triple in self.split[side])
+            for side in (TRAIN, TEST)
+        }
+        used = [
+            place
+            for place in range(len(BINS) + 1)
+            if any(count[place] for count in counts.values())
+        ]
         return [
             {"tokens": _bin_name(place)}
-            | {side: (count[place], count[place] / max(1, count.total())) for side, count in counts.items()}
+            | {
+                side: (count[place], count[place] / max(1, count.total()))
+                for side, count in counts.items()
+            }
             for place in used
         ]
 
@@ -67,9 +86,7 @@ class Card:
         if self.config.test_after:
             days = self.config.embargo_days
             return f"by time: test from {self.config.test_after} on, the {days} days before it left out"
-        return (
-            f"by paper: {self.config.test_fraction:.0%} of papers to test, by a hash of seed {self.config.seed} and id"
-        )
+        return f"by paper: {self.config.test_fraction:.0%} of papers to test, by a hash of seed {self.config.seed} and id"
 
     @property
     def examples(self) -> dict[str, list[Triple]]:
@@ -85,7 +102,9 @@ def write_cards(card: Card, html: Path, markdown: Path) -> None:
     for path, template, escape in ((html, "card.html.j2", True), (markdown, "card.md.j2", False)):
         shelf = Environment(loader=here, autoescape=escape, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
         shelf.filters["cell"] = _cell
-        text = shelf.get_template(template).render(card=card, facts=card.ledger.facts, train=TRAIN, test=TEST)
+        text = shelf.get_template(template).render(
+            card=card, facts=card.ledger.facts, train=TRAIN, test=TEST
+        )
         write_atomically(path, text)
 
 

@@ -30,18 +30,25 @@ class CurateConfig(StageConfig):
     own_teacher: str = knob("", "model that wrote the triples of a file whose rows name no teacher")
     test_fraction: float = knob(0.2, "share of papers held out for the test", low=0.01, high=0.9)
     test_after: str = knob(
-        "", "YYYY-MM-DD: split by time instead, papers from this day on are the test; empty means not"
+        "",
+        "YYYY-MM-DD: split by time instead, papers from this day on are the test; empty means not",
     )
     embargo_days: int = knob(30, "papers from so many days before test_after are left out", low=0)
-    max_overlap: float = knob(0.0, "highest share of a test row's 8-grams that may stand in train", low=0, high=1)
+    max_overlap: float = knob(
+        0.0, "highest share of a test row's 8-grams that may stand in train", low=0, high=1
+    )
     near_duplicate: float = knob(
         0.8, "Jaccard similarity of 3-grams from which triples are duplicates", low=0.5, high=1
     )
     min_grounding: float = knob(
         GROUNDED, "lowest share of an output's words that must stand in its evidence", low=0, high=1
     )
-    min_tokens: int = knob(5, "shortest triple, in estimated tokens of instruction, input and output", low=1)
-    max_tokens: int = knob(2048, "longest triple, in estimated tokens of instruction, input and output", low=16)
+    min_tokens: int = knob(
+        5, "shortest triple, in estimated tokens of instruction, input and output", low=1
+    )
+    max_tokens: int = knob(
+        2048, "longest triple, in estimated tokens of instruction, input and output", low=16
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,7 +56,9 @@ class CurateConfig(StageConfig):
             try:
                 date.fromisoformat(self.test_after)
             except ValueError:
-                raise ConfigError(f"curate.test_after={self.test_after!r}: must be a day, YYYY-MM-DD") from None
+                raise ConfigError(
+                    f"curate.test_after={self.test_after!r}: must be a day, YYYY-MM-DD"
+                ) from None
         unknown = self.allowed - {*OPT_INS}
         if unknown:
             raise ConfigError(

@@ -19,7 +19,13 @@ from components.curate.split import RELATIVE, TEST, TRAIN, Relatives, age, find_
 from components.shared.ledger import Ledger
 from components.shared.licences import Obligation, model_licence, paper_licence
 from components.shared.progress import say
-from components.shared.records import Source, Triple, dataset_digest, write_atomically, write_records
+from components.shared.records import (
+    Source,
+    Triple,
+    dataset_digest,
+    write_atomically,
+    write_records,
+)
 
 LEAK = "shares 8-grams with train"
 
@@ -35,7 +41,9 @@ def curate(
     run = _Run(config, ledger, read_material(triples, ledger, config.own_teacher))
     say("curate", f"{len(run.material.triples)} triples read")
     passed = run.through_gates()
-    relatives = find_relatives(run.papers(passed), passed)  # before their common triples are dropped as duplicates
+    relatives = find_relatives(
+        run.papers(passed), passed
+    )  # before their common triples are dropped as duplicates
     split, overlapping = run.split(run.without_duplicates(passed), relatives)
     examples = {}
     for folder, side in ((train, split[TRAIN]), (test, split[TEST])):
@@ -48,7 +56,10 @@ def curate(
     ledger.facts |= {"dataset digest": dataset_digest(examples[train], examples[test])}
     ledger.write(test, triples)
     write_cards(Card(config, ledger, split, duties), card, card_markdown)
-    say("curate", f"{len(split[TRAIN])} to train on, {len(split[TEST])} to test on, {len(ledger.rejects)} dropped")
+    say(
+        "curate",
+        f"{len(split[TRAIN])} to train on, {len(split[TEST])} to test on, {len(ledger.rejects)} dropped",
+    )
     return ledger.write(train, triples)
 
 
@@ -64,7 +75,9 @@ class _Run:
         """Return the triples that pass licence and quality gates, those of the oldest papers first."""
         examples = gates.prompt_examples(self.material.triples)
         passed = []
-        for triple in sorted(self.material.triples, key=lambda t: (age(self.material.source(t)), t.id)):
+        for triple in sorted(
+            self.material.triples, key=lambda t: (age(self.material.source(t)), t.id)
+        ):
             reason = self.ruling(triple).reason or gates.fault(self.config, triple)
             if not reason and triple.id in examples:
                 reason = gates.EXAMPLE_GATE
@@ -78,7 +91,9 @@ class _Run:
         """Return the triples without exact and near duplicates; of equals the one of the oldest paper is kept."""
         first: dict[tuple[tuple[str, ...], ...], Triple] = {}
         for triple in triples:
-            content = tuple(tuple(words(text)) for text in (triple.instruction, triple.input, triple.output))
+            content = tuple(
+                tuple(words(text)) for text in (triple.instruction, triple.input, triple.output)
+            )
             if first.setdefault(content, triple) is not triple:
                 self.drop(triple, "duplicate", f"of {first[content].id}")
         kept = list(first.values())
@@ -98,7 +113,9 @@ class _Run:
             found.setdefault(triple.paper, self.material.source(triple))
         return found
 
-    def split(self, triples: Sequence[Triple], relatives: Relatives) -> tuple[dict[str, list[Triple]], int]:
+    def split(
+        self, triples: Sequence[Triple], relatives: Relatives
+    ) -> tuple[dict[str, list[Triple]], int]:
         """Return the triples of each side by id, and how many test rows overlapped with train."""
         chosen = sides(self.config, self.papers(triples), relatives)
         found: dict[str, list[Triple]] = {TRAIN: [], TEST: []}
@@ -113,22 +130,39 @@ class _Run:
         for triple, share in zip(found[TEST], shares, strict=True):
             if share > self.config.max_overlap:
                 self.drop(triple, LEAK, f"{share:.0%} of them")
-        clean = [t for t, share in zip(found[TEST], shares, strict=True) if share <= self.config.max_overlap]
+        clean = [
+            t
+            for t, share in zip(found[TEST], shares, strict=True)
+            if share <= self.config.max_overlap
+        ]
         return {TRAIN: found[TRAIN], TEST: clean}, sum(share > 0 for share in shares)
 
     def drop(self, triple: Triple, reason: str, detail: str = "") -> None:
         named = triple.page and not triple.paper.startswith(UNNAMED)
         place = f"{triple.paper}, page {triple.page}" if named else self.material.where[triple.id]
-        self.ledger.drop(triple.id, reason, "; ".join(filter(None, (detail, f"{place}: {triple.instruction[:200]}"))))
+        self.ledger.drop(
+            triple.id,
+            reason,
+            "; ".join(filter(None, (detail, f"{place}: {triple.instruction[:200]}"))),
+        )
 
     def ruling(self, triple: Triple) -> Ruling:
         """Return what the firewall says about a triple."""
         licence = paper_licence(self.material.source(triple).licence)
-        return judge(licence, triple.teacher_licence, model_licence(self.config.base_model), self.config.allowed)
+        return judge(
+            licence,
+            triple.teacher_licence,
+            model_licence(self.config.base_model),
+            self.config.allowed,
+        )
 
     def obligations(self, triples: Iterable[Triple]) -> list[Obligation]:
         """Return each duty that the triples bring along once, in a fixed order."""
-        duties = {(duty.due_to, duty.kind): duty for triple in triples for duty in self.ruling(triple).obligations}
+        duties = {
+            (duty.due_to, duty.kind): duty
+            for triple in triples
+            for duty in self.ruling(triple).obligations
+        }
         return [duties[key] for key in sorted(duties)]
 
     def sources_of(self, triples: Iterable[Triple]) -> list[Source]:
@@ -139,7 +173,10 @@ class _Run:
     def facts(self, split: dict[str, list[Triple]], overlapping: int) -> dict[str, Any]:
         """Return what the card and the report tell of the data."""
         both = [*split[TRAIN], *split[TEST]]
-        papers = {f"{side} papers": len({triple.paper for triple in split[side]}) for side in (TRAIN, TEST)}
+        papers = {
+            f"{side} papers": len({triple.paper for triple in split[side]})
+            for side in (TRAIN, TEST)
+        }
         licences = Counter(paper_licence(source.licence) for source in self.sources_of(both))
         return {
             "train": len(split[TRAIN]),

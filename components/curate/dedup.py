@@ -26,7 +26,9 @@ Pairs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 def near_duplicates(
-    texts: Sequence[str], threshold: float, same: Callable[[int, int], bool] = lambda earlier, later: True
+    texts: Sequence[str],
+    threshold: float,
+    same: Callable[[int, int], bool] = lambda earlier, later: True,
 ) -> dict[int, int]:
     """Return {text: an earlier text that it nearly repeats}, by their places in `texts`.
 
@@ -55,8 +57,13 @@ def same_task(one: Triple, other: Triple) -> bool:
 
     A long passage that two questions share is no duplicate, nor is a sentence of the same words about other figures.
     """
-    mine, yours = set(words(f"{one.instruction} {one.output}")), set(words(f"{other.instruction} {other.output}"))
-    figures = [sorted(word for word in words(triple.output) if word.isdecimal()) for triple in (one, other)]
+    mine, yours = (
+        set(words(f"{one.instruction} {one.output}")),
+        set(words(f"{other.instruction} {other.output}")),
+    )
+    figures = [
+        sorted(word for word in words(triple.output) if word.isdecimal()) for triple in (one, other)
+    ]
     return figures[0] == figures[1] and 2 * len(mine & yours) >= len(mine | yours)
 
 

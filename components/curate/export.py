@@ -39,7 +39,9 @@ def _write_parquet(path: Path, examples: Sequence[Example]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table({name: pa.array([getattr(e, name) for e in examples], pa.string()) for name in COLUMNS})
+    table = pa.table(
+        {name: pa.array([getattr(e, name) for e in examples], pa.string()) for name in COLUMNS}
+    )
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     write_atomically(path, buffer.getvalue())
@@ -54,7 +56,9 @@ def notice(sources: Iterable[Source], obligations: Iterable[Obligation]) -> str:
         if source.paper.startswith(UNNAMED):
             unnamed += 1
             continue
-        work = f"{source.title or 'Title unknown'}. {'; '.join(source.authors) or 'Authors unknown'}."
+        work = (
+            f"{source.title or 'Title unknown'}. {'; '.join(source.authors) or 'Authors unknown'}."
+        )
         lines.append(f"- {work} arXiv:{source.paper}v{source.version}. Licence: {source.licence}")
     if unnamed:
         lines.append(f"- and {unnamed} passages whose paper the data does not name")

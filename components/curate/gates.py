@@ -36,7 +36,9 @@ _PROMPT = re.compile(
     r"|[\[<](?:insert|provide|your|add) [^\]>]{0,80}[\]>]",
     re.IGNORECASE | re.MULTILINE,
 )
-_EMAIL = re.compile(r"[\w.+-]+\}?\s?(?:@|\(at\)|\[at\])\s?[\w-]{2,}(?:\.[\w-]+)*\.[a-z]{2,}\b", re.IGNORECASE)
+_EMAIL = re.compile(
+    r"[\w.+-]+\}?\s?(?:@|\(at\)|\[at\])\s?[\w-]{2,}(?:\.[\w-]+)*\.[a-z]{2,}\b", re.IGNORECASE
+)
 # International with its country code, or in the groups of three and four of North America. Plain runs of digits are not
 # taken for numbers of phones: papers are full of them.
 _PHONE = re.compile(
@@ -64,13 +66,17 @@ def _is_copied(config: CurateConfig, triple: Triple) -> bool:
 
 def _is_ungrounded(config: CurateConfig, triple: Triple) -> bool:
     """A triple that rests on no known page (an own file's) has nothing to be judged against."""
-    return triple.page > 0 and not triple.grounding >= config.min_grounding  # not a number is no score
+    return (
+        triple.page > 0 and not triple.grounding >= config.min_grounding
+    )  # not a number is no score
 
 
 def _is_meta(config: CurateConfig, triple: Triple) -> bool:
     """What stands in the input too is a quotation: papers about language models quote refusals."""
     found = [_META_START.match(triple.output), *_META.finditer(triple.output)]
-    return any(match and match.group().strip().lower() not in triple.input.lower() for match in found)
+    return any(
+        match and match.group().strip().lower() not in triple.input.lower() for match in found
+    )
 
 
 def _has_prompt(config: CurateConfig, triple: Triple) -> bool:

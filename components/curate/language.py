@@ -3,7 +3,9 @@
 from components.curate.shingles import words
 
 # Words that make the grammar of a language; those that English has too are left out.
-_ENGLISH = frozenset(words("the of and to in is a that for with on as are by this be from we it an at which or not"))
+_ENGLISH = frozenset(
+    words("the of and to in is a that for with on as are by this be from we it an at which or not")
+)
 _OTHER = tuple(
     frozenset(words(text))
     for text in (
@@ -25,7 +27,10 @@ def is_foreign(text: str) -> bool:
     Names, formulas and invented words say nothing, so that a text without small words passes.
     """
     letters = [character for character in text if character.isalpha()]
-    if sum(character > "\u024f" and not "\u0370" <= character <= "\u03ff" for character in letters) > len(letters) / 2:
+    if (
+        sum(character > "\u024f" and not "\u0370" <= character <= "\u03ff" for character in letters)
+        > len(letters) / 2
+    ):
         return True  # neither Latin nor the Greek of formulas
     found = words(text)
     english = sum(word in _ENGLISH for word in found)

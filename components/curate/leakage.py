@@ -9,7 +9,9 @@ from components.curate.shingles import Hashes, Lengths, shingle, unique_pairs
 from components.shared.records import Triple
 
 N = 8
-WORDING = 3  # an 8-gram in the instructions of so many papers is a way of asking, not what is asked about
+WORDING = (
+    3  # an 8-gram in the instructions of so many papers is a way of asking, not what is asked about
+)
 
 
 def overlaps(train: Sequence[Triple], test: Sequence[Triple]) -> npt.NDArray[np.float64]:

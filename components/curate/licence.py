@@ -25,7 +25,10 @@ GEMMA = "Gemma Terms of Use, ai.google.dev/gemma/terms"
 QWEN = "Qwen License Agreement of 2024-09-19, huggingface.co/Qwen/Qwen2.5-72B-Instruct/blob/main/LICENSE"
 # Sections 1.b.v of the Llama 2 and Llama 3 licences: outputs may not improve any other large language model. Each names
 # itself and its derivatives as the exception; later Llama models are counted as Llama 3's, Llama 2 is not.
-MAY_TRAIN = {"llama2": {"llama2"}, "llama3": {"llama3", "llama3.1", "llama3.2", "llama3.3", "llama4"}}
+MAY_TRAIN = {
+    "llama2": {"llama2"},
+    "llama3": {"llama3", "llama3.1", "llama3.2", "llama3.3", "llama4"},
+}
 CLOSED = (
     "OpenAI Terms of Use, 'What you cannot do'; Anthropic Commercial Terms, D.4; Gemini API Additional Terms, "
     "'Use Restrictions': outputs may not train competing models"
@@ -61,8 +64,14 @@ def judge(paper: str, teacher: str, base: str, allowed: Collection[str]) -> Ruli
     if teacher not in _TEACHER and UNKNOWN_TEACHER not in allowed:
         return Ruling("teacher's terms unknown", f"let in by allow_licences={UNKNOWN_TEACHER} only")
     if teacher in MAY_TRAIN and base not in MAY_TRAIN[teacher]:
-        return Ruling(f"answers of {teacher} may train Llama models only", f"{LLAMA[teacher]}, section 1.b.v")
-    duties = (*_PAPER[paper], *_TEACHER.get(teacher, _UNKNOWN_TEACHER), *_BASE.get(base, _UNKNOWN_BASE))
+        return Ruling(
+            f"answers of {teacher} may train Llama models only", f"{LLAMA[teacher]}, section 1.b.v"
+        )
+    duties = (
+        *_PAPER[paper],
+        *_TEACHER.get(teacher, _UNKNOWN_TEACHER),
+        *_BASE.get(base, _UNKNOWN_BASE),
+    )
     return Ruling("", obligations=duties)
 
 
@@ -92,15 +101,24 @@ def _no_licence(name: str) -> tuple[Obligation, ...]:
 
 _PAPER: dict[str, tuple[Obligation, ...]] = {
     "cc-by": _creative_commons("cc-by", "section 3(a)", "attribution"),
-    "cc-by-sa": _creative_commons("cc-by-sa", "sections 3(a) and 3(b)", "attribution", "share-alike"),
+    "cc-by-sa": _creative_commons(
+        "cc-by-sa", "sections 3(a) and 3(b)", "attribution", "share-alike"
+    ),
     "cc0": (),  # creativecommons.org/publicdomain/zero/1.0/legalcode, section 2: all rights are waived
     "cc-by-nc-sa": _creative_commons(
-        "cc-by-nc-sa", "sections 2(a)(1), 3(a) and 3(b)", "attribution", "non-commercial", "share-alike"
+        "cc-by-nc-sa",
+        "sections 2(a)(1), 3(a) and 3(b)",
+        "attribution",
+        "non-commercial",
+        "share-alike",
     ),
     "cc-by-nc-nd": _creative_commons(
         "cc-by-nc-nd", "sections 2(a)(1) and 3(a)", "attribution", "non-commercial", "private"
     ),
-    **{name: _no_licence(name) for name in ("arxiv-nonexclusive", "arxiv-assumed-1991-2003", "unknown")},
+    **{
+        name: _no_licence(name)
+        for name in ("arxiv-nonexclusive", "arxiv-assumed-1991-2003", "unknown")
+    },
 }
 
 
@@ -108,7 +126,11 @@ def _llama_name(role: str, terms: str) -> Obligation:
     # Section 1.b.i. Llama 3 speaks of its materials, 3.1 and later also of "outputs or results".
     name = "Llama 3" if terms == "llama3" else "Llama"
     return _duty(
-        f"{role} {terms}", f"{LLAMA[terms]}, section 1.b.i", "name", f"Begin the model's name with {name}.", name
+        f"{role} {terms}",
+        f"{LLAMA[terms]}, section 1.b.i",
+        "name",
+        f"Begin the model's name with {name}.",
+        name,
     )
 
 
@@ -121,14 +143,29 @@ def _llama_base(terms: str) -> tuple[Obligation, ...]:
         "Copyright © Meta Platforms, Inc. All Rights Reserved."
     )
     common = (
-        _duty(due, f"{LLAMA[terms]}, section 1.b", "agreement", "Pass a copy of the agreement on with the model."),
-        _duty(due, f"{LLAMA[terms]}, section 1.b", "notice", "Keep this line in a text file named Notice.", line),
+        _duty(
+            due,
+            f"{LLAMA[terms]}, section 1.b",
+            "agreement",
+            "Pass a copy of the agreement on with the model.",
+        ),
+        _duty(
+            due,
+            f"{LLAMA[terms]}, section 1.b",
+            "notice",
+            "Keep this line in a text file named Notice.",
+            line,
+        ),
     )
     if terms == "llama2":
         return common
     words = "Built with Meta Llama 3" if terms == "llama3" else "Built with Llama"
     text = "Display these words prominently where the model is made available."
-    return (*common, _duty(due, f"{LLAMA[terms]}, section 1.b.i", "display", text, words), _llama_name("base", terms))
+    return (
+        *common,
+        _duty(due, f"{LLAMA[terms]}, section 1.b.i", "display", text, words),
+        _llama_name("base", terms),
+    )
 
 
 def _gemma(role: str) -> tuple[Obligation, ...]:
@@ -136,10 +173,18 @@ def _gemma(role: str) -> tuple[Obligation, ...]:
     line = "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms"
     due, source = f"{role} gemma", f"{GEMMA}, section 3.1"
     return (
-        _duty(due, source, "agreement", "Pass a copy of the terms on, and say that the files were changed."),
+        _duty(
+            due,
+            source,
+            "agreement",
+            "Pass a copy of the terms on, and say that the files were changed.",
+        ),
         _duty(due, source, "notice", "Keep this line in a text file named Notice.", line),
         _duty(
-            due, source, "use-restrictions", "Pass on the use restrictions of section 3.2 as an enforceable provision."
+            due,
+            source,
+            "use-restrictions",
+            "Pass on the use restrictions of section 3.2 as an enforceable provision.",
         ),
     )
 
@@ -188,6 +233,9 @@ _BASE: dict[str, tuple[Obligation, ...]] = {
 }  # fmt: skip
 _UNKNOWN_BASE = (
     _duty(
-        "base unknown", "the base model's card", "check", "Read the base model's terms before the release is passed on."
+        "base unknown",
+        "the base model's card",
+        "check",
+        "Read the base model's terms before the release is passed on.",
     ),
 )

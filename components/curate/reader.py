@@ -38,7 +38,8 @@ NOT_TRIPLES = ("sources.jsonl", "rejects.jsonl", "lineage.jsonl", "obligations.j
 UNNAMED = "passage-"  # opens the name that stands for the paper of a row that names none
 
 _ARXIV = re.compile(
-    r"(?:arxiv:|https?://arxiv\.org/(?:abs|pdf)/)?(\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v(\d+))?", re.I
+    r"(?:arxiv:|https?://arxiv\.org/(?:abs|pdf)/)?(\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v(\d+))?",
+    re.I,
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BETWEEN_LINES = re.compile(r"\s*")
@@ -59,7 +60,9 @@ class Material:
         """Return the paper of a triple in the triple's version: licences are given per version."""
         key = (triple.paper, triple.version)
         if key not in self.sources:
-            self.sources[key] = Source(paper=key[0], version=key[1], title="", authors=[], licence="unknown")
+            self.sources[key] = Source(
+                paper=key[0], version=key[1], title="", authors=[], licence="unknown"
+            )
         return self.sources[key]
 
 
@@ -83,8 +86,13 @@ def read_material(path: Path, ledger: Ledger, own_teacher: str = "") -> Material
                 if not (by_stage and str(fault) == "empty file"):
                     ledger.drop(where, f"malformed: {fault}")
     if not rows and not by_stage:
-        problems = "; ".join(f"{reject['item']}: {reject['reason']}" for reject in ledger.rejects[:3])
-        raise DataError(f"{path}: holds no usable triple ({problems})", "each row needs instruction, input and output")
+        problems = "; ".join(
+            f"{reject['item']}: {reject['reason']}" for reject in ledger.rejects[:3]
+        )
+        raise DataError(
+            f"{path}: holds no usable triple ({problems})",
+            "each row needs instruction, input and output",
+        )
     _name_passages([triple for triple, _ in rows if not triple.paper])
     _keep_first_of_an_id(rows, material, ledger)
     return material
@@ -124,12 +132,18 @@ def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise DataError(f"{path} does not exist", "name a file, or run the stage that writes it first")
+        raise DataError(
+            f"{path} does not exist", "name a file, or run the stage that writes it first"
+        )
     found = [
-        file for file in sorted(path.iterdir()) if file.suffix in (".jsonl", ".json") and file.name not in NOT_TRIPLES
+        file
+        for file in sorted(path.iterdir())
+        if file.suffix in (".jsonl", ".json") and file.name not in NOT_TRIPLES
     ]
     if not found:
-        raise DataError(f"{path}: holds no *.jsonl or *.json with triples", "name a file, or a folder of files")
+        raise DataError(
+            f"{path}: holds no *.jsonl or *.json with triples", "name a file, or a folder of files"
+        )
     return found
 
 
@@ -139,8 +153,12 @@ def _triple(row: object, sources: dict[tuple[str, int], Source], own_teacher: st
         raise row
     if not isinstance(row, dict):
         raise ValueError("not a JSON object")
-    values = {name.lower() if name.lower() in FIELDS else name: value for name, value in row.items()}
-    values = {name: values[name] for name in (*FIELDS, *OPTIONAL, *OF_PAPER, "id") if name in values}
+    values = {
+        name.lower() if name.lower() in FIELDS else name: value for name, value in row.items()
+    }
+    values = {
+        name: values[name] for name in (*FIELDS, *OPTIONAL, *OF_PAPER, "id") if name in values
+    }
     for name in FIELDS:
         if name not in values:
             raise ValueError(f"lacks {name}")
@@ -149,7 +167,10 @@ def _triple(row: object, sources: dict[tuple[str, int], Source], own_teacher: st
         if values.get(name) is None:
             values[name] = default
         _check(name, values[name], types)
-    if not all(isinstance(span, list) and all(isinstance(end, int) for end in span) for span in values["evidence"]):
+    if not all(
+        isinstance(span, list) and all(isinstance(end, int) for end in span)
+        for span in values["evidence"]
+    ):
         raise ValueError("evidence is not a list of [start, end]")
     values["paper"], version = split_id(values["paper"])
     values["version"] = values["version"] or version
@@ -157,7 +178,9 @@ def _triple(row: object, sources: dict[tuple[str, int], Source], own_teacher: st
     values["teacher_licence"] = model_licence(values["teacher_licence"] or values["teacher"])
     content = [values[name] for name in ("paper", "version", "page", *FIELDS)]
     identity = values.get("id")
-    values["id"] = str(identity) if isinstance(identity, int | str) and str(identity) else digest(content)[:16]
+    values["id"] = (
+        str(identity) if isinstance(identity, int | str) and str(identity) else digest(content)[:16]
+    )
     _check("id", values["id"], (str,))
     about = {name: values.pop(name, None) for name in OF_PAPER}
     _add_source((values["paper"], values["version"]), about, sources)
@@ -174,14 +197,17 @@ def _check(name: str, value: object, types: tuple[type, ...]) -> None:
         raise ValueError(f"{name} is not UTF-8")
 
 
-def _add_source(key: tuple[str, int], about: dict[str, Any], sources: dict[tuple[str, int], Source]) -> None:
+def _add_source(
+    key: tuple[str, int], about: dict[str, Any], sources: dict[tuple[str, int], Source]
+) -> None:
     """Remember what a row itself tells of its paper, unless the sources say it already."""
     if not key[0] or key in sources or not isinstance(about["licence"], str):
         return
     listed = about["authors"] if isinstance(about["authors"], list) else []
     authors = [author for author in listed if isinstance(author, str)]
     told: dict[str, Any] = {
-        name: about[name] if isinstance(about[name], str) else "" for name in ("licence", "title", "submitted")
+        name: about[name] if isinstance(about[name], str) else ""
+        for name in ("licence", "title", "submitted")
     }
     for text in (*told.values(), *authors):
         _check("what is told of the paper", text, (str,))
@@ -194,18 +220,26 @@ def _name_passages(triples: list[Triple]) -> None:
     The name is the least hash of the passage's 8-grams (one MinHash): it depends on the row alone, and two rows that
     quote nearly the same passage have nearly always the same.
     """
-    grams = shingle([triple.input or f"{triple.instruction} {triple.output}" for triple in triples], 8, keep_short=True)
+    grams = shingle(
+        [triple.input or f"{triple.instruction} {triple.output}" for triple in triples],
+        8,
+        keep_short=True,
+    )
     for number, triple in enumerate(triples):
         triple.paper = f"{UNNAMED}{int(np.min(grams.of(number), initial=2**64 - 1)):016x}"
 
 
-def _keep_first_of_an_id(rows: list[tuple[Triple, str]], material: Material, ledger: Ledger) -> None:
+def _keep_first_of_an_id(
+    rows: list[tuple[Triple, str]], material: Material, ledger: Ledger
+) -> None:
     """Keep one row an id, whatever the order they came in; equal rows are left to the duplicates."""
     keyed = sorted(rows, key=lambda item: (item[0].id, digest(item[0].to_dict()), item[1]))
     kept: Triple | None = None
     for triple, where in keyed:
         if kept and kept.id == triple.id and kept.to_dict() != triple.to_dict():
-            ledger.drop(where, "malformed: duplicate id", f"{triple.id}, also at {material.where[kept.id]}")
+            ledger.drop(
+                where, "malformed: duplicate id", f"{triple.id}, also at {material.where[kept.id]}"
+            )
             continue
         if not (kept and kept.id == triple.id):
             kept = triple

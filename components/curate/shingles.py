@@ -16,7 +16,9 @@ Hashes = npt.NDArray[np.uint64]
 Lengths = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8] | npt.NDArray[np.uint32]
 
-BLOCK = 1 << 14  # characters hashed at once: small enough that its arrays are reused, not mapped anew each time
+BLOCK = (
+    1 << 14
+)  # characters hashed at once: small enough that its arrays are reused, not mapped anew each time
 _WORD = re.compile(r"[^\W_]+")
 _SEPARATOR = "\x1e"  # ASCII's record separator: no letter
 _ASCII = np.array([chr(code).isalnum() for code in range(128)])
@@ -67,7 +69,9 @@ def _grams(hashes: Hashes, lengths: Lengths, n: int, keep_short: bool) -> tuple[
         grams[firsts] = 0
         for offset in range(length):
             grams[firsts] = grams[firsts] * _PRIME + hashes[firsts + offset]
-    return mix(grams[whole]), np.bincount(np.repeat(np.arange(len(lengths)), lengths)[whole], minlength=len(lengths))
+    return mix(grams[whole]), np.bincount(
+        np.repeat(np.arange(len(lengths)), lengths)[whole], minlength=len(lengths)
+    )
 
 
 def unique_pairs(hashes: Hashes, owners: Lengths) -> tuple[Hashes, Lengths]:
@@ -93,7 +97,9 @@ def hash_words(texts: Iterable[str]) -> tuple[Hashes, Lengths]:
 
 def _joined(parts: list[tuple[Hashes, Lengths]]) -> tuple[Hashes, Lengths]:
     parts = parts or [(np.zeros(0, np.uint64), np.zeros(0, np.int64))]
-    return np.concatenate([hashes for hashes, _ in parts]), np.concatenate([lengths for _, lengths in parts])
+    return np.concatenate([hashes for hashes, _ in parts]), np.concatenate(
+        [lengths for _, lengths in parts]
+    )
 
 
 def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -143,7 +149,10 @@ def _in_words(codes: Codes) -> npt.NDArray[np.bool_]:
 
 @lru_cache(maxsize=8)
 def _powers_of(base: int, length: int) -> Hashes:
-    return np.cumprod(np.concatenate((np.ones(1, np.uint64), np.full(length - 1, base, np.uint64))), dtype=np.uint64)
+    return np.cumprod(
+        np.concatenate((np.ones(1, np.uint64), np.full(length - 1, base, np.uint64))),
+        dtype=np.uint64,
+    )
 
 
 def _powers(base: int, length: int) -> Hashes:

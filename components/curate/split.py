@@ -31,7 +31,10 @@ NEAR_COPY, SAME_AUTHORS = 0.5, 0.1
 EVIDENCE = 5  # fewer common 8-grams than this are one common clause
 BOILERPLATE = 20  # an 8-gram of more papers than this is a phrase of the field
 
-_NEW_ID, _OLD_ID = re.compile(r"(\d\d)(\d\d)\.\d{4,5}"), re.compile(r"[a-z-]+(?:\.[A-Z]{2})?/(\d\d)(\d\d)\d{3}")
+_NEW_ID, _OLD_ID = (
+    re.compile(r"(\d\d)(\d\d)\.\d{4,5}"),
+    re.compile(r"[a-z-]+(?:\.[A-Z]{2})?/(\d\d)(\d\d)\d{3}"),
+)
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,17 @@ class Relatives:
     of: Mapping[str, Collection[str]]
 
 
-def sides(config: CurateConfig, sources: Mapping[str, Source], relatives: Relatives) -> dict[str, str]:
+def sides(
+    config: CurateConfig, sources: Mapping[str, Source], relatives: Relatives
+) -> dict[str, str]:
     """Return the side of each paper, or in its place the reason why it is on none."""
     chosen = {paper: _side(config, source) for paper, source in sources.items()}
     for paper in sorted(sources, key=lambda paper: age(sources[paper])):
         kin = [other for other in relatives.of.get(paper, ()) if other in sources]
         kin = [other for other in kin if age(sources[other]) < age(sources[paper])]
-        if chosen[paper] in (TRAIN, TEST) and any({chosen[other], chosen[paper]} == {TRAIN, TEST} for other in kin):
+        if chosen[paper] in (TRAIN, TEST) and any(
+            {chosen[other], chosen[paper]} == {TRAIN, TEST} for other in kin
+        ):
             chosen[paper] = RELATIVE
     return chosen
 

@@ -53,27 +53,37 @@ def read_adapter(folder: Path) -> Adapter:
     except FileNotFoundError:
         raise DataError(f"{path} does not exist", "run finetune first") from None
     except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path.name}: not what finetune writes ({error})", "run finetune again") from None
+        raise DataError(
+            f"{path.name}: not what finetune writes ({error})", "run finetune again"
+        ) from None
     return Adapter(folder=folder, about=about, **fields)
 
 
-def find_champion(store: Store, release: str, adapter: Adapter) -> tuple[Champion | None, list[str]]:
+def find_champion(
+    store: Store, release: str, adapter: Adapter
+) -> tuple[Champion | None, list[str]]:
     """Return the release to beat, if any, and what a reader has to know when there is one that is not compared."""
     entry = store.latest(release_log(release))
     if entry is None:
-        return None, [f"There is no release '{release}' yet: the tuned model has only the base and the nulls to beat."]
+        return None, [
+            f"There is no release '{release}' yet: the tuned model has only the base and the nulls to beat."
+        ]
     named = f"Version {entry['version']} of release '{release}'"
     if entry["base"] != adapter.base:
         return None, [f"{named} is of another base ({entry['base']}) and was not compared."]
     if entry["adapter_digest"] == adapter.adapter_digest:
-        return None, [f"This adapter is already released as version {entry['version']} of '{release}'."]
+        return None, [
+            f"This adapter is already released as version {entry['version']} of '{release}'."
+        ]
     fields = {name: entry[name] for name in ("version", "adapter_digest", "prefix")}
     return Champion(**fields), [f"{named} is the champion that the tuned model has to beat."]
 
 
 def system_key(config: EvaluateConfig, base: str, adapter_digest: str) -> str:
     """Return the place of all that a system has answered; the base itself has the digest "base"."""
-    return f"evaluations/{digest([base, adapter_digest, config.max_new_tokens, config.quantisation])}"
+    return (
+        f"evaluations/{digest([base, adapter_digest, config.max_new_tokens, config.quantisation])}"
+    )
 
 
 class Kept:
@@ -100,7 +110,11 @@ class ModelAnswers:
 
 
 def model_answers(
-    config: EvaluateConfig, store: Store, examples: Sequence[Example], adapter: Adapter, champion: Champion | None
+    config: EvaluateConfig,
+    store: Store,
+    examples: Sequence[Example],
+    adapter: Adapter,
+    champion: Champion | None,
 ) -> ModelAnswers:
     """Return the answers of base, tuned and champion, and the losses of base and tuned."""
     digests = {BASE: "base", TUNED: adapter.adapter_digest}
@@ -114,7 +128,9 @@ def model_answers(
             place = system_key(config, identity, system_digest)
             made.answers[system] = models.answer(system, Kept(store, f"{place}/answers"), examples)
             if system != CHAMPION:
-                made.losses[system] = models.losses(system, Kept(store, f"{place}/losses"), examples)
+                made.losses[system] = models.losses(
+                    system, Kept(store, f"{place}/losses"), examples
+                )
     return made
 
 
@@ -122,9 +138,20 @@ class _Models:
     """The base with its adapters; nothing is loaded before the first answer is wanted."""
 
     def __init__(
-        self, config: EvaluateConfig, store: Store, adapter: Adapter, champion: Champion | None, scratch: Path
+        self,
+        config: EvaluateConfig,
+        store: Store,
+        adapter: Adapter,
+        champion: Champion | None,
+        scratch: Path,
     ) -> None:
-        self.config, self.store, self.adapter, self.champion, self.scratch = config, store, adapter, champion, scratch
+        self.config, self.store, self.adapter, self.champion, self.scratch = (
+            config,
+            store,
+            adapter,
+            champion,
+            scratch,
+        )
         self.batch = BatchSize(config.batch_size)
         self.tokenizer: Any = None
         self.model: Any = None
@@ -136,12 +163,21 @@ class _Models:
         with self._making(f"answers of {system}", system, len(names), len(missing)) as progress:
 
             def keep(made: Mapping[int, Generation]) -> None:
-                kept.add({missing[place]: [x.text, x.tokens, x.stopped] for place, x in made.items()})
+                kept.add(
+                    {missing[place]: [x.text, x.tokens, x.stopped] for place, x in made.items()}
+                )
                 progress.step(count=len(made))
 
             if missing:
                 prompts = [names[name] for name in missing]
-                generate(self.model, self.tokenizer, prompts, self.config.max_new_tokens, self.batch, keep)
+                generate(
+                    self.model,
+                    self.tokenizer,
+                    prompts,
+                    self.config.max_new_tokens,
+                    self.batch,
+                    keep,
+                )
         return [Generation(*kept.rows[digest(example.prompt)[:32]]) for example in examples]
 
     def losses(self, system: str, kept: Kept, examples: Sequence[Example]) -> list[Loss]:
@@ -157,7 +193,10 @@ class _Models:
             if missing:
                 texts = [(pairs[name].prompt, pairs[name].completion) for name in missing]
                 losses(self.model, self.tokenizer, texts, self.batch, keep)
-        return [Loss(*kept.rows[digest([example.prompt, example.completion])[:32]]) for example in examples]
+        return [
+            Loss(*kept.rows[digest([example.prompt, example.completion])[:32]])
+            for example in examples
+        ]
 
     @contextlib.contextmanager
     def _making(self, what: str, system: str, wanted: int, missing: int) -> Iterator[Progress]:
@@ -180,7 +219,9 @@ class _Models:
         base = str(folder / self.adapter.base_path) if self.adapter.base_path else self.adapter.base
         say("evaluate", f"loading {self.adapter.base}")
         self.tokenizer = load_tokenizer(base)
-        self.model = attach_adapter(load_base(base, self.config.quantisation), folder / "weights", TUNED)
+        self.model = attach_adapter(
+            load_base(base, self.config.quantisation), folder / "weights", TUNED
+        )
         self.model.eval()
 
     @contextlib.contextmanager
@@ -195,7 +236,9 @@ class _Models:
         yield
 
     def _champion_weights(self) -> Path:
-        assert self.champion is not None, "nobody asks for the champion's answers when there is none"
+        assert self.champion is not None, (
+            "nobody asks for the champion's answers when there is none"
+        )
         if not self.store.get_folder(self.champion.prefix, self.scratch):
             raise StoreError(
                 f"{self.champion.prefix} is named by the release log but is not whole in the store",

@@ -6,7 +6,9 @@ from typing import Any, TypeVar
 from components.shared.errors import ModelError
 from components.shared.progress import say
 
-SHARE = 0.6  # of the free memory that a batch may plan with; activations and fragments take the rest
+SHARE = (
+    0.6  # of the free memory that a batch may plan with; activations and fragments take the rest
+)
 
 Item = TypeVar("Item")
 
@@ -21,13 +23,17 @@ class BatchSize:
         """Shrink to what free memory holds of sequences of `tokens` tokens: keys, values and one row of logits."""
         config = model.config
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        width = (
+            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        )
         state = 2 * config.num_hidden_layers * heads * width * model.dtype.itemsize
         each = tokens * state + 8 * config.vocab_size
         self.size = max(1, min(self.size, int(SHARE * free_memory(model.device) / each)))
 
 
-def in_batches(items: Sequence[Item], batch: BatchSize, work: Callable[[Sequence[Item]], None]) -> None:
+def in_batches(
+    items: Sequence[Item], batch: BatchSize, work: Callable[[Sequence[Item]], None]
+) -> None:
     """Call `work` on `items` batch by batch; one that runs out of memory is halved and tried again.
 
     Raises ModelError when a single item does not fit.
@@ -40,10 +46,14 @@ def in_batches(items: Sequence[Item], batch: BatchSize, work: Callable[[Sequence
             continue
         if len(part) == 1:
             raise ModelError(
-                "out of memory on a single example", "use a GPU with more memory, or lower evaluate.max_new_tokens"
+                "out of memory on a single example",
+                "use a GPU with more memory, or lower evaluate.max_new_tokens",
             )
         batch.size = len(part) // 2
-        say("evaluate", f"out of memory with {len(part)} prompts at a time: {batch.size} from here on")
+        say(
+            "evaluate",
+            f"out of memory with {len(part)} prompts at a time: {batch.size} from here on",
+        )
         _give_back()
 
 
@@ -64,7 +74,8 @@ def is_out_of_memory(error: Exception) -> bool:
 
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+        isinstance(error, RuntimeError)
+        and ("out of memory" in text or "can't allocate memory" in text)
     )
 
 

@@ -17,7 +17,9 @@ class Scale:
         step = _round_step(span / ticks)
         self.low = math.floor(low / step + 1e-9) * step
         self.high = max(math.ceil(high / step - 1e-9) * step, self.low + step)
-        self.ticks = [self.low + number * step for number in range(round((self.high - self.low) / step) + 1)]
+        self.ticks = [
+            self.low + number * step for number in range(round((self.high - self.low) / step) + 1)
+        ]
         self.decimals = max(0, -math.floor(math.log10(step) + 1e-9))
 
     def at(self, value: float) -> float:
@@ -62,16 +64,23 @@ def axis(scale: Scale) -> str:
     for tick in scale.ticks:
         anchor = {0.0: "start", 100.0: "end"}.get(scale.at(tick), "middle")
         parts.append(f'<line x1="{scale.at(tick)}%" x2="{scale.at(tick)}%" y1="0" y2="5"/>')
-        parts.append(f'<text x="{scale.at(tick)}%" y="19" text-anchor="{anchor}">{scale.label(tick, sign=True)}</text>')
+        parts.append(
+            f'<text x="{scale.at(tick)}%" y="19" text-anchor="{anchor}">{scale.label(tick, sign=True)}</text>'
+        )
     line = '<line x1="0%" x2="100%" y1="0.5" y2="0.5"/>'
     return f'<svg class="axis" width="100%" height="24" aria-hidden="true">{line}{"".join(parts)}</svg>'
 
 
 def curve(points: Sequence[tuple[float, float]], height: int = 200) -> str:
     """Draw y over x with labelled gridlines; the inner drawing stretches, its stroke and the labels do not."""
-    across, up = Scale(points[0][0], points[-1][0]), Scale(min(0.0, *(y for _, y in points)), max(y for _, y in points))
+    across, up = (
+        Scale(points[0][0], points[-1][0]),
+        Scale(min(0.0, *(y for _, y in points)), max(y for _, y in points)),
+    )
     width = (points[-1][0] - points[0][0]) or 1.0
-    line = " ".join(f"{100 * (x - points[0][0]) / width:.2f},{100 - up.at(y):.2f}" for x, y in points)
+    line = " ".join(
+        f"{100 * (x - points[0][0]) / width:.2f},{100 - up.at(y):.2f}" for x, y in points
+    )
     grid = "".join(
         f'<line x1="0%" x2="100%" y1="{100 - up.at(tick)}%" y2="{100 - up.at(tick)}%"/>'
         f'<text x="-8" y="{100 - up.at(tick)}%" dy="4" text-anchor="end">{up.label(tick)}</text>'

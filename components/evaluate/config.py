@@ -12,16 +12,28 @@ class EvaluateConfig(StageConfig):
 
     stage: ClassVar[str] = "evaluate"
 
-    release: str = knob("arxtune", "name of the release: its latest version is the champion to beat", exposed=True)
+    release: str = knob(
+        "arxtune", "name of the release: its latest version is the champion to beat", exposed=True
+    )
     max_new_tokens: int = knob(256, "longest answer, in tokens", low=1)
     batch_size: int = knob(32, "prompts answered at the same time", low=1)
     quantisation: str = knob(
-        "auto", "how the base is loaded; auto is nf4 on CUDA and none elsewhere", choices=("auto", "nf4", "none")
+        "auto",
+        "how the base is loaded; auto is nf4 on CUDA and none elsewhere",
+        choices=("auto", "nf4", "none"),
     )
     resamples: int = knob(10_000, "resamples of the bootstrap over papers", low=1_000)
     confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999)
-    year_error: float = knob(0.05, "chance that a year's runs promote a model that is no better", low=1e-6, high=0.5)
+    year_error: float = knob(
+        0.05, "chance that a year's runs promote a model that is no better", low=1e-6, high=0.5
+    )
     looks_per_year: int = knob(52, "verdicts in any 365 days that share the year's error", low=1)
-    min_test_examples: int = knob(20, "fewer test examples than this are too little data for a verdict", low=1)
-    min_test_papers: int = knob(5, "fewer test papers than this are too little data for a verdict", low=2)
-    examples_shown: int = knob(12, "answers shown in the report: a third each of best, worst and random ones", low=0)
+    min_test_examples: int = knob(
+        20, "fewer test examples than this are too little data for a verdict", low=1
+    )
+    min_test_papers: int = knob(
+        5, "fewer test papers than this are too little data for a verdict", low=2
+    )
+    examples_shown: int = knob(
+        12, "answers shown in the report: a third each of best, worst and random ones", low=0
+    )

@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluate import verdict as verdicts
-from components.evaluate.answers import Adapter, Champion, ModelAnswers, find_champion, model_answers, read_adapter
+from components.evaluate.answers import (
+    Adapter,
+    Champion,
+    ModelAnswers,
+    find_champion,
+    model_answers,
+    read_adapter,
+)
 from components.evaluate.budget import take_look
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.dataset import read_examples
@@ -34,7 +41,13 @@ from components.shared.store import Store, open_store
 
 
 def evaluate(
-    config: EvaluateConfig, train: Path, test: Path, adapter: Path, evaluation: Path, report: Path, summary: Path
+    config: EvaluateConfig,
+    train: Path,
+    test: Path,
+    adapter: Path,
+    evaluation: Path,
+    report: Path,
+    summary: Path,
 ) -> dict[str, Any]:
     """Answer every test example with base, tuned, champion and null systems; score them alike and give the verdict."""
     training, examples = read_examples(train), read_examples(test)
@@ -46,14 +59,23 @@ def evaluate(
     ledger.keep(len(examples))
     ledger.facts |= _facts(verdict)
     write_records(evaluation / "examples.jsonl", examples)
-    write_records(evaluation / "answers.jsonl", [answer for system in answers.values() for answer in system])
+    write_records(
+        evaluation / "answers.jsonl", [answer for system in answers.values() for answer in system]
+    )
     verdicts.write_verdict(evaluation / "verdict.json", verdict)
-    sources = list(read_records(test / "sources.jsonl", Source)) if (test / "sources.jsonl").exists() else []
+    sources = (
+        list(read_records(test / "sources.jsonl", Source))
+        if (test / "sources.jsonl").exists()
+        else []
+    )
     lineage = [*read_lineage(adapter), ledger.summary()]
     write_report(report, Material(config, verdict, examples, answers, sources, tuned, lineage))
     write_atomically(summary, markdown(verdict))
     told = ledger.write(evaluation, adapter)
-    write_manifest(evaluation, {"train": train, "test": test, "adapter": adapter, "report": report, "summary": summary})
+    write_manifest(
+        evaluation,
+        {"train": train, "test": test, "adapter": adapter, "report": report, "summary": summary},
+    )
     return told
 
 
@@ -72,7 +94,11 @@ def rules_of(config: EvaluateConfig) -> Rules:
 
 
 def _answers(
-    config: EvaluateConfig, rules: Rules, training: Sequence[Example], examples: Sequence[Example], adapter: Adapter
+    config: EvaluateConfig,
+    rules: Rules,
+    training: Sequence[Example],
+    examples: Sequence[Example],
+    adapter: Adapter,
 ) -> tuple[Case, dict[str, list[Answer]]]:
     """Return the scored answers of all systems by name, and what else the verdict rests on."""
     papers = len({example.paper for example in examples})
@@ -81,7 +107,10 @@ def _answers(
     made, spent = ModelAnswers(), 0
     data = dataset_digest(training, examples)
     if gain := planned(rules, len(examples), papers):
-        say("evaluate", f"{len(examples)} examples of {papers} papers: a true gain of {gain:.3f} should be found")
+        say(
+            "evaluate",
+            f"{len(examples)} examples of {papers} papers: a true gain of {gain:.3f} should be found",
+        )
     if adapter.trained and examples:
         store = open_store(config.store)
         champion, notes = find_champion(store, config.release, adapter)
@@ -95,7 +124,9 @@ def _answers(
         trained=adapter.trained,
         examples=len(examples),
         papers=papers,
-        champion={"version": champion.version, "adapter_digest": champion.adapter_digest} if champion else None,
+        champion={"version": champion.version, "adapter_digest": champion.adapter_digest}
+        if champion
+        else None,
         looks_spent=spent,
         notes=notes,
     )
@@ -109,13 +140,18 @@ def _look(config: EvaluateConfig, store: Store, data: str, adapter: Adapter) -> 
 
 
 def _scored(
-    config: EvaluateConfig, training: Sequence[Example], examples: Sequence[Example], made: ModelAnswers
+    config: EvaluateConfig,
+    training: Sequence[Example],
+    examples: Sequence[Example],
+    made: ModelAnswers,
 ) -> dict[str, list[Answer]]:
     """Return the scored answers of model and null systems."""
     tasks = [(example.instruction, example.input) for example in examples]
     texts = null_answers(tasks, [example.completion for example in training], config.seed)
     if made.answers:
-        texts[BASE_CUT] = base_cut(*([answer.text for answer in made.answers[name]] for name in (BASE, TUNED)))
+        texts[BASE_CUT] = base_cut(
+            *([answer.text for answer in made.answers[name]] for name in (BASE, TUNED))
+        )
     nulls = {name: [Generation(text, 0, True) for text in system] for name, system in texts.items()}
     progress = Progress("evaluate", "systems scored", len(made.answers) + len(nulls))
     found = {}
@@ -135,6 +171,9 @@ def _facts(verdict: Verdict) -> dict[str, Any]:
         facts |= {"best null": best.name, "ROUGE-L best null": round(best.rougeL, 4)}
     if pair := verdict.against(BASE):
         facts |= {"gain over base": round(pair.difference, 4), "gain, low": round(pair.low, 4)}
-        facts |= {"gain, high": round(pair.high, 4), "gain, lower bound that decides": round(pair.floor, 4)}
+        facts |= {
+            "gain, high": round(pair.high, 4),
+            "gain, lower bound that decides": round(pair.floor, 4),
+        }
         facts |= {"detectable gain": round(pair.detectable_deciding, 4)}
     return facts | {"looks spent in 365 days": verdict.looks_spent}

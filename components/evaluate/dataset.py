@@ -10,7 +10,9 @@ from components.shared.prompt import render_completion, render_prompt
 from components.shared.records import Example, read_records
 
 SEED_NAMES = ("Instruction", "Input", "Output")
-NO_PAPER = "unknown"  # all rows that name no paper count as one: nothing tells which belong together
+NO_PAPER = (
+    "unknown"  # all rows that name no paper count as one: nothing tells which belong together
+)
 
 
 def read_examples(path: Path) -> list[Example]:
@@ -48,8 +50,12 @@ def _example(row: Any, number: int, file: str) -> Example:
     if "completion" in row:
         return Example.from_dict(row, where)
     values = [row.get(name, row.get(name.lower())) for name in SEED_NAMES]
-    if lacking := [name for name, value in zip(SEED_NAMES, values, strict=True) if not isinstance(value, str)]:
-        raise DataError(f"{where}: no text in {', '.join(lacking)}", "a row needs Instruction, Input and Output")
+    if lacking := [
+        name for name, value in zip(SEED_NAMES, values, strict=True) if not isinstance(value, str)
+    ]:
+        raise DataError(
+            f"{where}: no text in {', '.join(lacking)}", "a row needs Instruction, Input and Output"
+        )
     instruction, text, output = (str(value) for value in values)
     return Example(
         triple=str(row.get("id", f"row-{number}")),

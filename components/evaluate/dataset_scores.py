@@ -13,7 +13,10 @@ Row = dict[str, Any]  # system, words, and of each metric {"precision", "recall"
 
 
 def dataset_scores(
-    examples: Sequence[Example], training: Sequence[Example], others: Mapping[str, Sequence[str]], seed: int
+    examples: Sequence[Example],
+    training: Sequence[Example],
+    others: Mapping[str, Sequence[str]],
+    seed: int,
 ) -> dict[str, list[Row]]:
     """Return the mean scores of each system by tokenizer; `others` are answers by name of their system.
 
@@ -25,22 +28,32 @@ def dataset_scores(
     if not training:
         systems[RANDOM_ANSWER] = _answers_of_others(outputs, seed)
     return {
-        name: [_row(system, outputs, texts, name) for system, texts in {**others, **systems}.items()]
+        name: [
+            _row(system, outputs, texts, name) for system, texts in {**others, **systems}.items()
+        ]
         for name in TOKENIZERS
     }
 
 
 def _answers_of_others(outputs: Sequence[str], seed: int) -> list[str]:
     draw, count = random.Random(seed), len(outputs)
-    return [outputs[(place + draw.randrange(1, count)) % count] if count > 1 else "" for place in range(count)]
+    return [
+        outputs[(place + draw.randrange(1, count)) % count] if count > 1 else ""
+        for place in range(count)
+    ]
 
 
 def _row(system: str, references: Sequence[str], texts: Sequence[str], tokenizer: str) -> Row:
     found = [score(*pair, TOKENIZERS[tokenizer]) for pair in zip(references, texts, strict=True)]
     figures = {
         metric: {
-            part: mean([getattr(one[metric], part) for one in found]) for part in ("fmeasure", "precision", "recall")
+            part: mean([getattr(one[metric], part) for one in found])
+            for part in ("fmeasure", "precision", "recall")
         }
         for metric in METRICS
     }
-    return {"system": system, "words": mean([float(len(text.split())) for text in texts]), **figures}
+    return {
+        "system": system,
+        "words": mean([float(len(text.split())) for text in texts]),
+        **figures,
+    }

@@ -52,7 +52,9 @@ def generate(
         batch.fit(model, max(map(len, encoded)) + max_new_tokens)
 
     def answer(places: Sequence[int]) -> None:
-        inputs = left_padded([encoded[place] for place in places], tokenizer.pad_token_id, model.device)
+        inputs = left_padded(
+            [encoded[place] for place in places], tokenizer.pad_token_id, model.device
+        )
         with torch.inference_mode():
             output = model.generate(
                 **inputs,
@@ -83,17 +85,31 @@ def losses(
     import torch
 
     found: dict[int, Loss] = {}
-    encoded = [tokenizer(prompt + completion)["input_ids"] + [tokenizer.eos_token_id] for prompt, completion in pairs]
-    wanted = [len(ids) - len(tokenizer(prompt)["input_ids"]) for ids, (prompt, _) in zip(encoded, pairs, strict=True)]
+    encoded = [
+        tokenizer(prompt + completion)["input_ids"] + [tokenizer.eos_token_id]
+        for prompt, completion in pairs
+    ]
+    wanted = [
+        len(ids) - len(tokenizer(prompt)["input_ids"])
+        for ids, (prompt, _) in zip(encoded, pairs, strict=True)
+    ]
 
     def measure(places: Sequence[int]) -> None:
-        inputs = left_padded([encoded[place] for place in places], tokenizer.pad_token_id, model.device)
+        inputs = left_padded(
+            [encoded[place] for place in places], tokenizer.pad_token_id, model.device
+        )
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         longest = max(wanted[place] for place in places)
         with torch.inference_mode():
-            logits = model(**inputs, position_ids=positions, logits_to_keep=longest + 1).logits[:, :-1].float()
-        nats = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, -longest:], reduction="none")
+            logits = (
+                model(**inputs, position_ids=positions, logits_to_keep=longest + 1)
+                .logits[:, :-1]
+                .float()
+            )
+        nats = torch.nn.functional.cross_entropy(
+            logits.transpose(1, 2), ids[:, -longest:], reduction="none"
+        )
         made = {
             place: Loss(float(row[longest - wanted[place] :].sum()), wanted[place])
             for place, row in zip(places, nats, strict=True)
@@ -117,7 +133,10 @@ def left_padded(rows: Sequence[Sequence[int]], pad: int, device: Any) -> dict[st
     width = max(map(len, rows))
     ids = [[pad] * (width - len(row)) + list(row) for row in rows]
     mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
-    return {"input_ids": torch.tensor(ids, device=device), "attention_mask": torch.tensor(mask, device=device)}
+    return {
+        "input_ids": torch.tensor(ids, device=device),
+        "attention_mask": torch.tensor(mask, device=device),
+    }
 
 
 def _answer(tokenizer: Any, tokens: list[int]) -> Generation:

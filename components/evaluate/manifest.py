@@ -18,7 +18,9 @@ def write_manifest(evaluation: Path, inputs: Mapping[str, Path]) -> None:
     """Hash what lies in `evaluation` and in the folders and files of `inputs`, by their names."""
     files = {name: file_digest(path) for name, path in _files(evaluation) if name != NAME}
     others = {
-        f"{place}/{name}".strip("/"): file_digest(path) for place, at in inputs.items() for name, path in _files(at)
+        f"{place}/{name}".strip("/"): file_digest(path)
+        for place, at in inputs.items()
+        for name, path in _files(at)
     }
     write_atomically(evaluation / NAME, _text({"files": files, "inputs": others}))
 
@@ -35,9 +37,11 @@ def changed_files(evaluation: Path, places: Mapping[str, Path]) -> tuple[list[st
         place, _, rest = name.partition("/")
         if place in places:
             wanted[places[place] / rest if rest else places[place]] = value
-    return [str(path) for path, value in wanted.items() if not path.is_file() or file_digest(path) != value], len(
-        wanted
-    )
+    return [
+        str(path)
+        for path, value in wanted.items()
+        if not path.is_file() or file_digest(path) != value
+    ], len(wanted)
 
 
 def _files(at: Path) -> Iterator[tuple[str, Path]]:
@@ -61,7 +65,9 @@ def _read(path: Path) -> dict[str, Any]:
         if text == _text({name: manifest[name] for name in ("files", "inputs")}):
             return dict(manifest)
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist", "evaluate writes it last: run evaluate again") from None
+        raise DataError(
+            f"{path} does not exist", "evaluate writes it last: run evaluate again"
+        ) from None
     except (ValueError, TypeError, KeyError):
         pass
     raise DataError(f"{path}: changed since evaluate wrote it")

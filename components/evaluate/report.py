@@ -43,7 +43,9 @@ def write_report(path: Path, material: Material) -> None:
     """Render the report; whatever comes from papers, teachers and models is escaped."""
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {
         "score": lambda value: "–" if value is None else f"{value:.3f}",
         "gap": lambda value: "–" if value is None else f"{value:+.3f}".replace("-", "−"),
@@ -73,15 +75,23 @@ def _context(material: Material) -> dict[str, Any]:
         "papers": [(row, titles.get(row.name)) for row in verdict.by_paper],
         "chosen": chosen(material),
         "loss": _losses(material.adapter.folder / "steps.jsonl"),
-        "adapter": {k: x for k, x in material.adapter.about.items() if not isinstance(x, dict | list) and x != ""},
+        "adapter": {
+            k: x
+            for k, x in material.adapter.about.items()
+            if not isinstance(x, dict | list) and x != ""
+        },
         "lineage": lineage,
         "shown_rejects": SHOWN,
         "standin": is_standin(lineage),
         "versions": _versions(),
         "marked": marked,
         "worst_shown": WORST_SHOWN,
-        "reference_words": sum(len(e.completion.split()) for e in material.examples) / (len(material.examples) or 1),
-        "tokens": {name: sum(answer.tokens for answer in system) for name, system in material.answers.items()},
+        "reference_words": sum(len(e.completion.split()) for e in material.examples)
+        / (len(material.examples) or 1),
+        "tokens": {
+            name: sum(answer.tokens for answer in system)
+            for name, system in material.answers.items()
+        },
     }
 
 
@@ -91,7 +101,10 @@ def chosen(material: Material) -> list[tuple[str, list[dict[str, Any]]]]:
     if not base:
         return []
     metric = material.verdict.rules.metric
-    gains = [mine.scores[metric] - theirs.scores[metric] for mine, theirs in zip(tuned, base, strict=True)]
+    gains = [
+        mine.scores[metric] - theirs.scores[metric]
+        for mine, theirs in zip(tuned, base, strict=True)
+    ]
     order = sorted(range(len(gains)), key=lambda index: (-gains[index], index))
     third = min(material.config.examples_shown, len(order)) // 3
     best, worst = order[:third], order[len(order) - third :][::-1]
@@ -101,12 +114,18 @@ def chosen(material: Material) -> list[tuple[str, list[dict[str, Any]]]]:
     def rows(indices: Iterable[int]) -> list[dict[str, Any]]:
         found = []
         for index in indices:
-            answers = [(name, system[index]) for name, system in material.answers.items() if name in _SHOWN]
+            answers = [
+                (name, system[index]) for name, system in material.answers.items() if name in _SHOWN
+            ]
             row = {"example": material.examples[index], "answers": answers, "gain": gains[index]}
             found.append({**row, "tuned": tuned[index].text})
         return found
 
-    groups = [("Largest gains over the base", best), ("Smallest gains, or losses", worst), ("Drawn at random", drawn)]
+    groups = [
+        ("Largest gains over the base", best),
+        ("Smallest gains, or losses", worst),
+        ("Drawn at random", drawn),
+    ]
     return [(title, rows(indices)) for title, indices in groups if indices]
 
 
@@ -121,12 +140,17 @@ def is_standin(lineage: Sequence[Mapping[str, Any]]) -> bool:
 
 def _losses(path: Path) -> list[tuple[float, float]]:
     """Return (step, loss) of the training steps that logged a loss."""
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    rows = (
+        [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    )
     return [(row["step"], row["loss"]) for row in rows if row.get("loss") is not None]
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+    found = {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
     for name in LIBRARIES:
         try:
             found[name] = importlib.metadata.version(name)
@@ -156,7 +180,11 @@ def chance(value: Any) -> str:
 def clip(text: str) -> str:
     """Return a text, cut at LONGEST characters with a note of how much is left out."""
     left_out = len(text) - LONGEST
-    return text if left_out <= 0 else f"{text[:LONGEST]} … [{left_out:,} more characters in answers.jsonl]"
+    return (
+        text
+        if left_out <= 0
+        else f"{text[:LONGEST]} … [{left_out:,} more characters in answers.jsonl]"
+    )
 
 
 def marked(text: str, other: str) -> Markup:

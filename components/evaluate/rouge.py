@@ -71,7 +71,9 @@ def score(reference: str, answer: str, tokenize: Tokenize = unicode_tokens) -> d
 
 def _overlap(wanted: Sequence[Any], found: Sequence[Any]) -> Score:
     counts = Counter(found)
-    return _score(sum(min(n, counts[gram]) for gram, n in Counter(wanted).items()), len(wanted), len(found))
+    return _score(
+        sum(min(n, counts[gram]) for gram, n in Counter(wanted).items()), len(wanted), len(found)
+    )
 
 
 def _score(common: int, wanted: int, found: int) -> Score:
@@ -83,7 +85,9 @@ def _score(common: int, wanted: int, found: int) -> Score:
 
 def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
     """Return the length of the longest common subsequence of two token lists."""
-    first, second = sorted((first, second), key=len, reverse=True)  # the loop runs over the shorter one
+    first, second = sorted(
+        (first, second), key=len, reverse=True
+    )  # the loop runs over the shorter one
     if not second:
         return 0
     *_, last = _rows(first, second)

@@ -23,7 +23,10 @@ def answer_scores(reference: str, text: str) -> dict[str, float]:
     ours, seeds = (score(reference, text, tokenize) for tokenize in (unicode_tokens, seed_tokens))
     for name in METRICS:
         figures[name] = ours[name].fmeasure
-        figures[f"{name}_precision"], figures[f"{name}_recall"] = ours[name].precision, ours[name].recall
+        figures[f"{name}_precision"], figures[f"{name}_recall"] = (
+            ours[name].precision,
+            ours[name].recall,
+        )
         figures[f"seed_{name}"] = seeds[name].fmeasure
     return figures
 
@@ -112,5 +115,7 @@ def breakdown(rules: Rules, answers: Mapping[str, Sequence[Answer]], field: str)
     for name, pairs in groups.items():
         base_mean, tuned_mean = (mean(scores) for scores in zip(*pairs, strict=True))
         gain = tuned_mean - base_mean
-        found.append(Group(name=name, examples=len(pairs), base=base_mean, tuned=tuned_mean, gain=gain))
+        found.append(
+            Group(name=name, examples=len(pairs), base=base_mean, tuned=tuned_mean, gain=gain)
+        )
     return sorted(found, key=lambda group: (group.gain, group.name))

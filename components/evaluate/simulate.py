@@ -16,11 +16,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from components.evaluate.config import EvaluateConfig
-from components.evaluate.statistics import PAIRED_SPREAD, Floats, bounds, cr2_errors, degrees_of_freedom, student
+from components.evaluate.statistics import (
+    PAIRED_SPREAD,
+    Floats,
+    bounds,
+    cr2_errors,
+    degrees_of_freedom,
+    student,
+)
 
 SPREAD = 0.19  # of a system's scores over the examples
 WEEKS = 52
-SINGLE = 0.025  # one-sided error of one run without the year's budget: its 95% interval lies above zero
+SINGLE = (
+    0.025  # one-sided error of one run without the year's budget: its 95% interval lies above zero
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +37,9 @@ class Design:
     """A test set and how two systems do on it."""
 
     sizes: Floats  # examples of each paper
-    common: float = 0.0  # share of the differences' variance that the examples of a paper have in common
+    common: float = (
+        0.0  # share of the differences' variance that the examples of a paper have in common
+    )
     alike: float = 0.0  # share of examples that both systems answer with the same words
     gain: float = 0.0  # true difference
 
@@ -47,7 +58,9 @@ def draw_differences(design: Design, runs: int, draw: np.random.Generator) -> Fl
     sizes = design.sizes.astype(int)
     shape = runs, int(sizes.sum())
     shared = np.repeat(draw.standard_normal((runs, len(sizes))), sizes, axis=1)
-    noise = math.sqrt(design.common) * shared + math.sqrt(1 - design.common) * draw.standard_normal(shape)
+    noise = math.sqrt(design.common) * shared + math.sqrt(1 - design.common) * draw.standard_normal(
+        shape
+    )
     differs = draw.random(shape) >= design.alike
     gap = PAIRED_SPREAD / math.sqrt(1 - design.alike) * noise * differs
     middle = draw.normal(0.4, math.sqrt(SPREAD**2 - PAIRED_SPREAD**2 / 4), shape)
@@ -55,7 +68,9 @@ def draw_differences(design: Design, runs: int, draw: np.random.Generator) -> Fl
     return np.asarray(first - second)
 
 
-def promoted(design: Design, level: float, runs: int, draw: np.random.Generator, resamples: int) -> int:
+def promoted(
+    design: Design, level: float, runs: int, draw: np.random.Generator, resamples: int
+) -> int:
     """Return in how many runs the floor at `level` lies above zero.
 
     Student's bound, which the floor never exceeds, is computed for all runs at once; only what passes it is resampled.
@@ -73,28 +88,40 @@ def promoted(design: Design, level: float, runs: int, draw: np.random.Generator,
 def bad_years(years: int, seed: int, resamples: int, level: float) -> int:
     """Return how many of `years` years of weekly runs promote a system that equals its base."""
     draw = np.random.default_rng(seed)
-    return sum(promoted(random_design(draw), level, WEEKS, draw, resamples) > 0 for _ in range(years))
+    return sum(
+        promoted(random_design(draw), level, WEEKS, draw, resamples) > 0 for _ in range(years)
+    )
 
 
 def main() -> None:
     """Print the rates."""
-    parser = argparse.ArgumentParser(prog="python -m components.evaluate.simulate", description=main.__doc__)
-    parser.add_argument("--years", type=int, default=2_000, help="years of 52 runs of equal systems")
+    parser = argparse.ArgumentParser(
+        prog="python -m components.evaluate.simulate", description=main.__doc__
+    )
+    parser.add_argument(
+        "--years", type=int, default=2_000, help="years of 52 runs of equal systems"
+    )
     parser.add_argument("--runs", type=int, default=2_000, help="single runs of each kind")
     parser.add_argument("--resamples", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     rules = EvaluateConfig()
     level = rules.year_error / rules.looks_per_year
-    print(f"each look may err with {level:.5f}: {rules.year_error:g} a year over {rules.looks_per_year} looks")
+    print(
+        f"each look may err with {level:.5f}: {rules.year_error:g} a year over {rules.looks_per_year} looks"
+    )
     bad = bad_years(given.years, given.seed, given.resamples, level)
-    print(f"equal systems, years with a promotion        {_share(bad, given.years)}   at most 5% wanted")
+    print(
+        f"equal systems, years with a promotion        {_share(bad, given.years)}   at most 5% wanted"
+    )
     draw = np.random.default_rng(given.seed)
     for papers in (5, 10, 20, 40):
         for name, common in (("independent", 0.0), ("half in common", 0.5)):
             design = Design(sizes=np.full(papers, 5.0), common=common)
             found = promoted(design, SINGLE, given.runs, draw, given.resamples)
-            print(f"equal, one run, {papers:>2} x 5 examples, {name:<15} {_share(found, given.runs)}   2.5% expected")
+            print(
+                f"equal, one run, {papers:>2} x 5 examples, {name:<15} {_share(found, given.runs)}   2.5% expected"
+            )
     design = Design(sizes=np.full(40, 5.0), gain=0.03)
     for name, at in (("one run", SINGLE), ("within the year's budget", level)):
         for common in (0.0, 0.2):

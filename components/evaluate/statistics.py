@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 PAIRED_SPREAD = 0.077  # of paired ROUGE-L differences on a published dataset of 2,429 triples
 POWER = 0.8  # of the smallest detectable gain
 BATCH = 500  # resamples at a time, which bounds memory: BATCH x papers numbers
-UNIT = 2.0**40  # differences are summed as whole multiples of 1/UNIT: no order of adding changes a bit
+UNIT = (
+    2.0**40
+)  # differences are summed as whole multiples of 1/UNIT: no order of adding changes a bit
 DECIMALS = 9  # of the reported figures: libraries may differ in the last bits of a quantile
 
 Floats = NDArray[np.float64]
@@ -58,12 +60,16 @@ def compare(
     if len(names) < 2:
         raise ValueError("a comparison over papers needs at least two papers")
     whole = np.rint(np.asarray(differences, dtype=np.float64) * UNIT)
-    sums = np.bincount(clusters, weights=whole).astype(np.float64)  # whole numbers, exact up to 2**53
+    sums = np.bincount(clusters, weights=whole).astype(
+        np.float64
+    )  # whole numbers, exact up to 2**53
     sizes = np.bincount(clusters).astype(np.float64)
     mean = float(sums.sum() / sizes.sum() / UNIT)
     error, freedom = cluster_error(sums / UNIT, sizes)
     tail = (1 - confidence) / 2
-    floor, low, high = bounds(sums / UNIT, sizes, (level, tail, 1 - tail), resamples=resamples, seed=seed)
+    floor, low, high = bounds(
+        sums / UNIT, sizes, (level, tail, 1 - tail), resamples=resamples, seed=seed
+    )
     figures = {
         "difference": mean,
         "low": low,

@@ -40,10 +40,14 @@ class SystemScores:
     rougeL: float  # noqa: N815  the name that the field and rouge-score use
     precision: dict[str, float]  # by metric
     recall: dict[str, float]
-    seed: dict[str, float]  # F measures under rouge-score's own tokenizer, as published figures have them
+    seed: dict[
+        str, float
+    ]  # F measures under rouge-score's own tokenizer, as published figures have them
     words: float
     repetition: float  # mean share of runs of four words that the answer had before
-    stopped: float | None  # share of answers that ended by themselves; None for a system that is no model
+    stopped: (
+        float | None
+    )  # share of answers that ended by themselves; None for a system that is no model
     loss: float | None  # nats a token of the references; None where it is not measured
 
     @property
@@ -92,10 +96,14 @@ class Verdict:
     base: str
     adapter_digest: str
     dataset_digest: str  # of train and test, as curate computes it
-    champion: dict[str, Any] | None = None  # version and adapter_digest of the release compared with
+    champion: dict[str, Any] | None = (
+        None  # version and adapter_digest of the release compared with
+    )
     trained: bool
     looks_spent: int  # other looks at this release's candidates in the 365 days before
-    planned_gain: float | None  # the true gain that this test set should find, said before anything was generated
+    planned_gain: (
+        float | None
+    )  # the true gain that this test set should find, said before anything was generated
     examples: int
     papers: int
     rules: Rules
@@ -110,12 +118,16 @@ class Verdict:
 
     def against(self, other: str) -> Comparison | None:
         """Return the comparison of tuned with a system, or None when there is none."""
-        return next((comparison for comparison in self.comparisons if comparison.other == other), None)
+        return next(
+            (comparison for comparison in self.comparisons if comparison.other == other), None
+        )
 
     @property
     def best_null(self) -> SystemScores | None:
         """Return the null system with the highest ROUGE-L."""
-        return max((s for s in self.systems if s.is_null), key=lambda system: system.rougeL, default=None)
+        return max(
+            (s for s in self.systems if s.is_null), key=lambda system: system.rougeL, default=None
+        )
 
 
 def decide(
@@ -141,7 +153,10 @@ def decide(
     if base.high < 0:
         return WORSE, f"the tuned model scores below its own base: {shown(base)}"
     if base.floor <= 0:
-        return NO_EVIDENCE, f"the tuned model is not shown to beat its own base: {shown(base)}{_nearly(base)}"
+        return (
+            NO_EVIDENCE,
+            f"the tuned model is not shown to beat its own base: {shown(base)}{_nearly(base)}",
+        )
     if null := _unbeaten_null(comparisons, systems):
         return COPYING, f"the tuned model beats its base, but {null}"
     if champion and champion.floor <= 0:
@@ -154,7 +169,11 @@ def decide(
             f"the error budget is spent: {looks_spent} verdicts on this release in the last 365 days, and "
             f"evaluate.looks_per_year is {rules.looks_per_year}"
         )
-    beaten = "its base, every null system and the last release" if champion else "its base and every null system"
+    beaten = (
+        "its base, every null system and the last release"
+        if champion
+        else "its base and every null system"
+    )
     return BETTER, f"the tuned model beats {beaten}: {shown(base)} over the base"
 
 
@@ -162,9 +181,7 @@ def _nearly(comparison: Comparison) -> str:
     """Say why an interval above zero is not enough."""
     if comparison.low <= 0:
         return ""
-    return (
-        f"; convincing once, but with this run's share of the year's error it reaches down to {comparison.floor:+.3f}"
-    )
+    return f"; convincing once, but with this run's share of the year's error it reaches down to {comparison.floor:+.3f}"
 
 
 def _unbeaten_null(comparisons: Sequence[Comparison], systems: Sequence[SystemScores]) -> str:
@@ -183,7 +200,9 @@ def _unbeaten_null(comparisons: Sequence[Comparison], systems: Sequence[SystemSc
 
 def _all_figures(system: SystemScores) -> dict[str, float]:
     ours = {"ROUGE-1": system.rouge1, "ROUGE-2": system.rouge2, "ROUGE-L": system.rougeL}
-    return ours | {f"{name} with the seed's tokenizer": value for name, value in system.seed.items()}
+    return ours | {
+        f"{name} with the seed's tokenizer": value for name, value in system.seed.items()
+    }
 
 
 def shown(comparison: Comparison) -> str:
@@ -200,7 +219,10 @@ def table(verdict: Verdict) -> str:
     if rows:
         titles = {row.name: f"best null: {row.name}" if row.is_null else row.name for row in rows}
         width = max(map(len, titles.values()))
-        lines += ["", f"  {'':<{width}}  ROUGE-1  ROUGE-2  ROUGE-L   words   tuned - this (ROUGE-L)"]
+        lines += [
+            "",
+            f"  {'':<{width}}  ROUGE-1  ROUGE-2  ROUGE-L   words   tuned - this (ROUGE-L)",
+        ]
         for row in rows:
             figures = f"{row.rouge1:7.3f}  {row.rouge2:7.3f}  {row.rougeL:7.3f}  {row.words:6.1f}"
             pair = verdict.against(row.name)
@@ -216,7 +238,9 @@ def write_verdict(path: Path, verdict: Verdict) -> None:
 
 def verdict_text(verdict: Verdict) -> str:
     """Return the bytes of verdict.json as text."""
-    return json.dumps(dataclasses.asdict(verdict), ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+    return (
+        json.dumps(dataclasses.asdict(verdict), ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+    )
 
 
 def read_verdict(path: Path) -> Verdict:

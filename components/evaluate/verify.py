@@ -22,7 +22,10 @@ def verify(evaluation: Path, places: Mapping[str, Path]) -> list[str]:
     """
     changed, looked_at = changed_files(evaluation, places)
     if changed:
-        raise DataError(f"changed since evaluate wrote it: {', '.join(changed)}", "nothing that rests on it counts")
+        raise DataError(
+            f"changed since evaluate wrote it: {', '.join(changed)}",
+            "nothing that rests on it counts",
+        )
     lines = [f"{looked_at} files are as evaluate wrote them"]
     examples = list(read_records(evaluation / "examples.jsonl", Example))
     answers = list(read_records(evaluation / "answers.jsonl", Answer))
@@ -41,22 +44,34 @@ def verify(evaluation: Path, places: Mapping[str, Path]) -> list[str]:
 def _check_answers(examples: Sequence[Example], systems: Mapping[str, Sequence[Answer]]) -> None:
     for name, system in systems.items():
         if [answer.triple for answer in system] != [example.triple for example in examples]:
-            raise DataError(f"answers.jsonl: {name} does not answer the test examples in their order")
+            raise DataError(
+                f"answers.jsonl: {name} does not answer the test examples in their order"
+            )
         for example, answer in zip(examples, system, strict=True):
-            found = {**answer_scores(example.completion, answer.text), "repetition": repetition(answer.text)}
+            found = {
+                **answer_scores(example.completion, answer.text),
+                "repetition": repetition(answer.text),
+            }
             if found != {**answer.scores, "repetition": answer.repetition}:
-                raise DataError(f"answers.jsonl: the score of {name} on {answer.triple} is not what its text scores")
+                raise DataError(
+                    f"answers.jsonl: the score of {name} on {answer.triple} is not what its text scores"
+                )
 
 
 def _check_nulls(
-    training: Sequence[Example], examples: Sequence[Example], systems: Mapping[str, Sequence[Answer]], stored: Verdict
+    training: Sequence[Example],
+    examples: Sequence[Example],
+    systems: Mapping[str, Sequence[Answer]],
+    stored: Verdict,
 ) -> None:
     if dataset_digest(training, examples) != stored.dataset_digest:
         raise DataError("verdict.json: dataset_digest is not that of train and test")
     tasks = [(example.instruction, example.input) for example in examples]
     texts = null_answers(tasks, [example.completion for example in training], stored.rules.seed)
     if TUNED in systems:
-        texts[BASE_CUT] = base_cut(*([answer.text for answer in systems[name]] for name in (BASE, TUNED)))
+        texts[BASE_CUT] = base_cut(
+            *([answer.text for answer in systems[name]] for name in (BASE, TUNED))
+        )
     for name, wanted in texts.items():
         if [answer.text for answer in systems.get(name, [])] != wanted:
             raise DataError(f"answers.jsonl: {name!r} does not answer as it must")

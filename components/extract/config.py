@@ -12,9 +12,15 @@ class ExtractConfig(StageConfig):
 
     stage: ClassVar[str] = "extract"
 
-    deadline_s: float = knob(120.0, "seconds that one reader of a PDF may take, which reads all of it or half", low=0.1)
+    deadline_s: float = knob(
+        120.0, "seconds that one reader of a PDF may take, which reads all of it or half", low=0.1
+    )
     memory_mib: int = knob(500, "MiB of address space that one reader of a PDF may use", low=256)
     max_pages: int = knob(200, "pages read of one PDF; later ones are left out and counted", low=1)
-    min_quality: float = knob(0.5, "lowest share of readable words that a paper may have", low=0, high=1)
-    min_page_quality: float = knob(0.4, "pages with a lower share of readable words are not asked about", low=0, high=1)
+    min_quality: float = knob(
+        0.5, "lowest share of readable words that a paper may have", low=0, high=1
+    )
+    min_page_quality: float = knob(
+        0.4, "pages with a lower share of readable words are not asked about", low=0, high=1
+    )
     processes: int = knob(0, "PDFs read at the same time; 0 means one for each core", low=0)

@@ -35,14 +35,22 @@ def extract(config: ExtractConfig, papers: Path, documents: Path) -> dict[str, A
             continue
         document = make_document(config, paper, text.pages)
         if document.quality < config.min_quality:
-            ledger.drop(paper.key, "hardly any readable text", f"{document.quality:.2f} of words readable; {about}")
+            ledger.drop(
+                paper.key,
+                "hardly any readable text",
+                f"{document.quality:.2f} of words readable; {about}",
+            )
             continue
         counts["pages left out"] += text.page_count - len(text.pages)
         counts.update(_counted(document))
         kept.append(document)
         ledger.keep()
     write_records(documents / "documents.jsonl", kept)
-    ledger.facts |= {"pages": sum(len(document.pages) for document in kept), "pages left out": 0, **dict(counts)}
+    ledger.facts |= {
+        "pages": sum(len(document.pages) for document in kept),
+        "pages left out": 0,
+        **dict(counts),
+    }
     return ledger.write(documents, papers)
 
 
@@ -56,7 +64,9 @@ def _counted(document: Document) -> Counter[str]:
     return counts
 
 
-def _texts(config: ExtractConfig, folder: Path, found: list[Paper]) -> Iterator[PdfText | PdfRejected]:
+def _texts(
+    config: ExtractConfig, folder: Path, found: list[Paper]
+) -> Iterator[PdfText | PdfRejected]:
     """Yield what each PDF holds, in the order of `found`, reading several at a time."""
 
     def read(paper: Paper, part: Part) -> PdfText:
@@ -98,9 +108,17 @@ def make_document(config: ExtractConfig, paper: Paper, raw: list[PageText]) -> D
     cleaned = [without_instructions(text) for text in texts]
     texts = [text for text, _ in cleaned]
     pages = []
-    for number, (page, (text, told), found) in enumerate(zip(raw, cleaned, marks(texts), strict=True), 1):
+    for number, (page, (text, told), found) in enumerate(
+        zip(raw, cleaned, marks(texts), strict=True), 1
+    ):
         quality = readable_share(text)
-        row = {"number": number, "text": text, "quality": quality, "marks": found, "flags": _flags(page, told)}
+        row = {
+            "number": number,
+            "text": text,
+            "quality": quality,
+            "marks": found,
+            "flags": _flags(page, told),
+        }
         if quality < config.min_page_quality:
             row["reject"] = "hardly any readable text"
         pages.append(row)
@@ -123,5 +141,8 @@ def _flags(page: PageText, told: list[str]) -> list[dict[str, str]]:
     for reason, raw in page.hidden:
         text = repair(raw)[0]
         flags.append({"kind": f"hidden text: {reason}", "text": text[:FLAG_CHARACTERS]})
-        flags += [{"kind": "instruction to a model, hidden", "text": sentence} for sentence in to_a_model(text)]
+        flags += [
+            {"kind": "instruction to a model, hidden", "text": sentence}
+            for sentence in to_a_model(text)
+        ]
     return flags

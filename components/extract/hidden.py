@@ -21,12 +21,16 @@ Reason = str  # "white", "invisible", "tiny" or "off the page"
 class HiddenText:
     """Follows one page's operators; `found` holds (reason, text) of what was blanked, `seen` counts the rest."""
 
-    def __init__(self, box: tuple[float, float, float, float], ignore: frozenset[Reason] = frozenset()) -> None:
+    def __init__(
+        self, box: tuple[float, float, float, float], ignore: frozenset[Reason] = frozenset()
+    ) -> None:
         self.found: list[tuple[Reason, str]] = []
         self.seen = 0
         self._box, self._ignore = box, ignore
         self._white, self._mode, self._size = False, 0, 10.0
-        self._forms = 0  # forms, such as figures, that this operator stands in: their matrices are relative
+        self._forms = (
+            0  # forms, such as figures, that this operator stands in: their matrices are relative
+        )
         self._stack: list[tuple[bool, int, float]] = []
 
     def before(self, operator: bytes, operands: Any, cm: list[float], tm: list[float]) -> None:
@@ -109,4 +113,10 @@ def _equal(operands: Any, wanted: tuple[int, ...]) -> bool:
 
 
 def _readable(piece: object) -> str:
-    return piece if isinstance(piece, str) else piece.decode("latin-1") if isinstance(piece, bytes) else ""
+    return (
+        piece
+        if isinstance(piece, str)
+        else piece.decode("latin-1")
+        if isinstance(piece, bytes)
+        else ""
+    )

@@ -18,7 +18,8 @@ _BOILERPLATE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _THANKS = re.compile(
-    r"^(?:\d{1,2}\.?\s+)?(?:acknowledge?ments?|funding|author contributions|conflicts? of interest)\s*$", re.I | re.M
+    r"^(?:\d{1,2}\.?\s+)?(?:acknowledge?ments?|funding|author contributions|conflicts? of interest)\s*$",
+    re.I | re.M,
 )
 _HEADING = re.compile(r"^(?:(?:\d{1,2}|[A-H])\.?\s+)?[A-Z][^.\n]{2,60}$", re.MULTILINE)
 _TO_A_MODEL = re.compile(
@@ -67,7 +68,9 @@ def marks(pages: Sequence[str]) -> list[list[dict[str, Any]]]:
     for number, page in enumerate(pages):
         for line in _BOILERPLATE.finditer(page):
             if not any(mark["start"] <= line.start() < mark["end"] for mark in found[number]):
-                found[number].append({"kind": "boilerplate", "start": line.start(), "end": line.end()})
+                found[number].append(
+                    {"kind": "boilerplate", "start": line.start(), "end": line.end()}
+                )
         found[number].sort(key=lambda mark: mark["start"])
     return found
 

@@ -21,8 +21,12 @@ from components.extract.hidden import HiddenText
 # its parent's main module once more, which in a component is `kfp.dsl.executor_main`: loading what that imports takes
 # longer than most PDFs. (The module itself, loaded beforehand, would make each child warn.)
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["components.extract.pdf", "components.extract.quick", "kfp.dsl.executor"])
-COLLECT_EVERY = 16  # pages; in between, looking for garbage costs a tenth of the time and finds little
+_PROCESSES.set_forkserver_preload(
+    ["components.extract.pdf", "components.extract.quick", "kfp.dsl.executor"]
+)
+COLLECT_EVERY = (
+    16  # pages; in between, looking for garbage costs a tenth of the time and finds little
+)
 SIGNATURE_WITHIN = 1024  # bytes in which every reader looks for %PDF-
 NO_MEMORY = "reader ran out of memory"
 
@@ -56,7 +60,9 @@ class Part(NamedTuple):
 WHOLE = Part()
 
 
-def read_pdf(path: Path, *, deadline_s: float, memory_mib: int, max_pages: int, part: Part = WHOLE) -> PdfText:
+def read_pdf(
+    path: Path, *, deadline_s: float, memory_mib: int, max_pages: int, part: Part = WHOLE
+) -> PdfText:
     """Return the texts of a part of the first `max_pages` pages; raise PdfRejected with the reason on a broken file."""
     ours, theirs = _PROCESSES.Pipe(duplex=False)
     arguments = (theirs, str(path), deadline_s, memory_mib, max_pages, part)
@@ -85,13 +91,20 @@ def read_pdf(path: Path, *, deadline_s: float, memory_mib: int, max_pages: int, 
 def joined(parts: Sequence[PdfText]) -> PdfText:
     """Return the text of a file from all its parts; raise PdfRejected when it is a scan."""
     count, pictures = parts[0].page_count, any(part.pictures for part in parts)
-    pages = [page for pages in zip_longest(*(part.pages for part in parts)) for page in pages if page is not None]
+    pages = [
+        page
+        for pages in zip_longest(*(part.pages for part in parts))
+        for page in pages
+        if page is not None
+    ]
     if pictures and not any(page.text.strip() for page in pages):
         raise PdfRejected("no text, only images: a scan")
     return PdfText(pages, count, pictures)
 
 
-def _child(answers: Connection, path: str, deadline_s: float, memory_mib: int, max_pages: int, part: Part) -> None:
+def _child(
+    answers: Connection, path: str, deadline_s: float, memory_mib: int, max_pages: int, part: Part
+) -> None:
     # The kernel ends this process at its deadline even when the stage is gone by then.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, deadline_s + 0.5)
@@ -118,7 +131,9 @@ def _read(path: Path, max_pages: int, part: Part) -> PdfText:
     from pypdf import PdfReader
     from pypdf.errors import LimitReachedError
 
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it warns once a font, for thousands of fonts
+    logging.getLogger("pypdf").setLevel(
+        logging.CRITICAL
+    )  # it warns once a font, for thousands of fonts
     with path.open("rb") as file:
         start = file.read(SIGNATURE_WITHIN)
     if not start:
@@ -135,14 +150,20 @@ def _read(path: Path, max_pages: int, part: Part) -> PdfText:
             pages.append(_page(reader.pages[number]))
             if len(pages) % COLLECT_EVERY == 0:
                 gc.collect()
-        pictures = not any(page.text.strip() for page in pages) and _has_images(reader, min(count, max_pages))
+        pictures = not any(page.text.strip() for page in pages) and _has_images(
+            reader, min(count, max_pages)
+        )
     except (PdfRejected, MemoryError):
         raise
     except LimitReachedError as error:
         loops = any(word in str(error) for word in ("loop", "cycle", "cyclic"))
-        reason = "broken PDF (refers to itself)" if loops else "unpacks to more than any paper holds"
+        reason = (
+            "broken PDF (refers to itself)" if loops else "unpacks to more than any paper holds"
+        )
         raise PdfRejected(reason) from None
-    except Exception as error:  # pypdf lets errors of many kinds escape on broken files; all mean the same here
+    except (
+        Exception
+    ) as error:  # pypdf lets errors of many kinds escape on broken files; all mean the same here
         raise PdfRejected(f"broken PDF ({type(error).__name__})") from None
     if count == 0:
         raise PdfRejected("no pages")
@@ -157,7 +178,10 @@ def _page(page: Any) -> PageText:
     """
     box = tuple(map(float, page.mediabox))
     text, watch = _extract(page, box, frozenset())
-    if sum(len(piece.strip()) for reason, piece in watch.found if reason in ("white", "invisible")) > watch.seen:
+    if (
+        sum(len(piece.strip()) for reason, piece in watch.found if reason in ("white", "invisible"))
+        > watch.seen
+    ):
         text, watch = _extract(page, box, frozenset({"white", "invisible"}))
     return PageText(text, watch.found)
 
@@ -169,4 +193,6 @@ def _extract(page: Any, box: Any, ignore: frozenset[str]) -> tuple[str, HiddenTe
 
 
 def _has_images(reader: Any, pages: int) -> bool:
-    return any("/XObject" in (reader.pages[number].get("/Resources") or {}) for number in range(pages))
+    return any(
+        "/XObject" in (reader.pages[number].get("/Resources") or {}) for number in range(pages)
+    )

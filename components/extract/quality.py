@@ -2,7 +2,9 @@
 
 import re
 
-_READABLE = re.compile(r"[\"'(\[]*(?:[^\W\d_]{2,}(?:['’\-–][^\W\d_]+)*|[aAI]|\d[\d.,]*%?)[\"')\],.;:!?]*")
+_READABLE = re.compile(
+    r"[\"'(\[]*(?:[^\W\d_]{2,}(?:['’\-–][^\W\d_]+)*|[aAI]|\d[\d.,]*%?)[\"')\],.;:!?]*"
+)
 MIN_CHARACTERS = 200  # a paper with less text than a short abstract has nothing to ask about
 
 

@@ -19,7 +19,9 @@ SPACE_SEEN = 0.475  # of a space's width: from there on pypdf sees one
 _LITERAL = rb"\((?:[^()\\]|\\(?:[0-7]{3}|[^0-7\r\n]))*+\)"  # without escapes that what follows could change
 _HEX = rb"<(?:[0-9A-Fa-f]{2})*+>"
 _ARRAY = rb"\[((?:\s*+(?:%b|%b|[-+.\d]++))*+)\s*+\]\s*+TJ" % (_LITERAL, _HEX)
-_STRING = rb"(?<!\\)\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*+\))*+\)"  # what is shown may look like an array
+_STRING = (
+    rb"(?<!\\)\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*+\))*+\)"  # what is shown may look like an array
+)
 _SHOWS = re.compile(rb"%b|%b" % (_ARRAY, _STRING), re.DOTALL)
 # The end of a piece, an offset that is no gap, the start of the next piece; a bracket after a backslash is a letter.
 _CUT = rb"%b\s*+(-[0-5]?\d(?:\.\d*+)?|\d{1,3}(?:\.\d*+)?)?+\s*+%b"
@@ -58,5 +60,10 @@ def _joined(shown: re.Match[bytes]) -> bytes:
         return shown[0]
     cut = _LITERAL_CUT if b"(" in pieces else _HEX_CUT
     moved = sum(float(offset) for offset in cut.findall(pieces) if offset)
-    parts = max(1, math.ceil(-moved / (GAP - 1)))  # nobody shall take the sum of many small moves for a gap
-    return b"[%b%b] TJ" % (cut.sub(b"", pieces), b" %.3f" % (moved / parts) * parts if moved else b"")
+    parts = max(
+        1, math.ceil(-moved / (GAP - 1))
+    )  # nobody shall take the sum of many small moves for a gap
+    return b"[%b%b] TJ" % (
+        cut.sub(b"", pieces),
+        b" %.3f" % (moved / parts) * parts if moved else b"",
+    )

@@ -8,9 +8,13 @@ from collections.abc import Sequence
 LIGATURES = {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"}
 _LIGATURE = re.compile("|".join(LIGATURES))
 _HYPHEN_BREAK = re.compile(r"(?<=[a-z])-[ \t]*\n[ \t]*(?=[a-z])")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2060\ufeff\ufffd\ud800-\udfff]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2060\ufeff\ufffd\ud800-\udfff]"
+)
 _SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u3000]+")
-_PAGE_NUMBER = re.compile(r"(?:page\s*)?[-–—]?\s*\d{1,4}\s*(?:(?:of|/)\s*\d{1,4})?\s*[-–—]?", re.IGNORECASE)
+_PAGE_NUMBER = re.compile(
+    r"(?:page\s*)?[-–—]?\s*\d{1,4}\s*(?:(?:of|/)\s*\d{1,4})?\s*[-–—]?", re.IGNORECASE
+)
 _STAMP = re.compile(r"arXiv:\S+\s+\[[\w.-]+\]\s+\d{1,2} \w{3} \d{4}")
 EDGE = 2  # lines at the top and at the foot of a page where running heads stand
 REPEATED = 0.4  # share of pages on which a line at the edge is a running head
@@ -24,7 +28,9 @@ def repair(text: str) -> tuple[str, Counter[str]]:
     text, counts["ligatures"] = _LIGATURE.subn(lambda found: LIGATURES[found.group()], text)
     text, counts["control characters"] = _CONTROL.subn("", text)
     text, counts["hyphen breaks"] = _HYPHEN_BREAK.subn("", text)
-    lines = [_SPACES.sub(" ", line).strip() for line in unicodedata.normalize("NFC", text).split("\n")]
+    lines = [
+        _SPACES.sub(" ", line).strip() for line in unicodedata.normalize("NFC", text).split("\n")
+    ]
     return "\n".join(line for line in lines if line), +counts
 
 
@@ -34,7 +40,9 @@ def without_edges(pages: Sequence[str]) -> tuple[list[str], Counter[str]]:
     A running head is a line at the top or foot that comes back on many pages, its numbers aside.
     """
     counts: Counter[str] = Counter()
-    seen = Counter(head for page in pages for head in {_form(line) for line in _edges(page.split("\n"))})
+    seen = Counter(
+        head for page in pages for head in {_form(line) for line in _edges(page.split("\n"))}
+    )
     enough = max(MIN_PAGES, REPEATED * len(pages))
     repaired = []
     for page in pages:

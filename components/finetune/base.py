@@ -35,4 +35,6 @@ def prepare_base(config: FinetuneConfig, store: Store, adapter: Path) -> Base:
         say("finetune", "making a small Llama on the spot: tokenizer and weights")
         tiny.make_base(folder, config.seed)
         store.put_folder(f"bases/{recipe}", folder)
-    return Base(name=f"tiny-llama-{recipe[:12]}", path=str(folder), identity=recipe, licence="Apache-2.0")
+    return Base(
+        name=f"tiny-llama-{recipe[:12]}", path=str(folder), identity=recipe, licence="Apache-2.0"
+    )

@@ -31,7 +31,10 @@ class Visible(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         logs = logs or {}
         if "eval_loss" in logs:
-            say("finetune", f"held-out loss {logs['eval_loss']:.3f} after {state.epoch or 0:.1f} epochs")
+            say(
+                "finetune",
+                f"held-out loss {logs['eval_loss']:.3f} after {state.epoch or 0:.1f} epochs",
+            )
         elif "loss" in logs:
             self.steps += 1  # counted here: reading the loss has waited for the device
             self.seconds += time.perf_counter() - self._began
@@ -75,7 +78,9 @@ class CheckpointClock(TrainerCallback):  # type: ignore[misc]
 
     def _on_sigterm(self, signum: int, frame: FrameType | None) -> None:
         if self.interrupted and processes.count() == 1:
-            raise SystemExit(128 + signum)  # asked twice: at once; the launcher of several passes on what all get
+            raise SystemExit(
+                128 + signum
+            )  # asked twice: at once; the launcher of several passes on what all get
         self.interrupted = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -91,7 +96,9 @@ class CheckpointClock(TrainerCallback):  # type: ignore[misc]
     def _decide(self, state: Any, control: Any) -> None:
         if state.global_step >= state.max_steps:
             return
-        interrupted, due = processes.anywhere(self.interrupted, time.monotonic() - self.saved >= self.every)
+        interrupted, due = processes.anywhere(
+            self.interrupted, time.monotonic() - self.saved >= self.every
+        )
         if interrupted:
             say("finetune", f"asked to stop: writing the checkpoint of step {state.global_step}")
             control.should_training_stop = self.stopped = True

@@ -33,7 +33,9 @@ class Checkpoints:
     def steps(self) -> list[int]:
         """Return the steps of all checkpoints that claim to be whole, newest first."""
         keys = [key.removeprefix(f"{self.prefix}/") for key in self.store.list(self.prefix)]
-        return sorted((int(key.split("/")[0]) for key in keys if key.endswith("/manifest.json")), reverse=True)
+        return sorted(
+            (int(key.split("/")[0]) for key in keys if key.endswith("/manifest.json")), reverse=True
+        )
 
     def newest(self, folder: Path) -> Path | None:
         """Fetch the newest whole checkpoint below `folder`; damaged ones are passed over with a line."""
@@ -57,7 +59,10 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove all checkpoints: the adapter is done."""
-        for step in {int(key.removeprefix(f"{self.prefix}/").split("/")[0]) for key in self.store.list(self.prefix)}:
+        for step in {
+            int(key.removeprefix(f"{self.prefix}/").split("/")[0])
+            for key in self.store.list(self.prefix)
+        }:
             self.store.delete_folder(self._key(step))
 
     def _key(self, step: int) -> str:

@@ -19,32 +19,52 @@ class FinetuneConfig(StageConfig):
         f"hub id or folder of a causal language model; {TINY!r} is a small Llama made on the spot",
         exposed=True,
     )
-    continue_from: str = knob("", "name of a release whose latest adapter training goes on from; empty starts afresh")
-    quantisation: str = knob("auto", "how the base is loaded; auto is nf4 on CUDA", choices=("auto", "nf4", "none"))
+    continue_from: str = knob(
+        "", "name of a release whose latest adapter training goes on from; empty starts afresh"
+    )
+    quantisation: str = knob(
+        "auto", "how the base is loaded; auto is nf4 on CUDA", choices=("auto", "nf4", "none")
+    )
     lora_r: int = knob(64, "rank of the adapter", low=1)
     lora_alpha: int = knob(16, "scale of the adapter: its output is multiplied by alpha / r", low=1)
-    lora_dropout: float = knob(0.1, "share of the adapter's inputs dropped in training", low=0, high=0.9)
+    lora_dropout: float = knob(
+        0.1, "share of the adapter's inputs dropped in training", low=0, high=0.9
+    )
     epochs: float = knob(3.0, "passes over the training examples", low=0.01)
     batch_size: int = knob(4, "examples on the device at the same time", low=1)
     gradient_accumulation: int = knob(4, "batches to one step of the optimizer", low=1)
     gradient_checkpointing: bool = knob(True, "compute activations twice to save memory")
-    optimizer: str = knob("paged_adamw_8bit", "a name of transformers; without CUDA adamw_torch takes its place")
+    optimizer: str = knob(
+        "paged_adamw_8bit", "a name of transformers; without CUDA adamw_torch takes its place"
+    )
     learning_rate: float = knob(2e-4, "peak learning rate", low=0)
-    schedule: str = knob("linear", "shape of the learning rate", choices=("linear", "cosine", "constant"))
+    schedule: str = knob(
+        "linear", "shape of the learning rate", choices=("linear", "cosine", "constant")
+    )
     warmup_steps: int = knob(5, "steps until the peak", low=0)
     weight_decay: float = knob(0.0, "decay of the adapter's weights", low=0)
     max_grad_norm: float = knob(0.3, "gradients are clipped to this norm", low=0)
-    max_length: int = knob(2048, "longest example, in tokens; longer ones are dropped and counted", low=16)
-    packing: bool = knob(True, "pack short examples into rows of max_length, each attending to itself alone")
+    max_length: int = knob(
+        2048, "longest example, in tokens; longer ones are dropped and counted", low=16
+    )
+    packing: bool = knob(
+        True, "pack short examples into rows of max_length, each attending to itself alone"
+    )
     attention: str = knob(
         "auto",
         "auto is flash_attention_2 where the GPU and the flash-attn package are there, else sdpa",
         choices=("auto", "sdpa", "flex_attention", "flash_attention_2"),
     )
     liger: bool = knob(False, "fused kernels of the liger-kernel package, on an NVIDIA GPU")
-    held_out: float = knob(0.05, "share of training papers whose loss is only watched, once an epoch", low=0, high=0.5)
-    patience: int = knob(0, "stop after so many epochs without a better held-out loss; 0 never stops early", low=0)
-    processes: int = knob(0, "processes that train together on a node; 0 is one for each GPU that is visible", low=0)
+    held_out: float = knob(
+        0.05, "share of training papers whose loss is only watched, once an epoch", low=0, high=0.5
+    )
+    patience: int = knob(
+        0, "stop after so many epochs without a better held-out loss; 0 never stops early", low=0
+    )
+    processes: int = knob(
+        0, "processes that train together on a node; 0 is one for each GPU that is visible", low=0
+    )
     nodes: int = knob(
         0,
         "nodes that train together; more than one are the pods of a Kubeflow TrainJob; 0 is ARXTUNE_NODES, else 1",
@@ -55,4 +75,6 @@ class FinetuneConfig(StageConfig):
         "fsdp shares the base out over the processes, ddp gives each the whole; auto is fsdp where that does not fit",
         choices=("auto", "ddp", "fsdp"),
     )
-    checkpoint_minutes: float = knob(10.0, "minutes between checkpoints; 0 writes one at every step", low=0)
+    checkpoint_minutes: float = knob(
+        10.0, "minutes between checkpoints; 0 writes one at every step", low=0
+    )

@@ -47,7 +47,10 @@ def finetune(config: FinetuneConfig, train: Path, adapter: Path, curve: Path) ->
     else:
         _train(job)
         if not store.get_folder(job.place, adapter):
-            raise StoreError(f"store {config.store}: {job.place} is not there after the training", "start it again")
+            raise StoreError(
+                f"store {config.store}: {job.place} is not there after the training",
+                "start it again",
+            )
     about = json.loads((adapter / "adapter.json").read_text("utf-8"))
     for triple in about["too_long"]:
         ledger.drop(triple, f"longer than {config.max_length} tokens")
@@ -62,7 +65,9 @@ def _train(job: Job) -> None:
     config = job.config
     processes = processes_here(config) if config.nodes == 1 else 0
     if processes == 1:  # one process drives one GPU; trl refuses to see more
-        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[
+            0
+        ]
         job.run()
         return
     request = put_request(job)

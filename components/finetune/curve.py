@@ -27,7 +27,11 @@ def draw(steps: Sequence[Mapping[str, Any]]) -> bytes:
 
     lines = [
         (TRAIN, "training loss", [(row["step"], row["loss"]) for row in steps if "loss" in row]),
-        (HELD_OUT, "held-out loss", [(row["step"], row["eval_loss"]) for row in steps if "eval_loss" in row]),
+        (
+            HELD_OUT,
+            "held-out loss",
+            [(row["step"], row["eval_loss"]) for row in steps if "eval_loss" in row],
+        ),
     ]
     points = [point for _, _, line in lines for point in line] or [(0, 0.0)]
     last, top = max(x for x, _ in points) or 1, max(y for _, y in points) * 1.05 or 1.0
@@ -42,7 +46,12 @@ def draw(steps: Sequence[Mapping[str, Any]]) -> bytes:
         level = top * tick / 5
         pen.line([at(0, level), at(last, level)], fill="#dddddd")
         pen.text((LEFT - 8, at(0, level)[1]), f"{level:.2f}", fill=GREY, font=font, anchor="rm")
-        pen.text((at(last * tick / 5, 0)[0], HEIGHT - BOTTOM + 8), f"{last * tick / 5:.0f}", fill=GREY, font=font)
+        pen.text(
+            (at(last * tick / 5, 0)[0], HEIGHT - BOTTOM + 8),
+            f"{last * tick / 5:.0f}",
+            fill=GREY,
+            font=font,
+        )
     for number, (colour, name, line) in enumerate(lines):
         if len(line) > 1:
             pen.line([at(x, y) for x, y in line], fill=colour, width=2)
@@ -59,6 +68,7 @@ def draw(steps: Sequence[Mapping[str, Any]]) -> bytes:
 def write_page(path: Path, png: bytes, facts: Mapping[str, Any]) -> None:
     """Write an HTML page that shows the curve and the figures of the training."""
     rows = "".join(
-        f"<tr><th scope=row>{html.escape(name)}<td>{html.escape(str(value))}" for name, value in facts.items()
+        f"<tr><th scope=row>{html.escape(name)}<td>{html.escape(str(value))}"
+        for name, value in facts.items()
     )
     write_atomically(path, PAGE.format(png=base64.b64encode(png).decode(), rows=rows))

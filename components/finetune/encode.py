@@ -38,17 +38,25 @@ def encode(tokenizer: Any, examples: Sequence[Example]) -> list[Encoded]:
     if not examples:
         return []
     prompts = tokenizer([example.prompt for example in examples])["input_ids"]
-    completions = tokenizer([example.completion for example in examples], add_special_tokens=False)["input_ids"]
+    completions = tokenizer([example.completion for example in examples], add_special_tokens=False)[
+        "input_ids"
+    ]
     found = []
     for example, prompt, completion in zip(examples, prompts, completions, strict=True):
         taught = [*completion, tokenizer.eos_token_id]
-        while prompt and prompt[-1] == tokenizer.eos_token_id:  # some tokenizers end whatever they encode
+        while (
+            prompt and prompt[-1] == tokenizer.eos_token_id
+        ):  # some tokenizers end whatever they encode
             prompt = prompt[:-1]
-        found.append(Encoded(example.triple, example.paper, prompt + taught, [IGNORE] * len(prompt) + taught))
+        found.append(
+            Encoded(example.triple, example.paper, prompt + taught, [IGNORE] * len(prompt) + taught)
+        )
     return found
 
 
-def split_by_length(encoded: Sequence[Encoded], max_length: int) -> tuple[list[Encoded], list[Encoded]]:
+def split_by_length(
+    encoded: Sequence[Encoded], max_length: int
+) -> tuple[list[Encoded], list[Encoded]]:
     """Return the examples that fit into `max_length` tokens, and those that do not: none is ever cut."""
     fitting = [example for example in encoded if len(example.input_ids) <= max_length]
     too_long = [example for example in encoded if len(example.input_ids) > max_length]

@@ -24,7 +24,15 @@ LIBRARIES = ("torch", "transformers", "trl", "peft")
 # Knobs that do not change what is trained. The base and the release to go on from have identities of their own. Where
 # it is trained, on which device and in how many processes, changes what dropout draws and how finely the base is
 # held; adapter.json tells.
-NOT_OF_THE_WEIGHTS = ("store", "base_model", "continue_from", "checkpoint_minutes", "processes", "nodes", "sharding")
+NOT_OF_THE_WEIGHTS = (
+    "store",
+    "base_model",
+    "continue_from",
+    "checkpoint_minutes",
+    "processes",
+    "nodes",
+    "sharding",
+)
 STORE_PATIENCE = 300.0  # seconds that the store may be away when a trained adapter is put there
 
 
@@ -46,7 +54,11 @@ class Job:
     @cached_property
     def key(self) -> str:
         """Return the hash of everything that the trained weights depend on."""
-        knobs = {name: value for name, value in self.config.to_dict().items() if name not in NOT_OF_THE_WEIGHTS}
+        knobs = {
+            name: value
+            for name, value in self.config.to_dict().items()
+            if name not in NOT_OF_THE_WEIGHTS
+        }
         versions = {name: version(name) for name in LIBRARIES}
         start = self.start["adapter_digest"] if self.start else ""
         return digest([knobs, self.base.identity, self.train_digest, start, versions])
@@ -69,7 +81,9 @@ class Job:
             if processes.rank() > 0:
                 return
             self._describe(out, material, too_long, facts)
-            keep_trying("adapter", lambda: self.store.put_folder(self.place, out), seconds=STORE_PATIENCE)
+            keep_trying(
+                "adapter", lambda: self.store.put_folder(self.place, out), seconds=STORE_PATIENCE
+            )
         with contextlib.suppress(StoreError):  # only room is lost
             checkpoints.clear()
 
@@ -80,9 +94,13 @@ class Job:
         from components.shared.models import load_tokenizer
 
         config = self.config
-        fitting, too_long = split_by_length(encode(load_tokenizer(self.base.path), self.examples), config.max_length)
+        fitting, too_long = split_by_length(
+            encode(load_tokenizer(self.base.path), self.examples), config.max_length
+        )
         if not fitting:
-            raise DataError(f"no example fits into {config.max_length} tokens", "raise finetune.max_length")
+            raise DataError(
+                f"no example fits into {config.max_length} tokens", "raise finetune.max_length"
+            )
         held = held_out_papers([example.paper for example in fitting], config.held_out, config.seed)
         material = Material(
             base=self.base.path,
@@ -113,14 +131,23 @@ class Job:
         cuda, tokens, count = device() == "cuda", sum(lengths), processes.count()
         shape = preflight.shape_of(load_config(self.base.path))
         there = min(processes.gather(preflight.available()))  # all must come to the same plan
-        config = preflight.place(self.config, shape, max(lengths), there=there, cuda=cuda, processes=count)
-        needed = preflight.check(config, shape, max(lengths), there=there, cuda=cuda, processes=count)
+        config = preflight.place(
+            self.config, shape, max(lengths), there=there, cuda=cuda, processes=count
+        )
+        needed = preflight.check(
+            config, shape, max(lengths), there=there, cuda=cuda, processes=count
+        )
         duration = preflight.seconds(config, shape, tokens, tokens / len(lengths), peak_flops())
         config = preflight.settled(config, cuda=cuda)
-        say("finetune", "plan: " + preflight.describe(needed, duration, device_name(), config.quantisation))
+        say(
+            "finetune",
+            "plan: " + preflight.describe(needed, duration, device_name(), config.quantisation),
+        )
         return config
 
-    def _describe(self, out: Path, material: "Material", too_long: list[str], facts: Mapping[str, Any]) -> None:
+    def _describe(
+        self, out: Path, material: "Material", too_long: list[str], facts: Mapping[str, Any]
+    ) -> None:
         """Write adapter.json and the curve beside the weights."""
         from components.finetune.curve import draw
 

@@ -25,7 +25,9 @@ def processes_here(config: FinetuneConfig) -> int:
 
     gpus = torch.cuda.device_count()
     if config.processes > gpus > 0:
-        raise ConfigError(f"finetune.processes={config.processes}: there are {gpus} GPUs here", "leave it at 0")
+        raise ConfigError(
+            f"finetune.processes={config.processes}: there are {gpus} GPUs here", "leave it at 0"
+        )
     return config.processes or max(gpus, 1)
 
 
@@ -39,7 +41,8 @@ def run_on_gpus(config: FinetuneConfig, request: str, count: int) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
         start_new_session=True,  # ^C is for this process, which then ends the others in order
         preexec_fn=die_with_parent,
     )
@@ -57,7 +60,14 @@ def run_on_gpus(config: FinetuneConfig, request: str, count: int) -> None:
 
 
 def _command(store: str, request: str, count: int) -> list[str]:
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_machines",
+        "1",
+    ]
     launch += ["--num_processes", str(count), "--main_process_port", "0"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no"]
     return [*launch, "-m", "components.finetune.worker", store, request]
@@ -82,8 +92,12 @@ def _fail(errors: list[str], noise: str, count: int) -> None:
     statuses = {int(number) for number in re.findall(r"exitcode\s*: (-?\d+)", noise)}
     signals = {-status if status < 0 else status - 128 for status in statuses} & set(signal.Signals)
     if signals:
-        name = signal.Signals(min(signals, key=lambda number: number == signal.SIGTERM)).name  # what the others got too
+        name = signal.Signals(
+            min(signals, key=lambda number: number == signal.SIGTERM)
+        ).name  # what the others got too
         problem = f"one of {count} processes of the training was ended by {name}"
-        raise ModelError(problem, "was memory short? Started again, it goes on from its last checkpoint")
+        raise ModelError(
+            problem, "was memory short? Started again, it goes on from its last checkpoint"
+        )
     sys.stderr.write(noise)
     raise RuntimeError(f"the training in {count} processes failed; their output is above")

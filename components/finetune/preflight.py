@@ -16,8 +16,13 @@ from components.finetune.speed import flops_per_token
 from components.shared.errors import ConfigError, ModelError
 from components.shared.models import device
 
-NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # a weight: 4 bits, 8 bits a block of 64, 32 bits for 256 blocks
-OPTIMIZER_BYTES = {"adamw_8bit": 2, "paged_adamw_8bit": 2}  # a trained weight; others keep two numbers of 4 bytes
+NF4_BYTES = (
+    0.5 + 1 / 64 + 4 / (64 * 256)
+)  # a weight: 4 bits, 8 bits a block of 64, 32 bits for 256 blocks
+OPTIMIZER_BYTES = {
+    "adamw_8bit": 2,
+    "paged_adamw_8bit": 2,
+}  # a trained weight; others keep two numbers of 4 bytes
 FIXED = 256 << 20  # bytes for buffers, fragments and kernels
 USABLE = 0.95  # share of the memory that is there
 ASSUMED_MFU = 0.35  # before anything is measured
@@ -36,7 +41,9 @@ class Shape:
     linear: int  # weights of the layers' projections: what nf4 shrinks
     other: int  # embeddings, head and norms
     looked_up: int  # of these, embeddings that are never multiplied
-    adapted: int  # inputs plus outputs of all adapted projections: weights of the adapter for each rank
+    adapted: (
+        int  # inputs plus outputs of all adapted projections: weights of the adapter for each rank
+    )
 
 
 @dataclass(frozen=True)
@@ -109,21 +116,39 @@ def place(
     return replace(config, sharding="ddp" if whole.total <= USABLE * there else "fsdp")
 
 
-def memory(config: FinetuneConfig, shape: Shape, longest: int, *, cuda: bool, processes: int = 1) -> Memory:
+def memory(
+    config: FinetuneConfig, shape: Shape, longest: int, *, cuda: bool, processes: int = 1
+) -> Memory:
     """Estimate what each process of a training needs whose longest row has `longest` tokens."""
     size = 2 if cuda else 4  # bytes of a plain weight and of an activation
     quantised = settled(config, cuda=cuda).quantisation == "nf4"
     trained = config.lora_r * shape.adapted
     tokens = config.batch_size * (config.max_length if config.packing else longest)
-    layer = size * tokens * (8 * shape.hidden + 6 * shape.width + 5 * shape.intermediate + 14 * config.lora_r)
+    layer = (
+        size
+        * tokens
+        * (8 * shape.hidden + 6 * shape.width + 5 * shape.intermediate + 14 * config.lora_r)
+    )
     if config.lora_dropout:
-        layer += size * tokens * 7 * max(shape.hidden, shape.width)  # each adapter drops inputs of its own
+        layer += (
+            size * tokens * 7 * max(shape.hidden, shape.width)
+        )  # each adapter drops inputs of its own
     if not cuda:
-        layer += 4 * config.batch_size * shape.width // 64 * longest**2  # attention keeps its scores
-    kept = size * tokens * shape.hidden * shape.layers if config.gradient_checkpointing else layer * shape.layers
-    head = 3 * 4 * min(tokens, 1024) * shape.vocabulary  # logits of a piece of the tokens, in float32
+        layer += (
+            4 * config.batch_size * shape.width // 64 * longest**2
+        )  # attention keeps its scores
+    kept = (
+        size * tokens * shape.hidden * shape.layers
+        if config.gradient_checkpointing
+        else layer * shape.layers
+    )
+    head = (
+        3 * 4 * min(tokens, 1024) * shape.vocabulary
+    )  # logits of a piece of the tokens, in float32
     weights = shape.linear * (NF4_BYTES if quantised else size) + shape.other * size
-    if config.sharding == "fsdp":  # beside its part a process holds two layers whole, and embeddings and head
+    if (
+        config.sharding == "fsdp"
+    ):  # beside its part a process holds two layers whole, and embeddings and head
         weights = weights / processes + size * (2 * shape.linear / shape.layers + shape.other)
     return Memory(
         weights=weights,
@@ -142,7 +167,9 @@ def seconds(config: FinetuneConfig, shape: Shape, tokens: int, length: float, pe
         width=shape.width,
         length=length,
     )
-    again = 1.5 if config.gradient_checkpointing else 1.0  # the forward pass, a third of the whole here, twice
+    again = (
+        1.5 if config.gradient_checkpointing else 1.0
+    )  # the forward pass, a third of the whole here, twice
     return config.epochs * tokens * flops * again / (peak * ASSUMED_MFU)
 
 
@@ -159,7 +186,9 @@ def available() -> int:
     limit = group / "memory.max"
     if limit.exists() and (text := limit.read_text().strip()).isdigit():
         stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        used = int((group / "memory.current").read_text()) - int(stat["file"])  # cached files make room when asked
+        used = int((group / "memory.current").read_text()) - int(
+            stat["file"]
+        )  # cached files make room when asked
         free = min(free, int(text) - used)
     return free // count_here()
 
@@ -180,10 +209,20 @@ def easier(config: FinetuneConfig) -> Iterator[tuple[str, FinetuneConfig]]:
         rows = config.batch_size * config.gradient_accumulation
         yield with_(batch_size=1, gradient_accumulation=rows)
     if config.quantisation == "none":
-        yield with_(quantisation="nf4", **({"sharding": "ddp"} if config.sharding == "fsdp" else {}))
+        yield with_(
+            quantisation="nf4", **({"sharding": "ddp"} if config.sharding == "fsdp" else {})
+        )
 
 
-def check(config: FinetuneConfig, shape: Shape, longest: int, *, there: int, cuda: bool, processes: int = 1) -> Memory:
+def check(
+    config: FinetuneConfig,
+    shape: Shape,
+    longest: int,
+    *,
+    there: int,
+    cuda: bool,
+    processes: int = 1,
+) -> Memory:
     """Return the estimate; raise ModelError with the fix when a process cannot fit into `there` bytes."""
     config = settled(config, cuda=cuda)
     needed = memory(config, shape, longest, cuda=cuda, processes=processes)
@@ -196,7 +235,9 @@ def check(config: FinetuneConfig, shape: Shape, longest: int, *, there: int, cud
         f"activations {needed.activations / GIB:.1f}), and {there / GIB:.1f} GiB are free"
     )
     for settings, other in easier(config):
-        if (fitting := memory(other, shape, longest, cuda=cuda, processes=processes).total) <= USABLE * there:
+        if (
+            fitting := memory(other, shape, longest, cuda=cuda, processes=processes).total
+        ) <= USABLE * there:
             raise ModelError(problem, f"set {settings}: about {fitting / GIB:.1f} GiB")
     raise ModelError(problem, "use a smaller base model, or a device with more memory")
 

@@ -11,7 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-PATIENCE = timedelta(hours=1)  # that the others wait while one fetches a base, or waits for the store
+PATIENCE = timedelta(
+    hours=1
+)  # that the others wait while one fetches a base, or waits for the store
 
 
 def count() -> int:
@@ -41,7 +43,9 @@ def join() -> None:
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(local_rank())
-    os.environ["ACCELERATE_USE_CPU"] = str(not cuda)  # without it accelerate knows of no processes but those with GPUs
+    os.environ["ACCELERATE_USE_CPU"] = str(
+        not cuda
+    )  # without it accelerate knows of no processes but those with GPUs
     torch.distributed.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
 
 
@@ -77,7 +81,9 @@ def anywhere(*flags: bool) -> list[bool]:
         return list(flags)
     import torch
 
-    raised = torch.tensor(flags, dtype=torch.int32, device="cuda" if torch.cuda.is_available() else "cpu")
+    raised = torch.tensor(
+        flags, dtype=torch.int32, device="cuda" if torch.cuda.is_available() else "cpu"
+    )
     torch.distributed.all_reduce(raised, torch.distributed.ReduceOp.MAX)
     return [bool(flag) for flag in raised.tolist()]
 
@@ -97,5 +103,9 @@ def first_on_node() -> Iterator[bool]:
 def shared_folder(prefix: str) -> Iterator[Path]:
     """Make a temporary folder that all processes of a node share; its first one removes it."""
     with contextlib.ExitStack() as stack:
-        own = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix)) if local_rank() == 0 else ""
+        own = (
+            stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix))
+            if local_rank() == 0
+            else ""
+        )
         yield Path(gather(own)[rank() - local_rank()])

@@ -93,9 +93,14 @@ def attention_for(config: FinetuneConfig) -> str:
     if config.attention == "auto":
         return "flash_attention_2" if device() == "cuda" and flash else "sdpa"
     if config.attention != "sdpa" and device() != "cuda":
-        raise ConfigError(f"finetune.attention={config.attention}: needs an NVIDIA GPU", "leave it at auto")
+        raise ConfigError(
+            f"finetune.attention={config.attention}: needs an NVIDIA GPU", "leave it at auto"
+        )
     if config.attention == "flash_attention_2" and not flash:
-        raise ConfigError("finetune.attention=flash_attention_2: the flash-attn package is missing", "leave it at auto")
+        raise ConfigError(
+            "finetune.attention=flash_attention_2: the flash-attn package is missing",
+            "leave it at auto",
+        )
     return config.attention
 
 
@@ -103,7 +108,10 @@ def _check_liger(config: FinetuneConfig) -> None:
     if config.liger and device() != "cuda":
         raise ConfigError("finetune.liger=true: needs an NVIDIA GPU", "leave it at false")
     if config.liger and find_spec("liger_kernel") is None:
-        raise ConfigError("finetune.liger=true: the liger-kernel package is missing", "install it, or leave it out")
+        raise ConfigError(
+            "finetune.liger=true: the liger-kernel package is missing",
+            "install it, or leave it out",
+        )
 
 
 def arguments(config: FinetuneConfig, scratch: Path, *, held_out: bool = False) -> Any:

@@ -29,7 +29,11 @@ def device_name() -> str:
     """Return what the training runs on, as its maker calls it, with the number of processes that share the work."""
     import torch
 
-    name = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    name = (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"CPU, {torch.get_num_threads()} threads"
+    )
     return name if processes.count() == 1 else f"{name} x {processes.count()}"
 
 
@@ -50,7 +54,12 @@ def _measured_peak(size: int = 1024, seconds: float = 0.2) -> float:
     import torch
 
     cuda = torch.cuda.is_available()
-    matrix = torch.ones(size, size, device="cuda" if cuda else "cpu", dtype=torch.bfloat16 if cuda else torch.float32)
+    matrix = torch.ones(
+        size,
+        size,
+        device="cuda" if cuda else "cpu",
+        dtype=torch.bfloat16 if cuda else torch.float32,
+    )
     matrix @ matrix
     best, until = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < until:

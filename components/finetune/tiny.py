@@ -18,7 +18,10 @@ from components.shared.records import digest, file_digest
 PRIMER = Path(__file__).with_name("primer.txt")  # what the tokenizer learns its words from
 PAD, START, END = "<pad>", "<s>", "</s>"
 ROW = 150  # tokens: over this distance a slow plane turns by less than one radian
-FAST, BROAD = 0.03, 0.25  # radians a token: planes that tell neighbours apart, and those that tell neighbourhoods apart
+FAST, BROAD = (
+    0.03,
+    0.25,
+)  # radians a token: planes that tell neighbours apart, and those that tell neighbourhoods apart
 NOTES = 4  # kept of what stood before: the tokens one, two and three places back, and the neighbourhood before them
 NEIGHBOURHOOD = 6  # places back, its centre
 # How much each note counts when places are compared, and its share of the dimensions: the nearest token first.
@@ -42,7 +45,9 @@ class Recipe:
 
 def recipe_hash(seed: int, recipe: Recipe = Recipe()) -> str:
     """Return the hash of everything that the made weights depend on."""
-    return digest([asdict(recipe), seed, file_digest(PRIMER), file_digest(Path(__file__)), version("torch")])
+    return digest(
+        [asdict(recipe), seed, file_digest(PRIMER), file_digest(Path(__file__)), version("torch")]
+    )
 
 
 def make_base(folder: Path, seed: int, recipe: Recipe = Recipe()) -> None:
@@ -65,9 +70,14 @@ def _make_tokenizer(recipe: Recipe) -> Any:
 
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex('[\\n"“”(]'), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=True)]
+        [
+            pre_tokenizers.Split(Regex('[\\n"“”(]'), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=True),
+        ]
     )
-    tidy = [decoders.Replace(loose, tight) for loose, tight in (("( ", "("), ("“ ", "“"), (" ”", "”"))]
+    tidy = [
+        decoders.Replace(loose, tight) for loose, tight in (("( ", "("), ("“ ", "“"), (" ”", "”"))
+    ]
     bpe.decoder = decoders.Sequence([decoders.ByteLevel(), *tidy, decoders.Strip(" ", 1, 0)])
     trainer = trainers.BpeTrainer(
         vocab_size=recipe.vocabulary,
@@ -76,7 +86,9 @@ def _make_tokenizer(recipe: Recipe) -> Any:
         show_progress=False,
     )
     bpe.train_from_iterator([PRIMER.read_text("utf-8"), "“ ” " * 9], trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token=PAD, bos_token=START, eos_token=END)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe, pad_token=PAD, bos_token=START, eos_token=END
+    )
 
 
 def _make_model(recipe: Recipe, tokenizer: Any) -> Any:
@@ -115,7 +127,9 @@ def _wire(model: Any, recipe: Recipe) -> None:
     notes = [slice(words + size * number, words + size * (number + 1)) for number in range(NOTES)]
     short = _orthogonal(words, size).T  # what a note keeps of a token
     half = recipe.head // 2
-    frequency = recipe.rope_theta ** (-torch.arange(half) / half)  # radians a token, of each rotary plane
+    frequency = recipe.rope_theta ** (
+        -torch.arange(half) / half
+    )  # radians a token, of each rotary plane
 
     model.model.embed_tokens.weight[:, :words] *= 2**0.5
     model.model.embed_tokens.weight[:, words:] = 0
@@ -129,7 +143,9 @@ def _wire(model: Any, recipe: Recipe) -> None:
     peak = _peak(frequency, NEIGHBOURHOOD, 5.0 * ((frequency > FAST) & (frequency < BROAD)))
     _write_note(noting, NOTES - 1, peak, 2 * short, notes[-1])
 
-    slow = torch.nonzero(frequency * ROW < 1.0)[:, 0]  # in these planes it does not matter how far back a match is
+    slow = torch.nonzero(frequency * ROW < 1.0)[
+        :, 0
+    ]  # in these planes it does not matter how far back a match is
     slow = torch.cat([slow, slow + half])
     parts = _orthogonal(words, words)
     for head in range(recipe.heads):
@@ -147,7 +163,9 @@ def _peak(frequency: Any, back: int, strength: Any) -> tuple[Any, Any]:
     """Return biases of query and key that the rotary embedding turns into attention `back` places back."""
     import torch
 
-    query = torch.cat([torch.cos(frequency * back), -torch.sin(frequency * back)]) * strength.repeat(2)
+    query = torch.cat(
+        [torch.cos(frequency * back), -torch.sin(frequency * back)]
+    ) * strength.repeat(2)
     return query, torch.cat([strength, torch.zeros_like(strength)])
 
 

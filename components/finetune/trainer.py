@@ -45,7 +45,9 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
     def create_model_card(self, *arguments: Any, **options: Any) -> None:
         """Write none: the release has a card of its own."""
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+    def _save(
+        self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
+    ) -> None:
         super()._save(output_dir, state_dict=state_dict or adapter_of(self.model))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -77,13 +79,21 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
                 (folder / name).write_bytes(state)
 
     def _keep(self, checkpoints: Checkpoints, step: int, folder: Path) -> None:
-        last = self.clock is not None and self.clock.stopped  # there will be no other: the store is waited for
+        last = (
+            self.clock is not None and self.clock.stopped
+        )  # there will be no other: the store is waited for
         patience = PATIENCE_ON_SIGTERM if last else 0.0
-        keep_trying(f"checkpoint of step {step}", lambda: checkpoints.save(step, folder), seconds=patience)
+        keep_trying(
+            f"checkpoint of step {step}", lambda: checkpoints.save(step, folder), seconds=patience
+        )
 
 
 def train(
-    config: FinetuneConfig, material: Material, out: Path, scratch: Path, checkpoints: Checkpoints | None = None
+    config: FinetuneConfig,
+    material: Material,
+    out: Path,
+    scratch: Path,
+    checkpoints: Checkpoints | None = None,
 ) -> dict[str, Any]:
     """Write `out`/weights and `out`/steps.jsonl; return what a reader wants to know of the training.
 
@@ -91,10 +101,15 @@ def train(
     """
     resumed = _newest(checkpoints, scratch / "resume") if checkpoints else None
     visible, clock = Visible(), CheckpointClock(config.checkpoint_minutes)
-    trainer = build_trainer(config, material, scratch, [visible, clock], resumed=resumed is not None)
+    trainer = build_trainer(
+        config, material, scratch, [visible, clock], resumed=resumed is not None
+    )
     trainer.checkpoints, trainer.clock = checkpoints, clock
     if again := repeated(len(trainer.train_dataset), config.batch_size, processes.count()):
-        say("finetune", f"{again} rows of each epoch are read twice, so that all processes have as many")
+        say(
+            "finetune",
+            f"{again} rows of each epoch are read twice, so that all processes have as many",
+        )
     if resumed:
         say("finetune", f"going on from the checkpoint of step {resumed.name.rsplit('-', 1)[1]}")
     with clock:
@@ -104,8 +119,12 @@ def train(
     rows = [row for row in trainer.state.log_history if "loss" in row or "eval_loss" in row]
     if processes.rank() == 0:
         weights = adapter_of(trainer.model)
-        trainer.model.save_pretrained(str(out / "weights"), state_dict=weights, safe_serialization=True)
-        write_atomically(out / "steps.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
+        trainer.model.save_pretrained(
+            str(out / "weights"), state_dict=weights, safe_serialization=True
+        )
+        write_atomically(
+            out / "steps.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows)
+        )
     facts = {**_losses(rows), **_speed(trainer, visible, material)}
     facts |= {"quantisation": config.quantisation, "sharding": config.sharding}
     return {**facts, "resumed": resumed is not None, "rows_repeated": again}
@@ -163,7 +182,9 @@ def build_trainer(
         model=model,
         args=arguments,
         train_dataset=Dataset.from_list([example.row() for example in material.train]),
-        eval_dataset=Dataset.from_list([example.row() for example in material.held_out]) if material.held_out else None,
+        eval_dataset=Dataset.from_list([example.row() for example in material.held_out])
+        if material.held_out
+        else None,
         processing_class=tokenizer,
         peft_config=None if material.start else recipe.lora(config, model),
         callbacks=list(callbacks),
@@ -179,7 +200,9 @@ def _losses(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "steps": max((row["step"] for row in rows), default=0),
         "first_loss": losses[0] if losses else None,
         "final_loss": losses[-1] if losses else None,
-        "held_out_losses": [round(loss, 4) for loss in held_out],  # before training, then after each epoch
+        "held_out_losses": [
+            round(loss, 4) for loss in held_out
+        ],  # before training, then after each epoch
         "held_out_loss": held_out[-1] if held_out else None,
     }
 

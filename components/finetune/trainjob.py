@@ -61,7 +61,9 @@ class TrainJob:
             if found["metadata"].get("deletionTimestamp"):
                 self._say("an earlier one is being deleted")
                 self._wait(found)
-            elif outcome := outcome_of(found):  # of no use: were its adapter in the store, nobody would ask for it
+            elif outcome := outcome_of(
+                found
+            ):  # of no use: were its adapter in the store, nobody would ask for it
                 self._say(f"an earlier one is {outcome.lower()} and left no adapter: deleting it")
                 self.delete()
             else:
@@ -69,7 +71,9 @@ class TrainJob:
                 return
         body = describe(self.name, config, arguments, self._pods.own())
         trainer = body["spec"]["trainer"]
-        accumulation_for(config, trainer["numNodes"] * trainer["numProcPerNode"])  # before GPUs are waited for
+        accumulation_for(
+            config, trainer["numNodes"] * trainer["numProcPerNode"]
+        )  # before GPUs are waited for
         self._create(body)
         self._say(f"submitted, on {config.nodes} nodes")
 
@@ -83,7 +87,9 @@ class TrainJob:
             outcome, pods = outcome_of(found), self._pods.list()
             self._pods.say_new_lines(pods)
             if outcome == "Failed":
-                why = self._pods.why_failed(pods) or condition(found, "Failed").get("message", "it does not say why")
+                why = self._pods.why_failed(pods) or condition(found, "Failed").get(
+                    "message", "it does not say why"
+                )
                 raise ClusterError(f"the TrainJob {self.name} failed: {why}", self._pods.look)
             self._say(outcome.lower() or state_of(found) or self._pods.why_waiting(pods))
             if outcome:
@@ -109,7 +115,9 @@ class TrainJob:
             self._call("create", method, body=body, field_validation="Strict", absent=(409,))
         except ClusterError as error:
             if "unknown field" in error.problem:
-                raise ClusterError(error.problem, f"install Kubeflow Trainer 2.2 or newer, or {ONE_NODE}") from None
+                raise ClusterError(
+                    error.problem, f"install Kubeflow Trainer 2.2 or newer, or {ONE_NODE}"
+                ) from None
             raise
 
     def _check_runtime(self) -> None:
@@ -122,14 +130,18 @@ class TrainJob:
             if f'"{RUNTIME}" not found' in error.problem:
                 problem = f"there is no TrainingRuntime {RUNTIME} in {self.cluster.namespace}"
                 raise ClusterError(problem, "arxtune deploy --component trainer", 404) from None
-            raise ClusterError("the cluster has no Kubeflow Trainer", f"install it, or {ONE_NODE}", 404) from None
+            raise ClusterError(
+                "the cluster has no Kubeflow Trainer", f"install it, or {ONE_NODE}", 404
+            ) from None
 
     def _read(self) -> dict[str, Any] | None:
         method = self._api.get_namespaced_custom_object
         found: dict[str, Any] | None = self._call("read", method, name=self.name, absent=(404,))
         return found
 
-    def _call(self, verb: str, method: Callable[..., Any], *, plural: str = "trainjobs", **more: Any) -> Any:
+    def _call(
+        self, verb: str, method: Callable[..., Any], *, plural: str = "trainjobs", **more: Any
+    ) -> Any:
         what = f"cannot {verb} the TrainJob {self.name}"
         return self.cluster.call(what, method, group=GROUP, version=VERSION, plural=plural, **more)
 
@@ -150,19 +162,32 @@ class TrainJob:
         try:
             with contextlib.closing(changes):
                 next(changes, None)
-        except (ApiException, HTTPError):  # 410: the version is too old; 401: the token; or the connection broke
+        except (
+            ApiException,
+            HTTPError,
+        ):  # 410: the version is too old; 401: the token; or the connection broke
             time.sleep(LOOK_S)
 
 
-def describe(name: str, config: FinetuneConfig, arguments: Sequence[str], own: Mapping[str, Any]) -> dict[str, Any]:
+def describe(
+    name: str, config: FinetuneConfig, arguments: Sequence[str], own: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the TrainJob of a training; `own` is the pod of the stage, whose image and place it copies."""
     metadata, spec = own["metadata"], own["spec"]
     told = metadata.get("annotations", {})
     main = next((one for one in spec["containers"] if one["name"] == "main"), spec["containers"][0])
-    resources = json.loads(told[NODE_RESOURCES]) if NODE_RESOURCES in told else main.get("resources", {})
+    resources = (
+        json.loads(told[NODE_RESOURCES]) if NODE_RESOURCES in told else main.get("resources", {})
+    )
     queue = told.get(NODE_QUEUE) or metadata.get("labels", {}).get(QUEUE)
-    owners = metadata.get("ownerReferences", [])  # the Workflow; it controls its pods, but not what they make
-    place = {key: spec[key] for key in ("nodeSelector", "tolerations", "serviceAccountName") if spec.get(key)}
+    owners = metadata.get(
+        "ownerReferences", []
+    )  # the Workflow; it controls its pods, but not what they make
+    place = {
+        key: spec[key]
+        for key in ("nodeSelector", "tolerations", "serviceAccountName")
+        if spec.get(key)
+    }
     patch: dict[str, Any] = {"name": NODE, "template": {"spec": {"template": {"spec": place}}}}
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
@@ -170,7 +195,9 @@ def describe(name: str, config: FinetuneConfig, arguments: Sequence[str], own: M
         "metadata": {
             "name": name,
             "labels": {"app.kubernetes.io/part-of": "arxtune", **({QUEUE: queue} if queue else {})},
-            "ownerReferences": [{key: one[key] for key in ("apiVersion", "kind", "name", "uid")} for one in owners],
+            "ownerReferences": [
+                {key: one[key] for key in ("apiVersion", "kind", "name", "uid")} for one in owners
+            ],
         },
         "spec": {
             "runtimeRef": {"apiGroup": GROUP, "kind": "TrainingRuntime", "name": RUNTIME},
@@ -212,4 +239,8 @@ def state_of(job: Mapping[str, Any]) -> str:
     """Return what the TrainJob does, where it tells."""
     if condition(job, "Suspended"):
         return "suspended: it waits in its queue"
-    return "all its pods run" if any(one.get("ready") for one in job.get("status", {}).get("jobsStatus", [])) else ""
+    return (
+        "all its pods run"
+        if any(one.get("ready") for one in job.get("status", {}).get("jobsStatus", []))
+        else ""
+    )

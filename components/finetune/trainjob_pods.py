@@ -12,7 +12,10 @@ from components.shared.stage import ERROR_MARK
 
 NODE = "node"  # the trainer's name for a training's job and its container
 INDEX = "batch.kubernetes.io/job-completion-index"
-ABSENT = (400, 404)  # what the API answers for the log of a container that has not started, or of a pod that is gone
+ABSENT = (
+    400,
+    404,
+)  # what the API answers for the log of a container that has not started, or of a pod that is gone
 TAIL_LINES = 100  # of a log, in which the reason of a failure is looked for
 STARTING = ("ContainerCreating", "PodInitializing")
 
@@ -40,8 +43,12 @@ class TrainJobPods:
 
     def list(self) -> list[Pod]:
         """Return the pods that are there, in the order of their nodes; of each node's the newest first."""
-        pods = json.loads(self._read(self._api.list_namespaced_pod, label_selector=self._selector))["items"]
-        newest = sorted(pods, key=lambda pod: pod["metadata"].get("creationTimestamp", ""), reverse=True)
+        pods = json.loads(self._read(self._api.list_namespaced_pod, label_selector=self._selector))[
+            "items"
+        ]
+        newest = sorted(
+            pods, key=lambda pod: pod["metadata"].get("creationTimestamp", ""), reverse=True
+        )
         return sorted(newest, key=lambda pod: int(pod["metadata"]["labels"].get(INDEX, 0)))
 
     def say_new_lines(self, pods: Sequence[Pod]) -> None:
@@ -93,12 +100,22 @@ class TrainJobPods:
 
     def _warning(self) -> str:
         """Return the newest warning about what makes the pods: a quota that is used up, an account that is missing."""
-        events = json.loads(self._read(self._api.list_namespaced_event, field_selector="type=Warning"))["items"]
-        about = [event for event in events if event["involvedObject"].get("name", "").startswith(self.job)]
+        events = json.loads(
+            self._read(self._api.list_namespaced_event, field_selector="type=Warning")
+        )["items"]
+        about = [
+            event
+            for event in events
+            if event["involvedObject"].get("name", "").startswith(self.job)
+        ]
         newest: dict[str, Any] = max(
-            about, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "", default={}
+            about,
+            key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "",
+            default={},
         )
-        return re.sub(r' "[^"]*"', "", newest.get("message", ""))  # names of pods, another one at each try
+        return re.sub(
+            r' "[^"]*"', "", newest.get("message", "")
+        )  # names of pods, another one at each try
 
     def _log(self, name: str, **options: Any) -> str | None:
         method = self._api.read_namespaced_pod_log

@@ -57,19 +57,25 @@ def get_job(store: Store, url: str, request: str, folder: Path) -> Job:
     """Return the training that a request asks for; what it needs is fetched below `folder`, once on each node."""
     with processes.first_on_node() as first:
         if first and not store.get_folder(request, folder / "request"):
-            raise StoreError(f"store {url}: there is no whole {request}", "start the finetune stage again")
+            raise StoreError(
+                f"store {url}: there is no whole {request}", "start the finetune stage again"
+            )
         about = json.loads((folder / "request/job.json").read_text("utf-8"))
         base = Base(**about["base"])
         if not base.path:
             base = replace(base, path=str(folder / "base"))
             if first and not store.get_folder(f"bases/{base.identity}", folder / "base"):
-                raise StoreError(f"store {url}: there is no whole bases/{base.identity}", "start the stage again")
+                raise StoreError(
+                    f"store {url}: there is no whole bases/{base.identity}", "start the stage again"
+                )
     config = FinetuneConfig(**about["config"], store=url)
     examples = list(read_records(folder / "request/examples.jsonl", Example))
     job = Job(config, store, base, examples, about["start"])
     if job.key != about["key"]:
         problem = f"{request}: asks for adapter {about['key'][:12]}, this worker would train {job.key[:12]}"
-        raise ConfigError(problem, "run stage and workers in the same image: their libraries differ")
+        raise ConfigError(
+            problem, "run stage and workers in the same image: their libraries differ"
+        )
     return job
 
 

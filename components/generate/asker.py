@@ -49,7 +49,9 @@ class Stop:
     fix: str = ""
 
 
-def ask_all(config: GenerateConfig, payloads: dict[str, Payload], spent: int = 0) -> Iterator[Event]:
+def ask_all(
+    config: GenerateConfig, payloads: dict[str, Payload], spent: int = 0
+) -> Iterator[Event]:
     """Have every payload answered and kept in the store; yield an event for each, as they end.
 
     `spent` are the tokens of the budget that the run has paid for before.
@@ -57,7 +59,9 @@ def ask_all(config: GenerateConfig, payloads: dict[str, Payload], spent: int = 0
     Raises TeacherError when the teacher refuses for good; all that was answered by then is kept.
     """
     ours, theirs = _PROCESSES.Pipe()
-    child = _PROCESSES.Process(target=_child, args=(theirs, ours, config, payloads, spent), daemon=False)
+    child = _PROCESSES.Process(
+        target=_child, args=(theirs, ours, config, payloads, spent), daemon=False
+    )
     child.start()
     theirs.close()
     try:
@@ -78,7 +82,11 @@ def ask_all(config: GenerateConfig, payloads: dict[str, Payload], spent: int = 0
 
 
 def _child(
-    pipe: Connection, others: Connection, config: GenerateConfig, payloads: dict[str, Payload], spent: int
+    pipe: Connection,
+    others: Connection,
+    config: GenerateConfig,
+    payloads: dict[str, Payload],
+    spent: int,
 ) -> None:
     others.close()
     os.setsid()  # signals to the stage's group are not for this process
@@ -88,7 +96,9 @@ def _child(
     threading.Thread(target=_watch, args=(pipe, asker), daemon=True).start()
     try:
         for event in asker.run(payloads):
-            with contextlib.suppress(OSError):  # the stage is gone; what is under way is kept all the same
+            with contextlib.suppress(
+                OSError
+            ):  # the stage is gone; what is under way is kept all the same
                 pipe.send(event)
         last: Stop | None = asker.stopped_by
     except ArxtuneError as error:
@@ -109,7 +119,10 @@ class Asker:
     def __init__(self, config: GenerateConfig, spent: int) -> None:
         self._config = config
         self._teacher = GroqTeacher(
-            config.teacher_model, config.teacher_url, config.max_answer_tokens, config.answer_deadline_s
+            config.teacher_model,
+            config.teacher_url,
+            config.max_answer_tokens,
+            config.answer_deadline_s,
         )
         self._answers = Answers(open_store(config.store))
         self._pace = Pace(config.max_in_flight, config.requests_per_minute)
@@ -148,7 +161,11 @@ class Asker:
             else:
                 yield event
 
-    def _work(self, todo: "queue.SimpleQueue[tuple[str, Payload]]", events: "queue.SimpleQueue[Event | None]") -> None:
+    def _work(
+        self,
+        todo: "queue.SimpleQueue[tuple[str, Payload]]",
+        events: "queue.SimpleQueue[Event | None]",
+    ) -> None:
         try:
             while not self._stopping.is_set():
                 try:
@@ -163,7 +180,8 @@ class Asker:
             hours = over.args[0] / 3600
             self.stop(
                 Stop(
-                    f"the teacher's quota of the day is used up, for {hours:.1f} h", "run again then: answers are kept"
+                    f"the teacher's quota of the day is used up, for {hours:.1f} h",
+                    "run again then: answers are kept",
                 )
             )
         except BaseException as error:
@@ -186,7 +204,9 @@ class Asker:
             except TooLarge as large:
                 too_large += 1
                 if too_large > SIZE_TRIES:
-                    return Event(key, f"page refused as too large for the teacher (413): {large}"[:200])
+                    return Event(
+                        key, f"page refused as too large for the teacher (413): {large}"[:200]
+                    )
                 continue
             except Unwell as unwell:
                 failures, problem = failures + 1, str(unwell)
@@ -194,7 +214,8 @@ class Asker:
                 return Event(key, new=True) if kept else None
             if failures > self._config.retries:
                 raise TeacherError(
-                    f"the teacher {problem}, {failures} times for one page", "run again later: answers so far are kept"
+                    f"the teacher {problem}, {failures} times for one page",
+                    "run again later: answers so far are kept",
                 )
             if failures and self._stopping.wait(self._backoff(failures)):
                 return None
@@ -224,7 +245,9 @@ class Asker:
     def _learn(self, payload: Payload, prompt_tokens: int) -> None:
         if prompt_tokens > OVERHEAD:
             measured = characters(payload) / prompt_tokens
-            self._characters_a_token += 0.2 * (min(measured, 2 * CHARACTERS_A_TOKEN) - self._characters_a_token)
+            self._characters_a_token += 0.2 * (
+                min(measured, 2 * CHARACTERS_A_TOKEN) - self._characters_a_token
+            )
 
     def _backoff(self, failures: int) -> float:
         """Return seconds: doubled with each failure up to 32 times, spread so that threads do not return together."""

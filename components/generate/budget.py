@@ -57,7 +57,11 @@ class Budget:
 def cost(model: str, prompt_tokens: float, completion_tokens: float) -> float | None:
     """Return the dollars that so many tokens cost, or None when the price of the model is not known."""
     price = tomllib.loads(PRICES.read_text("utf-8")).get(model)
-    return None if price is None else (prompt_tokens * price["input"] + completion_tokens * price["output"]) / 1e6
+    return (
+        None
+        if price is None
+        else (prompt_tokens * price["input"] + completion_tokens * price["output"]) / 1e6
+    )
 
 
 def forecast(model: str, payloads: Iterable[Payload]) -> str:
@@ -68,7 +72,9 @@ def forecast(model: str, payloads: Iterable[Payload]) -> str:
     longest = sum(payload["max_completion_tokens"] for payload in asked)
     dollars, most = cost(model, prompt, usual), cost(model, prompt, longest)
     money = (
-        "" if dollars is None or most is None else f", about ${dollars:.2f} (${most:.2f} if all answers are longest)"
+        ""
+        if dollars is None or most is None
+        else f", about ${dollars:.2f} (${most:.2f} if all answers are longest)"
     )
     return f"forecast: {len(asked)} pages to ask about, about {prompt + usual:,.0f} tokens{money}"
 
@@ -78,4 +84,6 @@ def bill(model: str, replies: Iterable[Reply]) -> dict[str, float]:
     paid = list(replies)
     prompt, completion = sum(r.prompt_tokens for r in paid), sum(r.completion_tokens for r in paid)
     dollars = cost(model, prompt, completion)
-    return {"prompt": prompt, "completion": completion} | ({} if dollars is None else {"dollars": round(dollars, 4)})
+    return {"prompt": prompt, "completion": completion} | (
+        {} if dollars is None else {"dollars": round(dollars, 4)}
+    )

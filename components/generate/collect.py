@@ -28,12 +28,15 @@ class Collector:
         """Return the answer to each request; one that cannot be read is asked for again in another way, a few times."""
         payloads = [self._teacher.payload(request) for request in requests]
         found = self._collect(payloads)
-        asked = dict(zip(map(Answers.key, payloads), payloads, strict=True))  # the latest way, by the first one's key
+        asked = dict(
+            zip(map(Answers.key, payloads), payloads, strict=True)
+        )  # the latest way, by the first one's key
         for _ in range(OTHER_WAYS):
             asked = {
                 key: other
                 for key, payload in asked.items()
-                if isinstance(reply := found[key], Reply) and (reply.cut or parse(reply.text) is None)
+                if isinstance(reply := found[key], Reply)
+                and (reply.cut or parse(reply.text) is None)
                 if (other := self._teacher.again(payload, reply)) is not None
             }
             better = self._collect(list(asked.values()))
@@ -51,7 +54,10 @@ class Collector:
             "answers from the store": len(self._stored),
         }
         if self._teacher.paid:
-            for name, replies in (("this run", self._bought), ("all answers", [*self._bought, *self._stored])):
+            for name, replies in (
+                ("this run", self._bought),
+                ("all answers", [*self._bought, *self._stored]),
+            ):
                 account = bill(self._config.teacher_model, replies)
                 facts |= {f"{what}, {name}": amount for what, amount in account.items()}
         return facts
@@ -90,4 +96,7 @@ class Collector:
                 (self._bought if event.new else self._stored).append(reply)
             yield event.key, reply or event.problem or "the answer is gone from the store"
         account = bill(self._config.teacher_model, self._bought)
-        say("generate", "bill: " + ", ".join(f"{amount:,} {what}" for what, amount in account.items()))
+        say(
+            "generate",
+            "bill: " + ", ".join(f"{amount:,} {what}" for what, amount in account.items()),
+        )

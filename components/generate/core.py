@@ -18,7 +18,11 @@ def generate(config: GenerateConfig, documents: Path, triples: Path) -> dict[str
     found = list(read_records(documents / "documents.jsonl", Document))
     ledger = Ledger("generate", "triples")
     teacher = make_teacher(config)
-    pages = {(document.paper, page["number"]): page["text"] for document in found for page in document.pages}
+    pages = {
+        (document.paper, page["number"]): page["text"]
+        for document in found
+        for page in document.pages
+    }
     requests = [request for document in found for request in _requests(config, document)]
     collector = Collector(config, teacher)
     answers = collector.answers(requests)
@@ -40,7 +44,9 @@ def generate(config: GenerateConfig, documents: Path, triples: Path) -> dict[str
                 kept[triple.id] = triple
                 ledger.keep()
     write_records(triples / "triples.jsonl", kept.values())
-    write_records(triples / "sources.jsonl", (Source.from_dict(document.to_dict()) for document in found))
+    write_records(
+        triples / "sources.jsonl", (Source.from_dict(document.to_dict()) for document in found)
+    )
     ledger.facts |= {"teacher": teacher.name, "pages": len(requests)}
     ledger.facts |= collector.facts
     return ledger.write(triples, documents)
@@ -59,7 +65,9 @@ def make_teacher(config: GenerateConfig) -> Teacher:
 
 def _requests(config: GenerateConfig, document: Document) -> Iterator[Request]:
     texts = {page["number"]: _unmarked(page) for page in document.pages if "reject" not in page}
-    chosen = [(number, text) for number, text in texts.items() if len(text) >= config.min_page_characters]
+    chosen = [
+        (number, text) for number, text in texts.items() if len(text) >= config.min_page_characters
+    ]
     for number, text in chosen[: config.max_pages_per_paper or None]:
         yield Request(
             paper=document.paper,
@@ -81,7 +89,14 @@ def _unmarked(page: dict[str, Any]) -> str:
 def _triple(teacher: Teacher, request: Request, text: str, draft: Draft) -> Triple:
     """Return the triple with its place in the page's whole text, which the offsets count in."""
     spans = evidence(text, draft.input, draft.output)
-    content = [request.paper, request.version, request.page, draft.instruction, draft.input, draft.output]
+    content = [
+        request.paper,
+        request.version,
+        request.page,
+        draft.instruction,
+        draft.input,
+        draft.output,
+    ]
     return Triple(
         id=digest(content)[:16],
         instruction=draft.instruction,

@@ -38,7 +38,10 @@ WORDINGS = {
         "How does the sentence go on from “{cue}”?",
     ),
 }
-SINGLE_WORDS = {"term": r"[^\W\d_]{7,}", "figure": r"\d+(?:[.,]\d+)*"}  # what makes a cue of its own
+SINGLE_WORDS = {
+    "term": r"[^\W\d_]{7,}",
+    "figure": r"\d+(?:[.,]\d+)*",
+}  # what makes a cue of its own
 
 
 class EmbeddedTeacher:
@@ -64,7 +67,9 @@ class EmbeddedTeacher:
             for number, sentences in enumerate(passages(payload["text"]))
             for draft in _tasks(sentences, random.Random(f"{place}:{number}"))
         ]
-        return Reply(json.dumps({"triples": [asdict(draft) for draft in drafts]}, ensure_ascii=False))
+        return Reply(
+            json.dumps({"triples": [asdict(draft) for draft in drafts]}, ensure_ascii=False)
+        )
 
 
 def _tasks(sentences: list[str], choose: random.Random) -> list[Draft]:
@@ -72,11 +77,18 @@ def _tasks(sentences: list[str], choose: random.Random) -> list[Draft]:
     passage = " ".join(sentences)
     drafts: list[Draft] = []
     for kind in choose.sample(sorted(WORDINGS), len(WORDINGS)):
-        places = [place for sentence in sentences for place in _cues(kind, sentence) if _once(place[0], passage)]
+        places = [
+            place
+            for sentence in sentences
+            for place in _cues(kind, sentence)
+            if _once(place[0], passage)
+        ]
         if places and len(drafts) < TASKS_A_PASSAGE:
             cue, answer = choose.choice(places)
             instruction = choose.choice(WORDINGS[kind]).format(cue=cue)
-            drafts.append(Draft(instruction=instruction, input=passage, output=f"“{answer}”", kind=kind))
+            drafts.append(
+                Draft(instruction=instruction, input=passage, output=f"“{answer}”", kind=kind)
+            )
     return drafts
 
 

@@ -4,7 +4,9 @@ import re
 
 from components.shared.grounding import Grounding, grounding, sentences
 
-ALIKE = 0.6  # share of a sentence's words that a sentence of the page must hold to count as its source
+ALIKE = (
+    0.6  # share of a sentence's words that a sentence of the page must hold to count as its source
+)
 MOST = 3  # sentences of the page that stand in when nothing is quoted
 
 Span = tuple[int, int]
@@ -57,7 +59,10 @@ def _sentence_spans(text: str) -> list[Span]:
 def _nearest(text: str, page: list[Span], sentence: str, least: float) -> Span | None:
     """Return the sentence of the page that shares most words with this one, if it shares at least `least` of them."""
     words = set(_WORD.findall(sentence.lower()))
-    shares = [(len(words & set(_WORD.findall(text[a:b].lower()))) / max(len(words), 1), -a, (a, b)) for a, b in page]
+    shares = [
+        (len(words & set(_WORD.findall(text[a:b].lower()))) / max(len(words), 1), -a, (a, b))
+        for a, b in page
+    ]
     share, _, span = max(shares, default=(0.0, 0, None))
     return span if span and words and share > 0 and share >= least else None
 

@@ -15,7 +15,11 @@ from components.shared.records import digest
 
 PROMPT = Path(__file__).with_name("prompt.txt").read_text("utf-8")
 GROQ = "https://api.groq.com/openai/v1"
-STRICT = ("openai/gpt-oss-", "meta-llama/llama-4-", "moonshotai/kimi-k2")  # models that can be held to a JSON schema
+STRICT = (
+    "openai/gpt-oss-",
+    "meta-llama/llama-4-",
+    "moonshotai/kimi-k2",
+)  # models that can be held to a JSON schema
 _TEXT = {"type": "string"}
 _TRIPLE = {"instruction": _TEXT, "input": _TEXT, "output": _TEXT}
 SCHEMA = {
@@ -57,12 +61,18 @@ class GroqTeacher:
 
     paid = True
 
-    def __init__(self, model: str, url: str = "", max_answer_tokens: int = 2048, timeout: float = 120.0) -> None:
+    def __init__(
+        self, model: str, url: str = "", max_answer_tokens: int = 2048, timeout: float = 120.0
+    ) -> None:
         self._key = os.environ.get("GROQ_API_KEY", "").strip()
         if not self._key:
-            raise TeacherError("the teacher is Groq, but GROQ_API_KEY is not set", "set it, or --teacher embedded")
+            raise TeacherError(
+                "the teacher is Groq, but GROQ_API_KEY is not set", "set it, or --teacher embedded"
+            )
         if not self._key.isascii() or not self._key.isprintable():
-            raise TeacherError("GROQ_API_KEY holds characters that no key has", "set it again, without line breaks")
+            raise TeacherError(
+                "GROQ_API_KEY holds characters that no key has", "set it again, without line breaks"
+            )
         from groq import Groq
 
         self._url = endpoint(url)
@@ -105,7 +115,11 @@ class GroqTeacher:
         import groq
         import httpx
 
-        body = {name: value for name, value in payload.items() if self._structured or name != "response_format"}
+        body = {
+            name: value
+            for name, value in payload.items()
+            if self._structured or name != "response_format"
+        }
         try:
             response = self._client.post("/chat/completions", body=body, cast_to=httpx.Response)
             return _reply(response.content), response.headers
@@ -127,7 +141,8 @@ class GroqTeacher:
                 return TeacherError(f"the teacher refuses the key ({status})", "check GROQ_API_KEY")
             case 404:
                 return TeacherError(
-                    f"the teacher at {self._url} has no model {self._model!r} (404)", "name another by --teacher-model"
+                    f"the teacher at {self._url} has no model {self._model!r} (404)",
+                    "name another by --teacher-model",
                 )
             case 413:
                 return TooLarge(message)
@@ -139,7 +154,8 @@ class GroqTeacher:
             case _ if status >= 498 or status == 408:
                 return Unwell(f"answers {status}")
         return TeacherError(
-            f"the teacher refuses the request ({status}): {message[:200]}", "all answers so far are kept"
+            f"the teacher refuses the request ({status}): {message[:200]}",
+            "all answers so far are kept",
         )
 
     def _clean(self, text: str) -> str:
@@ -153,9 +169,14 @@ def endpoint(url: str) -> str:
         return GROQ
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"generate.teacher_url={url!r}: must begin with http:// or https:// and name a host")
+        raise ConfigError(
+            f"generate.teacher_url={url!r}: must begin with http:// or https:// and name a host"
+        )
     if parts.username or parts.password:
-        raise ConfigError("generate.teacher_url: holds a user name or password", "keys come from GROQ_API_KEY alone")
+        raise ConfigError(
+            "generate.teacher_url: holds a user name or password",
+            "keys come from GROQ_API_KEY alone",
+        )
     return url.rstrip("/") if parts.path.strip("/") else f"{url.rstrip('/')}/openai/v1"
 
 

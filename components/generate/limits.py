@@ -13,8 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 PATIENCE = 600.0  # seconds; a limit that needs a longer wait is the day's, and ends the run
-FIRST_WINDOW = 2  # requests in flight at first; one more with each answer, half as many after a failure
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+FIRST_WINDOW = (
+    2  # requests in flight at first; one more with each answer, half as many after a failure
+)
+_DURATION = re.compile(
+    r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?"
+)
 _REFUSAL = re.compile(r"\((?P<name>[A-Z]{3,4})\): Limit (?P<limit>\d+), Used (?P<used>\d+)")
 _TRY_AGAIN = re.compile(r"try again in ([\dhms.]+[hms])")
 
@@ -59,14 +63,18 @@ class Bucket:
 class Pace:
     """Lets requests through when window and limits allow; shared by all threads that ask."""
 
-    def __init__(self, most: int, requests_per_minute: float = 0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, most: int, requests_per_minute: float = 0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._most, self._clock = most, clock
         self._window = float(min(FIRST_WINDOW, most))
         self._flying: dict[int, tuple[float, float]] = {}  # number -> (sent at, tokens reserved)
         self._count = 0
         self._pause_until = 0.0
         self._buckets: dict[str, Bucket] = {}
-        self._learned: dict[str, float] = {}  # bucket -> when the request was sent whose answer it stands by
+        self._learned: dict[
+            str, float
+        ] = {}  # bucket -> when the request was sent whose answer it stands by
         self._changed = threading.Condition()
         if requests_per_minute:
             rate = requests_per_minute / 60
@@ -81,7 +89,10 @@ class Pace:
             while not stopped():
                 now = self._clock()
                 full = len(self._flying) >= int(self._window)
-                waits = [bucket.wait(tokens if name[0] == "T" else 1, now) for name, bucket in self._buckets.items()]
+                waits = [
+                    bucket.wait(tokens if name[0] == "T" else 1, now)
+                    for name, bucket in self._buckets.items()
+                ]
                 wait = max([self._pause_until - now, *waits])
                 if wait > PATIENCE:
                     raise DayIsOver(wait)
@@ -94,7 +105,9 @@ class Pace:
                 self._changed.wait(min(wait, 0.2) if wait > 0 else 0.2)
         return None
 
-    def leave(self, number: int, *, spent: int = 0, headers: Mapping[str, str] | None = None, good: bool) -> None:
+    def leave(
+        self, number: int, *, spent: int = 0, headers: Mapping[str, str] | None = None, good: bool
+    ) -> None:
         """Count a request as ended: what it spent, what the headers tell of the limits, whether it was answered."""
         with self._changed:
             sent, reserved = self._flying.pop(number)
@@ -112,7 +125,13 @@ class Pace:
         with self._changed:
             now = self._clock()
             again = _TRY_AGAIN.search(message)
-            wait = retry_after if retry_after is not None else seconds(again.group(1)) if again else None
+            wait = (
+                retry_after
+                if retry_after is not None
+                else seconds(again.group(1))
+                if again
+                else None
+            )
             if (told := _REFUSAL.search(message)) and told["name"] == "RPM":  # stands in no header
                 limit, used = float(told["limit"]), float(told["used"])
                 self._buckets["RPM"] = Bucket(limit, limit - used, limit / self._minute(), now)
@@ -133,17 +152,27 @@ class Pace:
         tokens = self._buckets.get("T")
         return tokens.limit / tokens.rate if tokens and tokens.rate > 0 else 60.0
 
-    def _learn(self, name: str, kind: str, headers: Mapping[str, str], sent: float, now: float) -> None:
+    def _learn(
+        self, name: str, kind: str, headers: Mapping[str, str], sent: float, now: float
+    ) -> None:
         """Set a bucket to what the server says, less what is under way: requests and answers overtake one another."""
         if sent < self._learned.get(name, sent):  # the answer to a later request has told already
             return
         try:
-            limit, rest = (float(headers[f"x-ratelimit-{part}-{kind}"]) for part in ("limit", "remaining"))
+            limit, rest = (
+                float(headers[f"x-ratelimit-{part}-{kind}"]) for part in ("limit", "remaining")
+            )
         except (KeyError, ValueError):
             return
         reset = seconds(headers.get(f"x-ratelimit-reset-{kind}", ""))
         known = self._buckets.get(name)
-        rate = (limit - rest) / reset if reset and limit > rest else known.rate if known else limit / 60
+        rate = (
+            (limit - rest) / reset
+            if reset and limit > rest
+            else known.rate
+            if known
+            else limit / 60
+        )
         flying = [tokens for _, tokens in self._flying.values()]
         level = rest - (sum(flying) if name == "T" else len(flying))
         self._buckets[name] = Bucket(limit, level, rate, now)

@@ -69,7 +69,12 @@ def _blocks(page: str) -> Iterator[str]:
 
 def _is_heading(line: str, width: int) -> bool:
     """Tell a heading: where a sentence might begin, a short line that starts big and has no end."""
-    return len(line) < 0.75 * width and len(line.split()) <= 9 and line[-1] not in ".!?,;-" and not line[0].islower()
+    return (
+        len(line) < 0.75 * width
+        and len(line.split()) <= 9
+        and line[-1] not in ".!?,;-"
+        and not line[0].islower()
+    )
 
 
 def _cut(run: list[str]) -> Iterator[list[str]]:

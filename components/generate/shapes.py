@@ -15,7 +15,10 @@ FIELDS = ("instruction", "input", "output")
 
 
 def _rows(drafts: Sequence[Draft], names: Sequence[str] = FIELDS) -> list[dict[str, str]]:
-    return [{name: getattr(draft, field) for name, field in zip(names, FIELDS, strict=True)} for draft in drafts]
+    return [
+        {name: getattr(draft, field) for name, field in zip(names, FIELDS, strict=True)}
+        for draft in drafts
+    ]
 
 
 def _json(value: object, indent: int | None = None) -> str:
@@ -23,18 +26,29 @@ def _json(value: object, indent: int | None = None) -> str:
 
 
 def _xml(drafts: Sequence[Draft]) -> str:
-    blocks = ["".join(f"<{name}>{escape(getattr(draft, name))}</{name}>\n" for name in FIELDS) for draft in drafts]
-    return "<triples>\n" + "".join(f"<triple>\n{block}</triple>\n" for block in blocks) + "</triples>"
+    blocks = [
+        "".join(f"<{name}>{escape(getattr(draft, name))}</{name}>\n" for name in FIELDS)
+        for draft in drafts
+    ]
+    return (
+        "<triples>\n" + "".join(f"<triple>\n{block}</triple>\n" for block in blocks) + "</triples>"
+    )
 
 
-def labelled(label: str, *, heading: str = "", between: str = "\n", name: Callable[[str], str] = str.title) -> Writer:
+def labelled(
+    label: str, *, heading: str = "", between: str = "\n", name: Callable[[str], str] = str.title
+) -> Writer:
     """Return a writer of labelled text; `label` shows how a field's name and text are put together."""
 
     def write(drafts: Sequence[Draft]) -> str:
         blocks = []
         for number, draft in enumerate(drafts, 1):
-            fields = [label.format(name=name(field), text=getattr(draft, field)) for field in FIELDS]
-            blocks.append((heading.format(number=number) + "\n" if heading else "") + between.join(fields))
+            fields = [
+                label.format(name=name(field), text=getattr(draft, field)) for field in FIELDS
+            ]
+            blocks.append(
+                (heading.format(number=number) + "\n" if heading else "") + between.join(fields)
+            )
         return "\n\n".join(blocks)
 
     return write
@@ -45,11 +59,17 @@ EXACT: dict[str, Writer] = {
     "indented object": lambda drafts: _json({"triples": _rows(drafts)}, 2),
     "escaped object": lambda drafts: json.dumps({"triples": _rows(drafts)}),
     "array": lambda drafts: _json(_rows(drafts)),
-    "capital names": lambda drafts: _json({"Triples": _rows(drafts, ("Instruction", "Input", "Output"))}),
+    "capital names": lambda drafts: _json(
+        {"Triples": _rows(drafts, ("Instruction", "Input", "Output"))}
+    ),
     "other list name": lambda drafts: _json({"examples": _rows(drafts)}),
     "other field names": lambda drafts: _json(_rows(drafts, ("question", "context", "answer"))),
-    "numbered object": lambda drafts: _json({f"Triple {n}": row for n, row in enumerate(_rows(drafts), 1)}),
-    "fenced": lambda drafts: f"Here you are:\n\n```json\n{_json({'triples': _rows(drafts)}, 1)}\n```\nEnjoy!",
+    "numbered object": lambda drafts: _json(
+        {f"Triple {n}": row for n, row in enumerate(_rows(drafts), 1)}
+    ),
+    "fenced": lambda drafts: (
+        f"Here you are:\n\n```json\n{_json({'triples': _rows(drafts)}, 1)}\n```\nEnjoy!"
+    ),
     "after words": lambda drafts: f"Sure, here are the triples: {_json(_rows(drafts))}",
     "lines": lambda drafts: "\n".join(map(_json, _rows(drafts))),
     "xml": _xml,
@@ -60,7 +80,9 @@ LABELLED: dict[str, Writer] = {
     "headed": labelled("{name}: {text}", heading="Triple {number}:\n"),
     "bold": labelled("**{name}:** {text}", heading="**Triple {number}**"),
     "bold colon outside": labelled("**{name}**: {text}"),
-    "markdown headings": labelled("### {name}\n{text}", heading="## Triple {number}", between="\n\n"),
+    "markdown headings": labelled(
+        "### {name}\n{text}", heading="## Triple {number}", between="\n\n"
+    ),
     "capitals": labelled("{name}: {text}", name=str.upper),
     "bullets": labelled("- {name}: {text}", heading="{number}."),
     "bold bullets": labelled("* **{name}:** {text}", heading="### Example {number}:"),

@@ -37,8 +37,26 @@ from components.shared.loopback import LoopbackServer, QuickHandler
 
 KEY = "gsk_stand_in"  # what the stand-in takes as a key when none is named
 MODELS = ("llama-3.3-70b-versatile", "llama-3.1-8b-instant", "openai/gpt-oss-120b")
-PASSING = ("429", "429:0.05", "498", "500", "503", "reset", "cut", "garbage", "prose", "length", "413", "slow:0.05")
-NAMES = {"RPM": "requests per minute", "RPD": "requests per day", "TPM": "tokens per minute", "TPD": "tokens per day"}
+PASSING = (
+    "429",
+    "429:0.05",
+    "498",
+    "500",
+    "503",
+    "reset",
+    "cut",
+    "garbage",
+    "prose",
+    "length",
+    "413",
+    "slow:0.05",
+)
+NAMES = {
+    "RPM": "requests per minute",
+    "RPD": "requests per day",
+    "TPM": "tokens per minute",
+    "TPD": "tokens per day",
+}
 CHARACTERS_A_TOKEN = 4
 
 
@@ -71,7 +89,13 @@ class StandIn(LoopbackServer):
         port: int = 0,
         bill: Path | None = None,
     ) -> None:
-        self.latency, self.fault_rate, self.seed, self.shape, self.key = latency, fault_rate, seed, shape, key
+        self.latency, self.fault_rate, self.seed, self.shape, self.key = (
+            latency,
+            fault_rate,
+            seed,
+            shape,
+            key,
+        )
         self.faults = list(faults)
         self.requests: list[int] = []  # statuses in order, 0 for a reset
         self.bill: list[tuple[str, int]] = []  # hash of the request, tokens
@@ -113,7 +137,9 @@ class StandIn(LoopbackServer):
             return refused
         text = self._text(prompt.removeprefix(PROMPT), fault)
         cut = count(text) > most or fault == "length"
-        text = text[: len(text) * 2 // 3] if fault == "length" else text[: most * CHARACTERS_A_TOKEN]
+        text = (
+            text[: len(text) * 2 // 3] if fault == "length" else text[: most * CHARACTERS_A_TOKEN]
+        )
         spent = asked + count(text)
         with self.lock:
             for bucket in (bucket for name, bucket in self._buckets.items() if name[0] == "T"):
@@ -129,7 +155,11 @@ class StandIn(LoopbackServer):
                     "finish_reason": "length" if cut else "stop",
                 }
             ],
-            "usage": {"prompt_tokens": asked, "completion_tokens": count(text), "total_tokens": spent},
+            "usage": {
+                "prompt_tokens": asked,
+                "completion_tokens": count(text),
+                "total_tokens": spent,
+            },
         }
         return Reply(200, json.dumps(answer).encode(), self.headers(), spent)
 
@@ -151,13 +181,17 @@ class StandIn(LoopbackServer):
             for name, bucket in self._buckets.items():
                 told = f"on {NAMES[name]} ({name}): Limit {bucket.limit:.0f}, "
                 if needs[name] > bucket.limit:
-                    told += f"Requested {needs[name]}, please reduce your message size and try again."
+                    told += (
+                        f"Requested {needs[name]}, please reduce your message size and try again."
+                    )
                     return self.error(413, f"Request too large for model `{model}` {told}")
                 wait = bucket.wait(needs[name], now)
                 if wait > 0:
                     told += f"Used {bucket.limit - bucket.level:.0f}, Requested {needs[name]}. "
                     told += f"Please try again in {wait:.4g}s."
-                    return self.error(429, f"Rate limit reached for model `{model}` {told}", f"{wait:.4g}")
+                    return self.error(
+                        429, f"Rate limit reached for model `{model}` {told}", f"{wait:.4g}"
+                    )
             for name, bucket in self._buckets.items():
                 bucket.level -= needs[name]
         return None
@@ -170,13 +204,23 @@ class StandIn(LoopbackServer):
                 if bucket := self._buckets.get(name):
                     found[f"x-ratelimit-limit-{kind}"] = f"{bucket.limit:.0f}"
                     found[f"x-ratelimit-remaining-{kind}"] = f"{max(0.0, bucket.now(now)):.0f}"
-                    found[f"x-ratelimit-reset-{kind}"] = duration((bucket.limit - bucket.level) / bucket.rate)
+                    found[f"x-ratelimit-reset-{kind}"] = duration(
+                        (bucket.limit - bucket.level) / bucket.rate
+                    )
         return found
 
     def error(self, status: int, message: str, retry_after: str = "") -> Reply:
         """Return an error as Groq writes it."""
-        body = {"error": {"message": message, "type": "invalid_request_error", "code": f"stand_in_{status}"}}
-        return Reply(status, json.dumps(body).encode(), {"Retry-After": retry_after} if retry_after else {})
+        body = {
+            "error": {
+                "message": message,
+                "type": "invalid_request_error",
+                "code": f"stand_in_{status}",
+            }
+        }
+        return Reply(
+            status, json.dumps(body).encode(), {"Retry-After": retry_after} if retry_after else {}
+        )
 
 
 class _Handler(QuickHandler):
@@ -257,22 +301,42 @@ def duration(seconds: float) -> str:
 def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(
-        prog="python -m components.generate.standin", description="A stand-in for Groq, on loopback."
+        prog="python -m components.generate.standin",
+        description="A stand-in for Groq, on loopback.",
     )
-    parser.add_argument("--port", type=int, default=8080, help="0 means any free one (default: 8080)")
+    parser.add_argument(
+        "--port", type=int, default=8080, help="0 means any free one (default: 8080)"
+    )
     for name, words in NAMES.items():
-        parser.add_argument(f"--{name.lower()}", type=int, default=0, metavar="N", help=f"{words} (default: no limit)")
-    parser.add_argument("--minute", type=float, default=60.0, help="seconds that a minute takes (default: 60)")
-    parser.add_argument("--latency", type=float, default=0.3, help="seconds before an answer (default: 0.3)")
+        parser.add_argument(
+            f"--{name.lower()}",
+            type=int,
+            default=0,
+            metavar="N",
+            help=f"{words} (default: no limit)",
+        )
+    parser.add_argument(
+        "--minute", type=float, default=60.0, help="seconds that a minute takes (default: 60)"
+    )
+    parser.add_argument(
+        "--latency", type=float, default=0.3, help="seconds before an answer (default: 0.3)"
+    )
     parser.add_argument("--faults", default="", help="faults of the first requests, by comma")
-    parser.add_argument("--fault-rate", type=float, default=0.0, help="share of other tries that fail (default: 0)")
+    parser.add_argument(
+        "--fault-rate", type=float, default=0.0, help="share of other tries that fail (default: 0)"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--shape", choices=sorted(SHAPES), default="object", help="of the answers (default: object)")
+    parser.add_argument(
+        "--shape", choices=sorted(SHAPES), default="object", help="of the answers (default: object)"
+    )
     parser.add_argument("--bill", type=Path, help="file for one line a request that was paid for")
     given = vars(parser.parse_args())
     limits = {name: value for name in NAMES if (value := given.pop(name.lower()))}
     faults = [fault for fault in given.pop("faults").split(",") if fault]
-    with StandIn(limits=limits, faults=faults, **given) as standin, contextlib.suppress(KeyboardInterrupt):
+    with (
+        StandIn(limits=limits, faults=faults, **given) as standin,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
         print(f"stand-in for Groq at {standin.url}, key {KEY}", flush=True)
         threading.Event().wait()
 

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-Payload = dict[str, Any]  # JSON-ready: all that decides an answer, so that its hash can name the answer
+Payload = dict[
+    str, Any
+]  # JSON-ready: all that decides an answer, so that its hash can name the answer
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,11 @@ NAMES = {
 }
 FIELD = {spelling: field for field, spellings in NAMES.items() for spelling in spellings.split()}
 _SPELLING = "|".join(
-    sorted((*FIELD, "expected output", "sample input", "input text", "source text"), key=len, reverse=True)
+    sorted(
+        (*FIELD, "expected output", "sample input", "input text", "source text"),
+        key=len,
+        reverse=True,
+    )
 )
 _THOUGHTS = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _LABEL = re.compile(
@@ -39,10 +43,13 @@ _HEADING = re.compile(
     re.IGNORECASE,
 )
 _FAREWELL = re.compile(
-    r"(?:i hope|let me know|these (?:triples|examples|tasks)|feel free|note that these)\b", re.IGNORECASE
+    r"(?:i hope|let me know|these (?:triples|examples|tasks)|feel free|note that these)\b",
+    re.IGNORECASE,
 )
 _PAIR = re.compile(r'"(\w[\w ]*)"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
-_TAG = re.compile(rf"<(?P<name>{_SPELLING})>(?P<text>.*?)(?:</(?P=name)>|\Z)", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(
+    rf"<(?P<name>{_SPELLING})>(?P<text>.*?)(?:</(?P=name)>|\Z)", re.IGNORECASE | re.DOTALL
+)
 _QUOTES = {'"': '"', "“": "”"}
 Row = dict[str, str]
 
@@ -104,7 +111,9 @@ def _rows(value: Any) -> Iterator[Row]:
                 groups.setdefault(number, {}).setdefault(field, _text(item))
         whole = [row for row in groups.values() if len(row) > 1 or "instruction" in row]
         if whole:
-            yield from ({**row, "kind": str(value["kind"])} if value.get("kind") else row for row in whole)
+            yield from (
+                {**row, "kind": str(value["kind"])} if value.get("kind") else row for row in whole
+            )
         else:
             for item in value.values():
                 yield from _rows(item)
@@ -119,7 +128,13 @@ def _field(name: object) -> str:
 def _text(item: Any) -> str:
     if isinstance(item, list):
         return "\n".join(map(_text, item))
-    return "" if item is None else item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+    return (
+        ""
+        if item is None
+        else item
+        if isinstance(item, str)
+        else json.dumps(item, ensure_ascii=False)
+    )
 
 
 def _from_tags(text: str) -> list[Row] | None:
@@ -133,7 +148,9 @@ def _from_tags(text: str) -> list[Row] | None:
 def _from_table(text: str) -> list[Row] | None:
     """Read a markdown table whose head names the fields."""
     lines = [
-        re.split(r"(?<!\\)\|", line.strip().strip("|")) for line in text.splitlines() if line.strip().startswith("|")
+        re.split(r"(?<!\\)\|", line.strip().strip("|"))
+        for line in text.splitlines()
+        if line.strip().startswith("|")
     ]
     if len(lines) < 3:
         return None
@@ -141,7 +158,9 @@ def _from_table(text: str) -> list[Row] | None:
     if not {"instruction", "output"} <= set(names):
         return None
     breaks = re.compile(r"<br\s*/?>", re.IGNORECASE)
-    table = ([breaks.sub("\n", cell).replace(r"\|", "|").strip() for cell in line] for line in lines[2:])
+    table = (
+        [breaks.sub("\n", cell).replace(r"\|", "|").strip() for cell in line] for line in lines[2:]
+    )
     return [dict(zip(names, cells, strict=False)) for cells in table] or None
 
 
@@ -164,15 +183,24 @@ def _from_labels(text: str) -> list[Row]:
         piece = text[label.end() : following.start() if following else len(text)]
         _add(rows, field, _without_heading(piece, last=following is None))
     rows = [row for row in rows if "instruction" in row or len(row) > 1]
-    curly = all(_quoted(row[name], "“") for row in rows for name in ("input", "output") if row.get(name))
-    return [{name: _unquote(value, '"“' if curly else '"') for name, value in row.items()} for row in rows]
+    curly = all(
+        _quoted(row[name], "“") for row in rows for name in ("input", "output") if row.get(name)
+    )
+    return [
+        {name: _unquote(value, '"“' if curly else '"') for name, value in row.items()}
+        for row in rows
+    ]
 
 
 def _is_label(found: re.Match[str]) -> bool:
     """Tell a label from a line that begins with such a word: without a colon it must be marked, or all there is."""
     if found.group().rstrip(" \t*_")[-1:] in ":：=-–—":
         return True
-    return bool(found["mark"]) or "*" in found.group() or FIELD.get(found["name"].lower()) in FIELDS[:1]
+    return (
+        bool(found["mark"])
+        or "*" in found.group()
+        or FIELD.get(found["name"].lower()) in FIELDS[:1]
+    )
 
 
 def _add(rows: list[Row], field: str, value: str) -> None:

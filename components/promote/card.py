@@ -8,7 +8,16 @@ from components.shared.licences import Obligation
 from components.shared.records import Source
 
 METRICS = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L"}
-HUB_LICENCES = {"Apache-2.0", "MIT", "llama2", "llama3", "llama3.1", "llama3.2", "llama3.3", "gemma"}  # the Hub's ids
+HUB_LICENCES = {
+    "Apache-2.0",
+    "MIT",
+    "llama2",
+    "llama3",
+    "llama3.1",
+    "llama3.2",
+    "llama3.3",
+    "gemma",
+}  # the Hub's ids
 
 
 def model_card(
@@ -23,7 +32,8 @@ def model_card(
     Its metadata is written as JSON values, which are YAML.
     """
     front = [
-        f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in _metadata(name, adapter, verdict).items()
+        f"{key}: {json.dumps(value, ensure_ascii=False)}"
+        for key, value in _metadata(name, adapter, verdict).items()
     ]
     rows = [
         f"| {system['name']} | " + " | ".join(f"{system[metric]:.3f}" for metric in METRICS) + " |"
@@ -75,11 +85,16 @@ def _metadata(name: str, adapter: dict[str, Any], verdict: dict[str, Any]) -> di
     known = licence in HUB_LICENCES
     tuned = next((system for system in verdict["systems"] if system["name"] == "tuned"), None)
     metrics = [
-        {"type": metric, "name": title, "value": round(tuned[metric], 4)} for metric, title in METRICS.items() if tuned
+        {"type": metric, "name": title, "value": round(tuned[metric], 4)}
+        for metric, title in METRICS.items()
+        if tuned
     ]
     result = {
         "task": {"type": "text-generation"},
-        "dataset": {"type": "arxtune", "name": f"arXiv test papers {verdict.get('dataset_digest', '')[:12]}".strip()},
+        "dataset": {
+            "type": "arxtune",
+            "name": f"arXiv test papers {verdict.get('dataset_digest', '')[:12]}".strip(),
+        },
         "metrics": metrics,
     }
     return {
@@ -94,12 +109,17 @@ def _metadata(name: str, adapter: dict[str, Any], verdict: dict[str, Any]) -> di
     }
 
 
-def notice(name: str, adapter: dict[str, Any], sources: Iterable[Source], duties: Collection[Obligation]) -> str:
+def notice(
+    name: str, adapter: dict[str, Any], sources: Iterable[Source], duties: Collection[Obligation]
+) -> str:
     """Return the attributions: base model, the lines that licences ask for, and every paper trained on."""
     lines = [f"{name} is adapted from {adapter['base']} ({adapter['base_licence']}).", ""]
     asked = [duty.value for duty in duties if duty.kind in ("notice", "display") and duty.value]
     if not asked and "llama-3" in adapter["base"].lower():
-        asked = ["Built with Meta Llama 3", "Subject to the Meta Llama 3 Community License, section 1.b."]
+        asked = [
+            "Built with Meta Llama 3",
+            "Subject to the Meta Llama 3 Community License, section 1.b.",
+        ]
     for line in dict.fromkeys(asked):
         lines += [line, ""]
     lines += ["Its training data was made from these papers, changed and shortened:", ""]

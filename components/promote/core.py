@@ -20,8 +20,13 @@ def promote(
     """Publish the adapter as the new release; refuse unless the verdict on this very adapter is "better"."""
     entry = lay_out(config.release, train, adapter, evaluation, release_folder)
     released = registry.publish(open_store(config.store), config.release, release_folder, entry)
-    write_atomically(release_folder / "release.json", json.dumps(released, indent=1, sort_keys=True))
-    say("promote", f"{config.release} version {released['version']}: {config.store}/{released['prefix']}")
+    write_atomically(
+        release_folder / "release.json", json.dumps(released, indent=1, sort_keys=True)
+    )
+    say(
+        "promote",
+        f"{config.release} version {released['version']}: {config.store}/{released['prefix']}",
+    )
     if config.merge:
         merge(adapter, release_folder / "merged")
     if config.push_to:

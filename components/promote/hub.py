@@ -15,11 +15,14 @@ def merge(adapter: Path, folder: Path) -> None:
 
         about = json.loads((adapter / "adapter.json").read_text("utf-8"))
         base = str(adapter / about["base_path"]) if about["base_path"] else about["base"]
-        merged = attach_adapter(load_base(base, "none"), adapter / "weights", "release").merge_and_unload()
+        merged = attach_adapter(
+            load_base(base, "none"), adapter / "weights", "release"
+        ).merge_and_unload()
         tokenizer = load_tokenizer(base)
     except ImportError as error:
         raise ModelError(
-            f"promote.merge: {error.name} is not in this image", "set promote.merge=false, or promote where models are"
+            f"promote.merge: {error.name} is not in this image",
+            "set promote.merge=false, or promote where models are",
         ) from None
     merged.save_pretrained(str(folder), safe_serialization=True)
     tokenizer.save_pretrained(str(folder))
@@ -38,7 +41,9 @@ def push(folder: Path, repository: str) -> None:
     api = HfApi(token=token)
     try:
         api.create_repo(repository, private=True, exist_ok=True)
-        api.upload_folder(repo_id=repository, folder_path=str(folder), commit_message="A new release by arxtune")
+        api.upload_folder(
+            repo_id=repository, folder_path=str(folder), commit_message="A new release by arxtune"
+        )
     except (HfHubHTTPError, HTTPError, OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(

@@ -82,7 +82,9 @@ def find(store: Store, name: str, wanted: str = "") -> Entry:
     found = [full for full in entries if asked in (full, full.partition("-")[0])]
     if len(found) != 1:
         why = "more than one of that number" if found else "no such version"
-        raise DataError(f"release {name!r}, version {wanted}: {why}", f"there are {', '.join(entries)}")
+        raise DataError(
+            f"release {name!r}, version {wanted}: {why}", f"there are {', '.join(entries)}"
+        )
     return entries[found[0]]
 
 

@@ -28,19 +28,28 @@ TOKENIZER_FILES = (
 )
 
 
-def lay_out(release: str, train: Path, adapter: Path, evaluation: Path, folder: Path) -> dict[str, Any]:
+def lay_out(
+    release: str, train: Path, adapter: Path, evaluation: Path, folder: Path
+) -> dict[str, Any]:
     """Fill `folder` with the release and return its entry for the log, without version and place."""
     about: dict[str, Any] = read_json(adapter / "adapter.json", "run finetune again")
     verdict: dict[str, Any] = read_json(evaluation / "verdict.json", "run evaluate again")
     if verdict["word"] != "better":
-        raise DataError(f"the verdict is {verdict['word']!r}", "only an adapter that is 'better' is promoted")
+        raise DataError(
+            f"the verdict is {verdict['word']!r}", "only an adapter that is 'better' is promoted"
+        )
     if verdict["adapter_digest"] != about["adapter_digest"]:
         raise DataError("the verdict is about another adapter", "evaluate this one first")
     sources = list(read_records(train / "sources.jsonl", Source))
     duties_file = train / "obligations.jsonl"
     duties = list(read_records(duties_file, Obligation)) if duties_file.exists() else []
     _copy_adapter(adapter, about, folder)
-    for path in (evaluation / "verdict.json", evaluation / "lineage.jsonl", train / "sources.jsonl", duties_file):
+    for path in (
+        evaluation / "verdict.json",
+        evaluation / "lineage.jsonl",
+        train / "sources.jsonl",
+        duties_file,
+    ):
         if path.exists():
             shutil.copy(path, folder / path.name)
     name = named(release, duties)
@@ -86,16 +95,22 @@ def check_files(folder: Path, sums: str = "") -> int:
     try:
         text = (folder / SUMS).read_text("utf-8")
     except FileNotFoundError:
-        raise DataError(f"{folder / SUMS} does not exist", "not a release, or one without its hashes") from None
+        raise DataError(
+            f"{folder / SUMS} does not exist", "not a release, or one without its hashes"
+        ) from None
     if sums and file_digest(folder / SUMS) != sums:
         raise DataError(f"changed since it was released: {folder / SUMS}")
     lines = (line.partition("  ") for line in text.splitlines())
     wanted = {name: value for value, _, name in lines}
     changed = [
-        name for name, value in wanted.items() if not (folder / name).is_file() or file_digest(folder / name) != value
+        name
+        for name, value in wanted.items()
+        if not (folder / name).is_file() or file_digest(folder / name) != value
     ]
     if changed:
-        raise DataError(f"changed since it was released: {', '.join(str(folder / name) for name in changed)}")
+        raise DataError(
+            f"changed since it was released: {', '.join(str(folder / name) for name in changed)}"
+        )
     return len(wanted)
 
 
@@ -117,5 +132,8 @@ def _copy_adapter(adapter: Path, about: dict[str, Any], folder: Path) -> None:
             shutil.copy(adapter / name, folder / name)
     settings = folder / "adapter_config.json"
     if settings.exists():
-        text = {**read_json(settings, "run finetune again"), "base_model_name_or_path": about["base"]}
+        text = {
+            **read_json(settings, "run finetune again"),
+            "base_model_name_or_path": about["base"],
+        }
         write_atomically(settings, json.dumps(text, indent=2, sort_keys=True) + "\n")

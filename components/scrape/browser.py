@@ -58,12 +58,16 @@ def open_browser(config: ScrapeConfig) -> Iterator["Chrome"]:
 
     chromium, chromedriver = find_tools()
     with _caretaker() as (folder, adopt):
-        service = Service(chromedriver, popen_kw={"preexec_fn": adopt}, env={**os.environ, "TMPDIR": str(folder)})
+        service = Service(
+            chromedriver, popen_kw={"preexec_fn": adopt}, env={**os.environ, "TMPDIR": str(folder)}
+        )
         try:
             browser = Chrome(options=_options(config, chromium, folder), service=service)
         except WebDriverException as error:
             reason = (error.msg or type(error).__name__).splitlines()[0]
-            raise ToolError(f"Chromium does not start: {reason}", "try: chromium --headless=new --dump-dom") from None
+            raise ToolError(
+                f"Chromium does not start: {reason}", "try: chromium --headless=new --dump-dom"
+            ) from None
         browser.set_page_load_timeout(config.timeout_s)
         if isinstance(browser.command_executor, RemoteConnection):
             browser.command_executor.client_config.timeout = config.timeout_s + SLACK_S
@@ -74,11 +78,17 @@ def open_browser(config: ScrapeConfig) -> Iterator["Chrome"]:
 
 def find_tools() -> tuple[str, str]:
     """Return the paths of Chromium and its driver."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     chromedriver = shutil.which("chromedriver")
     if not chromium or not chromedriver:
         lacking = "Chromium" if not chromium else "chromedriver"
-        raise ToolError(f"{lacking} is not installed", "sudo apt-get install chromium chromium-driver")
+        raise ToolError(
+            f"{lacking} is not installed", "sudo apt-get install chromium chromium-driver"
+        )
     return chromium, chromedriver
 
 
@@ -91,7 +101,9 @@ def _options(config: ScrapeConfig, chromium: str, folder: Path) -> "ChromeOption
     options.page_load_strategy = "eager"  # the document is all we read
     options.add_experimental_option("prefs", PREFERENCES)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    options.add_experimental_option("perfLoggingPrefs", {"enableNetwork": True, "enablePage": False})
+    options.add_experimental_option(
+        "perfLoggingPrefs", {"enableNetwork": True, "enablePage": False}
+    )
     for argument in (*ARGUMENTS, *_own(config, folder)):
         options.add_argument(argument)
     if os.geteuid() == 0 or in_container():
@@ -112,7 +124,9 @@ def _own(config: ScrapeConfig, folder: Path) -> tuple[str, ...]:
 def in_container() -> bool:
     """Tell whether this is a container, where user namespaces are usually out of reach."""
     return (
-        "KUBERNETES_SERVICE_HOST" in os.environ or Path("/.dockerenv").exists() or Path("/run/.containerenv").exists()
+        "KUBERNETES_SERVICE_HOST" in os.environ
+        or Path("/.dockerenv").exists()
+        or Path("/run/.containerenv").exists()
     )
 
 
@@ -154,8 +168,12 @@ def navigate(browser: "Chrome", url: str) -> None:
         reason = (error.msg or type(error).__name__).splitlines()[0]
         raise Refusal("connection lost", reason, again=True, down=True) from None
     except HTTPError:  # of the line to chromedriver
-        raise ToolError("Chromium ended while it read a page", "is there memory enough? it needs 500 MB") from None
-    if href.startswith("chrome-error://"):  # refused connections and endless redirects raise nothing
+        raise ToolError(
+            "Chromium ended while it read a page", "is there memory enough? it needs 500 MB"
+        ) from None
+    if href.startswith(
+        "chrome-error://"
+    ):  # refused connections and endless redirects raise nothing
         raise Refusal("connection lost", "the browser shows its error page", again=True, down=True)
     if urlsplit(href)[:3] != urlsplit(url)[:3]:
         raise Refusal("redirect to another page", href)

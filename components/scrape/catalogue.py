@@ -16,7 +16,15 @@ from components.shared.progress import say
 from components.shared.records import digest
 from components.shared.store import Store
 
-ASKED = ("query", "field", "categories", "cross_lists", "published_after", "published_before", "site_kind")
+ASKED = (
+    "query",
+    "field",
+    "categories",
+    "cross_lists",
+    "published_after",
+    "published_before",
+    "site_kind",
+)
 
 
 @dataclass
@@ -51,14 +59,21 @@ class Catalogue:
         anew = not rows.keys() >= self._kept.keys()
         added = [row for name, row in rows.items() if anew or self._kept.get(name) != row]
         if added or depth != self.depth or not self._kept:
-            state = {"reached": self.reached.isoformat(), "announced": self.announced, "depth": depth}
+            state = {
+                "reached": self.reached.isoformat(),
+                "announced": self.announced,
+                "depth": depth,
+            }
             store.append(self.log, {**state, "anew": anew, "listings": added})
 
     def update(self, config: ScrapeConfig, source: Source, count: int) -> None:
         """Read what is new, and older papers until `count` of those asked for are certain."""
         whole = Window.of(config)
         if self.listings and not self._catch_up(config, source, whole):
-            say("scrape", "the site's count does not follow from what is new: reading everything again")
+            say(
+                "scrape",
+                "the site's count does not follow from what is new: reading everything again",
+            )
             self.listings = {}
         reading = Reading(config, source)
         reading.listings = self.listings
@@ -72,8 +87,14 @@ class Catalogue:
     def _catch_up(self, config: ScrapeConfig, source: Source, whole: Window) -> bool:
         """Take in what was revised since the watermark; tell whether the site's count confirms that this is all."""
         watermark = max(listing.revised for listing in self.listings.values())
-        total, revised = revised_since(source, whole, watermark - timedelta(days=config.overlap_days))
-        new = [listing for listing in revised if listing.arxiv_id not in self.listings and self._covers(listing)]
+        total, revised = revised_since(
+            source, whole, watermark - timedelta(days=config.overlap_days)
+        )
+        new = [
+            listing
+            for listing in revised
+            if listing.arxiv_id not in self.listings and self._covers(listing)
+        ]
         if total != self.announced + len(new):
             return False
         self.announced = total

@@ -29,33 +29,56 @@ class ScrapeConfig(StageConfig):
     stage: ClassVar[str] = "scrape"
 
     query: str = knob("language models", "words that a paper holds; * for any paper", exposed=True)
-    published_after: str = knob("2024-04-18", "first day of first submission, YYYY-MM-DD, UTC, inclusive", exposed=True)
-    max_papers: int = knob(60, "take at most this many, the newest", exposed=True, low=1, high=20_000)
+    published_after: str = knob(
+        "2024-04-18", "first day of first submission, YYYY-MM-DD, UTC, inclusive", exposed=True
+    )
+    max_papers: int = knob(
+        60, "take at most this many, the newest", exposed=True, low=1, high=20_000
+    )
     site: str = knob("https://arxiv.org", "the site to ask: arXiv, or a stand-in", exposed=True)
     field: str = knob("all", "where the words must occur", choices=FIELDS)
-    categories: tuple[str, ...] = knob((), "only papers of these categories or archives, such as cs.CL or hep-th")
+    categories: tuple[str, ...] = knob(
+        (), "only papers of these categories or archives, such as cs.CL or hep-th"
+    )
     cross_lists: bool = knob(True, "also papers that name the category, but not first")
     published_before: str = knob("", "first submission before this day, YYYY-MM-DD, UTC, exclusive")
-    backfill: int = knob(0, "how many older papers each run adds to those of the last one", low=0, high=20_000)
+    backfill: int = knob(
+        0, "how many older papers each run adds to those of the last one", low=0, high=20_000
+    )
     source: str = knob(
-        "auto", "how to ask: search pages, API, or what robots.txt allows", choices=("auto", "search", "api")
+        "auto",
+        "how to ask: search pages, API, or what robots.txt allows",
+        choices=("auto", "search", "api"),
     )
     accept_robots_risk: bool = knob(False, "ask even what robots.txt disallows")
     page_size: int = knob(200, "results on one page", choices=(25, 50, 100, 200))
-    result_limit: int = knob(10_000, "results that the site shows of one question; more are read by date", low=25)
-    overlap_days: int = knob(14, "a recurring run reads so many days again, for late announcements", low=0)
-    seconds_between_requests: float = knob(ARXIV_PACE, "pace of requests; below 3 only on this machine", low=0)
+    result_limit: int = knob(
+        10_000, "results that the site shows of one question; more are read by date", low=25
+    )
+    overlap_days: int = knob(
+        14, "a recurring run reads so many days again, for late announcements", low=0
+    )
+    seconds_between_requests: float = knob(
+        ARXIV_PACE, "pace of requests; below 3 only on this machine", low=0
+    )
     max_requests: int = knob(5000, "a run sends at most this many requests", low=1)
     timeout_s: float = knob(30.0, "seconds to wait for an answer of the site", low=1)
     max_pdf_bytes: int = knob(50 * MEGABYTE, "larger PDFs are rejected", low=1)
     contact: str = knob("", "mail address or URL for the site's operators, sent in the User-Agent")
-    lease: str = knob("auto", "what keeps all processes at one pace", choices=("auto", "file", "kubernetes"))
-    state: str = knob("", "folder of this machine for the lease and downloads under way; none: ~/.local/state/arxtune")
+    lease: str = knob(
+        "auto", "what keeps all processes at one pace", choices=("auto", "file", "kubernetes")
+    )
+    state: str = knob(
+        "",
+        "folder of this machine for the lease and downloads under way; none: ~/.local/state/arxtune",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.query.strip():
-            raise ConfigError("scrape.query='': names no words", 'give words to look for, or "*" for any paper')
+            raise ConfigError(
+                "scrape.query='': names no words", 'give words to look for, or "*" for any paper'
+            )
         if self.query.strip() != "*" and self.query.strip()[0] in "*?":
             raise ConfigError(f"scrape.query={self.query!r}: a word cannot start with a wildcard")
         self._check_day("published_after")
@@ -63,10 +86,14 @@ class ScrapeConfig(StageConfig):
             self._check_day("published_before")
             if self.published_before <= self.published_after:
                 asked = f"scrape.published_before={self.published_before!r}"
-                raise ConfigError(f"{asked}: must be later than scrape.published_after, {self.published_after}")
+                raise ConfigError(
+                    f"{asked}: must be later than scrape.published_after, {self.published_after}"
+                )
         for category in self.categories:
             if not CATEGORY.fullmatch(category):
-                raise ConfigError(f"scrape.categories={category!r}: must be like cs.CL, astro-ph or hep-th")
+                raise ConfigError(
+                    f"scrape.categories={category!r}: must be like cs.CL, astro-ph or hep-th"
+                )
         self._check_site()
         if self.seconds_between_requests < ARXIV_PACE and not self.on_loopback:
             asked = f"scrape.seconds_between_requests={self.seconds_between_requests:g}"
@@ -98,7 +125,11 @@ class ScrapeConfig(StageConfig):
     @property
     def api_root(self) -> str:
         """Return where the API answers: arXiv has a host of its own for programs."""
-        return "https://export.arxiv.org/api/query" if self.host == "arxiv.org" else f"{self.root}/api/query"
+        return (
+            "https://export.arxiv.org/api/query"
+            if self.host == "arxiv.org"
+            else f"{self.root}/api/query"
+        )
 
     @property
     def oai_root(self) -> str:
@@ -132,9 +163,13 @@ class ScrapeConfig(StageConfig):
         except ValueError:
             valid = False
         if not valid:
-            raise ConfigError(f"scrape.{name}={text!r}: must be a day since {FIRST_YEAR}, written YYYY-MM-DD")
+            raise ConfigError(
+                f"scrape.{name}={text!r}: must be a day since {FIRST_YEAR}, written YYYY-MM-DD"
+            )
 
     def _check_site(self) -> None:
         match = SITE.fullmatch(self.root)
         if not match or int(match["port"] or 1) not in range(1, 65_536):
-            raise ConfigError(f"scrape.site={self.site!r}: must be http(s)://host or http(s)://host:port")
+            raise ConfigError(
+                f"scrape.site={self.site!r}: must be http(s)://host or http(s)://host:port"
+            )

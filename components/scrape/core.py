@@ -31,14 +31,18 @@ def scrape(config: ScrapeConfig, papers: Path) -> dict[str, Any]:
         source = choose_source(config, site)
         catalogue, count = find(config, site, store, source)
         listings = catalogue.newest(config)
-        downloader = Downloader(config, site, store, papers, DetailsReader(config, site, store, source))
+        downloader = Downloader(
+            config, site, store, papers, DetailsReader(config, site, store, source)
+        )
         with downloader:
             taken, too_old = _take(listings, count, downloader, ledger)
         requests = site.requests
     found = catalogue.found(config) - (too_old if len(listings) == catalogue.found(config) else 0)
     listed = len(taken) + len(ledger.rejects)
     if not listed:
-        problem = f"{config.query!r} since {config.published_after} found no papers at {config.root}"
+        problem = (
+            f"{config.query!r} since {config.published_after} found no papers at {config.root}"
+        )
         raise DataError(problem, "widen scrape.query or move scrape.published_after back")
     catalogue.save(store, min(count, len(listings)))
     ledger.keep(len(taken))
@@ -80,15 +84,27 @@ def find(config: ScrapeConfig, site: "Site", store: Store, source: str) -> tuple
     from components.scrape.refusal import Refusal
 
     catalogue = Catalogue.load(store, config, source)
-    count = max(config.max_papers, catalogue.depth) + config.backfill if config.backfill else config.max_papers
-    say("scrape", f"asking the {source} of {config.root} for {config.query!r} since {config.published_after}")
+    count = (
+        max(config.max_papers, catalogue.depth) + config.backfill
+        if config.backfill
+        else config.max_papers
+    )
+    say(
+        "scrape",
+        f"asking the {source} of {config.root} for {config.query!r} since {config.published_after}",
+    )
     if not config.contact and not config.on_loopback:
-        say("scrape", "scrape.contact is not set: the site's operators cannot reach you, and may throttle sooner")
+        say(
+            "scrape",
+            "scrape.contact is not set: the site's operators cannot reach you, and may throttle sooner",
+        )
     with open_source(config, site, source) as opened:
         try:
             catalogue.update(config, opened, count)
         except Refusal as refusal:
-            raise SourceError(f"{config.root} gave no list of papers: {refusal}", "run again later") from None
+            raise SourceError(
+                f"{config.root} gave no list of papers: {refusal}", "run again later"
+            ) from None
     catalogue.save(store, catalogue.depth)
     say("scrape", f"found {catalogue.found(config):,}, taking the newest {count:,} at most")
     return catalogue, count
@@ -109,7 +125,9 @@ def open_source(config: ScrapeConfig, site: "Site", source: str) -> Iterator["So
         yield SearchSource(config, site, load_with(browser))
 
 
-def _take(listings: "list[Listing]", count: int, downloader: "Downloader", ledger: Ledger) -> tuple[list[Paper], int]:
+def _take(
+    listings: "list[Listing]", count: int, downloader: "Downloader", ledger: Ledger
+) -> tuple[list[Paper], int]:
     """Fetch the newest `count` papers; what fails for now gets a second try at the end."""
     from components.scrape.download import NO_REQUEST
     from components.scrape.refusal import Refusal

@@ -17,7 +17,9 @@ from components.scrape.site import Site
 from components.scrape.source import Listing
 from components.shared.store import Store
 
-SETTLED = timedelta(days=2)  # a listing names days: after so many, no other version can carry the same one
+SETTLED = timedelta(
+    days=2
+)  # a listing names days: after so many, no other version can carry the same one
 RAW = "{http://arxiv.org/OAI/arXivRaw/}"
 OAI = "{http://www.openarchives.org/OAI/2.0/}"
 
@@ -45,7 +47,11 @@ class DetailsReader:
         """Return the details of a listing's version; raise Refusal when the site does not give them."""
         key = f"papers/{listing.arxiv_id}/listed-{listing.revised}.json"
         row: dict[str, Any] | None = self.store.get_json(key)
-        if row and row["site"] == self.config.site_kind and _answers(held := Details(**row), listing):
+        if (
+            row
+            and row["site"] == self.config.site_kind
+            and _answers(held := Details(**row), listing)
+        ):
             return held
         details = self._ask(listing)
         self.store.put_json(key, asdict(details))
@@ -59,9 +65,13 @@ class DetailsReader:
                 "identifier": f"oai:arXiv.org:{listing.arxiv_id}",
             }
             url = f"{self.config.oai_root}?{urlencode(query)}"
-            details = self.site.patiently(lambda: parse_raw(self.site.fetch_once(url), listing, self.config))
+            details = self.site.patiently(
+                lambda: parse_raw(self.site.fetch_once(url), listing, self.config)
+            )
             if listing.version in (None, details.version):
-                return details  # else a newer version appeared meanwhile, whose licence may be another
+                return (
+                    details  # else a newer version appeared meanwhile, whose licence may be another
+                )
         suffix = f"v{listing.version}" if listing.version else ""
         html = self.site.fetch(f"{self.config.root}/abs/{quote(listing.arxiv_id)}{suffix}")
         return parse_abstract(html, listing, self.config)
@@ -73,7 +83,9 @@ def _answers(held: Details, listing: Listing) -> bool:
         return held.version == listing.version
     if held.version == 1:
         return False
-    read = datetime.fromisoformat(held.read_at) if held.read_at else datetime.min.replace(tzinfo=UTC)
+    read = (
+        datetime.fromisoformat(held.read_at) if held.read_at else datetime.min.replace(tzinfo=UTC)
+    )
     return read.date() - SETTLED >= listing.revised
 
 
@@ -87,12 +99,16 @@ def parse_abstract(html: bytes, listing: Listing, config: ScrapeConfig) -> Detai
     versions = dict(_versions(history.get_text(" ") if history else ""))
     version = listing.version or max(versions, default=0)
     if not version:
-        raise Refusal("no version named", f"on the page of {listing.arxiv_id}; has the site changed its pages?")
+        raise Refusal(
+            "no version named",
+            f"on the page of {listing.arxiv_id}; has the site changed its pages?",
+        )
     return Details(
         version=version,
         submitted=(versions[1].date() if 1 in versions else listing.first_day).isoformat(),
         licence=str(licence["href"]) if licence else "unknown",
-        authors=[" ".join(author.get_text().split()) for author in page.select("div.authors a")] or listing.authors,
+        authors=[" ".join(author.get_text().split()) for author in page.select("div.authors a")]
+        or listing.authors,
         site=config.site_kind,
         has_pdf=listing.has_pdf,
         read_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -102,7 +118,9 @@ def parse_abstract(html: bytes, listing: Listing, config: ScrapeConfig) -> Detai
 def _versions(history: str) -> list[tuple[int, datetime]]:
     """Return number and moment of each version that a submission history names."""
     found = re.findall(r"\[v(\d+)\]\s*\w{3},\s+(\d{1,2} \w{3} \d{4} \d\d:\d\d:\d\d) UTC", history)
-    return [(int(number), datetime.strptime(moment, "%d %b %Y %H:%M:%S")) for number, moment in found]
+    return [
+        (int(number), datetime.strptime(moment, "%d %b %Y %H:%M:%S")) for number, moment in found
+    ]
 
 
 def parse_raw(xml: bytes, listing: Listing, config: ScrapeConfig) -> Details:
@@ -115,7 +133,9 @@ def parse_raw(xml: bytes, listing: Listing, config: ScrapeConfig) -> Details:
         raise Refusal("broken answer", f"OAI-PMH: {error}", again=True) from None
     problem = root.find(f"{OAI}error")
     if problem is not None:
-        raise Refusal(f"OAI-PMH: {problem.get('code', 'error')}", " ".join((problem.text or "").split()))
+        raise Refusal(
+            f"OAI-PMH: {problem.get('code', 'error')}", " ".join((problem.text or "").split())
+        )
     versions = {
         int(node.get("version", "v0")[1:]): (
             parsedate_to_datetime(node.findtext(f"{RAW}date", "")),
@@ -124,7 +144,9 @@ def parse_raw(xml: bytes, listing: Listing, config: ScrapeConfig) -> Details:
         for node in root.iter(f"{RAW}version")
     }
     if 1 not in versions:
-        raise Refusal("no version named", f"OAI-PMH on {listing.arxiv_id}; has the site changed its answers?")
+        raise Refusal(
+            "no version named", f"OAI-PMH on {listing.arxiv_id}; has the site changed its answers?"
+        )
     latest = max(versions)
     return Details(
         version=latest,

@@ -36,8 +36,16 @@ STALE_S = 7 * 24 * 3600.0  # a download that no run came back to
 class Downloader:
     """Fetch papers, each once."""
 
-    def __init__(self, config: ScrapeConfig, site: Site, store: Store, folder: Path, details: DetailsReader) -> None:
-        self.config, self.site, self.store, self.folder, self.details = config, site, store, folder, details
+    def __init__(
+        self, config: ScrapeConfig, site: Site, store: Store, folder: Path, details: DetailsReader
+    ) -> None:
+        self.config, self.site, self.store, self.folder, self.details = (
+            config,
+            site,
+            store,
+            folder,
+            details,
+        )
         self.spool, self.checker = Spool(config, store), PdfChecker()
         self.from_store = self.fetched = 0
         self._asked: dict[str, str] = {}  # id -> key of the version asked for in this run
@@ -46,7 +54,10 @@ class Downloader:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.checker.close()
         self.spool.close()
@@ -65,7 +76,9 @@ class Downloader:
         return self._stored(listing, details.version) or self._fetch(listing, details)
 
     def _of_days(self, paper: Paper) -> Paper | None:
-        return paper if in_days(datetime.fromisoformat(paper.submitted).date(), self.config) else None
+        return (
+            paper if in_days(datetime.fromisoformat(paper.submitted).date(), self.config) else None
+        )
 
     def _stored(self, listing: Listing, version: int) -> Paper | None:
         """Return a paper that the store has whole, from the same site, with its PDF in the folder."""
@@ -83,13 +96,18 @@ class Downloader:
 
     def _fetch(self, listing: Listing, details: Details) -> Paper:
         """Fetch and verify a PDF; into the store it goes first, and its record last."""
-        name, key = f"{listing.arxiv_id}v{details.version}", f"papers/{listing.arxiv_id}/v{details.version}"
+        name, key = (
+            f"{listing.arxiv_id}v{details.version}",
+            f"papers/{listing.arxiv_id}/v{details.version}",
+        )
         self._give_it_a_rest(key)
         self._asked[listing.arxiv_id] = key
         whole = self._whole(name, key)
         if fault := self.checker.fault_of(whole):
             whole.unlink()
-            self.store.delete(f"{key}.pdf")  # where an earlier run may have put it before it was killed
+            self.store.delete(
+                f"{key}.pdf"
+            )  # where an earlier run may have put it before it was killed
             raise Refusal(*fault, later=True)
         paper = Paper(
             arxiv_id=listing.arxiv_id,
@@ -117,7 +135,9 @@ class Downloader:
         """Return a PDF fetched to its end: by an earlier run that was killed before it wrote the record, or now."""
         part = self.spool.folder / f"{name.replace('/', '-')}.part"
         whole = part.with_suffix(".pdf")
-        if whole.exists() or (not self.store.stat(f"{key}.json") and self.store.get_file(f"{key}.pdf", whole)):
+        if whole.exists() or (
+            not self.store.stat(f"{key}.json") and self.store.get_file(f"{key}.pdf", whole)
+        ):
             self.from_store += 1
             return whole
         self.site.download(f"{self.config.root}/pdf/{quote(name)}", part)
@@ -131,7 +151,8 @@ class Downloader:
         if (key := self._asked.get(arxiv_id)) and not refusal.down and refusal.reason != NO_REQUEST:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             self.store.append(
-                _reject_log(key), {"at": now, "reason": refusal.reason, "limit": self.config.max_pdf_bytes}
+                _reject_log(key),
+                {"at": now, "reason": refusal.reason, "limit": self.config.max_pdf_bytes},
             )
 
     def _give_it_a_rest(self, key: str) -> None:
@@ -143,7 +164,10 @@ class Downloader:
         tried, runs = datetime.fromisoformat(last["at"]), len(list(self.store.list(log)))
         too_large = last["reason"] == TOO_LARGE and last["limit"] >= self.config.max_pdf_bytes
         if (too_large or runs >= OFTEN) and datetime.now(UTC) - tried < REST:
-            raise Refusal(last["reason"], f"tried on {tried:%Y-%m-%d}, to be tried again after {REST.days} days")
+            raise Refusal(
+                last["reason"],
+                f"tried on {tried:%Y-%m-%d}, to be tried again after {REST.days} days",
+            )
 
 
 def _reject_log(key: str) -> str:
@@ -164,7 +188,9 @@ class Spool:
         root = state_folder(config) / "spool"
         root.mkdir(parents=True, exist_ok=True)
         for number in itertools.count():
-            self._lock = os.open(root / f"{name}-{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = os.open(
+                root / f"{name}-{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

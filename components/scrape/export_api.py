@@ -55,7 +55,9 @@ class ApiSource:
             "max_results": self.config.page_size,
         }
         url = f"{self.config.api_root}?{urlencode({**query, **order})}"
-        return self.site.patiently(lambda: parse_feed(self.site.fetch_once(url), start, self.config.page_size))
+        return self.site.patiently(
+            lambda: parse_feed(self.site.fetch_once(url), start, self.config.page_size)
+        )
 
 
 def search_query(config: ScrapeConfig, window: Window) -> str:
@@ -64,7 +66,10 @@ def search_query(config: ScrapeConfig, window: Window) -> str:
     if config.query.strip() != "*":
         clauses = [f"{PREFIXES[config.field]}:{word}" for word in words(config.query)]
     if config.categories:
-        archives = (f"cat:{name}" if "." in name else f"(cat:{name} OR cat:{name}.*)" for name in config.categories)
+        archives = (
+            f"cat:{name}" if "." in name else f"(cat:{name} OR cat:{name}.*)"
+            for name in config.categories
+        )
         clauses.append(f"({' OR '.join(archives)})")
     clauses.append(f"submittedDate:[{window.first:%Y%m%d}0000 TO {window.end:%Y%m%d}0000]")
     return " AND ".join(clauses)
@@ -104,7 +109,8 @@ def parse_entry(entry: "Element") -> Listing:
         told = f"id {_text(entry, f'{ATOM}id')!r}, title {title!r}: {_text(entry, f'{ATOM}summary')[:200]}"
         raise Refusal("broken answer", f"an entry cannot be read: {told}", again=True)
     submitted, updated = (
-        datetime.fromisoformat(_text(entry, f"{ATOM}{name}")).astimezone(UTC) for name in ("published", "updated")
+        datetime.fromisoformat(_text(entry, f"{ATOM}{name}")).astimezone(UTC)
+        for name in ("published", "updated")
     )
     primary = entry.find(f"{ARXIV}primary_category")
     first = [str(primary.get("term"))] if primary is not None else []

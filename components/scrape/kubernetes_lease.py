@@ -30,7 +30,9 @@ GRANT = (
 class KubernetesLease(Lease):
     """A Lease object, held by the one whose name it carries."""
 
-    def __init__(self, cluster: Cluster, name: str, duration_s: float, poll_s: float = POLL_S) -> None:
+    def __init__(
+        self, cluster: Cluster, name: str, duration_s: float, poll_s: float = POLL_S
+    ) -> None:
         from kubernetes import client
 
         self.cluster, self.name = cluster, name
@@ -57,10 +59,14 @@ class KubernetesLease(Lease):
 
     def _write(self, slate: Slate) -> None:
         if not self._replace(self._held, slate, self.holder):
-            raise Refusal("lease lost", "another pod took it: this one was away for too long", again=True)
+            raise Refusal(
+                "lease lost", "another pod took it: this one was away for too long", again=True
+            )
 
     def _release(self, slate: Slate) -> None:
-        self._replace(self._held, slate, "")  # a conflict means that it is no longer ours to release
+        self._replace(
+            self._held, slate, ""
+        )  # a conflict means that it is no longer ours to release
 
     def renew(self) -> None:
         """Say that a long request still lasts, a few times within the time that the lease is held for."""
@@ -72,7 +78,10 @@ class KubernetesLease(Lease):
         found = self._call("read", self._api.read_namespaced_lease, 404, name=self.name)
         if found is not None:
             return found
-        body = {"metadata": {"name": self.name, "labels": {"app.kubernetes.io/part-of": "arxtune"}}, "spec": {}}
+        body = {
+            "metadata": {"name": self.name, "labels": {"app.kubernetes.io/part-of": "arxtune"}},
+            "spec": {},
+        }
         made = self._call("create", self._api.create_namespaced_lease, 409, body=body)
         return made if made is not None else self._read()
 
@@ -90,13 +99,17 @@ class KubernetesLease(Lease):
             lease.spec.lease_transitions = (lease.spec.lease_transitions or 0) + 1
         lease.spec.holder_identity, lease.spec.renew_time = holder, now
         lease.spec.lease_duration_seconds = max(1, round(self.duration_s))
-        written = self._call("update", self._api.replace_namespaced_lease, 409, name=self.name, body=lease)
+        written = self._call(
+            "update", self._api.replace_namespaced_lease, 409, name=self.name, body=lease
+        )
         if written is not None:
             self._held, self._renewed = written, time.monotonic()
         return written is not None
 
     def _call(self, verb: str, method: Callable[..., Any], absent: int, **more: Any) -> Any:
-        return self.cluster.call(f"cannot {verb} the Lease {self.name}", method, absent=(absent,), **more)
+        return self.cluster.call(
+            f"cannot {verb} the Lease {self.name}", method, absent=(absent,), **more
+        )
 
 
 def _slate_of(lease: Any) -> Slate:

@@ -56,7 +56,10 @@ class Lease(ABC):
             if (left := slate.parked_until - time.time()) > 0:
                 until = datetime.fromtimestamp(slate.parked_until, UTC)
                 problem = f"the site is left alone until {until:%Y-%m-%d %H:%M:%S} UTC, because of {slate.why}"
-                raise SourceError(problem, f"run again in {left:.0f} s: what is fetched already stays in the store")
+                raise SourceError(
+                    problem,
+                    f"run again in {left:.0f} s: what is fetched already stays in the store",
+                )
             self._sleep(min(slate.free_at - time.time(), LONGEST_SLEEP_S))
             slate.free_at = time.time() + pace
             self._write(slate)  # in case that we do not live to say so afterwards
@@ -96,11 +99,16 @@ class FileLease(Lease):
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._file, fcntl.LOCK_EX)
         except OSError as error:
-            raise StoreError(f"cannot lock {self.path}: {error.strerror}", "name a folder by scrape.state") from None
+            raise StoreError(
+                f"cannot lock {self.path}: {error.strerror}", "name a folder by scrape.state"
+            ) from None
         text = os.pread(self._file, 4096, 0)
         try:
             return Slate(**json.loads(text or b"{}"))
-        except (ValueError, TypeError):  # cut off by a crash: the request it was to tell of may just have begun
+        except (
+            ValueError,
+            TypeError,
+        ):  # cut off by a crash: the request it was to tell of may just have begun
             slate = Slate()
             slate.wait(1.0)
             return slate
@@ -119,9 +127,15 @@ class FileLease(Lease):
 
 def open_lease(config: ScrapeConfig) -> Lease:
     """Return the lease for the site of a config: all hosts of arXiv share one."""
-    name = (config.root.split("//")[1] if config.on_loopback else config.host).replace(":", "-").strip("[]")
+    name = (
+        (config.root.split("//")[1] if config.on_loopback else config.host)
+        .replace(":", "-")
+        .strip("[]")
+    )
     in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ and TOKEN.exists()
-    if config.lease == "kubernetes" or (config.lease == "auto" and in_cluster and not config.on_loopback):
+    if config.lease == "kubernetes" or (
+        config.lease == "auto" and in_cluster and not config.on_loopback
+    ):
         from components.scrape.kubernetes_lease import in_cluster_lease
 
         return in_cluster_lease(name, 2 * config.timeout_s + 30)
@@ -144,7 +158,9 @@ def state_folder(config: ScrapeConfig) -> Path:
             return folder
     except OSError as error:
         if config.state:
-            raise StoreError(f"scrape.state={config.state!r}: {error.strerror}", "name a folder to write to") from None
+            raise StoreError(
+                f"scrape.state={config.state!r}: {error.strerror}", "name a folder to write to"
+            ) from None
     # A container with a read-only root, or a user without a home: its temporary folder is all there is.
     folder = Path(tempfile.gettempdir()) / f"arxtune-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -61,7 +61,11 @@ class PdfChecker:
         if answer:
             return str(json.loads(answer))
         self.close()
-        return "opening it crashed or ran out of memory" if in_time else f"not opened within {DEADLINE_S:g} s"
+        return (
+            "opening it crashed or ran out of memory"
+            if in_time
+            else f"not opened within {DEADLINE_S:g} s"
+        )
 
 
 def _problem(path: str) -> str:
@@ -72,7 +76,9 @@ def _problem(path: str) -> str:
         if reader.is_encrypted and not reader.decrypt(""):
             return "encrypted"
         return "" if len(reader.pages) else "no pages"
-    except Exception as error:  # pypdf lets errors of many kinds escape on broken files; all mean the same here
+    except (
+        Exception
+    ) as error:  # pypdf lets errors of many kinds escape on broken files; all mean the same here
         return f"{type(error).__name__}: {error}"[:200]
 
 

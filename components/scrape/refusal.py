@@ -27,7 +27,13 @@ class Refusal(Exception):
         later: bool = False,
         after: float | None = None,
     ) -> None:
-        self.reason, self.detail, self.again, self.down, self.stop = reason, detail, again, down, stop
+        self.reason, self.detail, self.again, self.down, self.stop = (
+            reason,
+            detail,
+            again,
+            down,
+            stop,
+        )
         self.later, self.after = later or again, after
         super().__init__(f"{reason}: {detail}" if detail else reason)
 

@@ -151,8 +151,15 @@ def parse_page(raw: Raw, start: int) -> Page:
         problem = f"not a page of results: {_line(raw['title'])!r}; has the site changed its pages?"
         raise Refusal("incomplete page", problem, again=True)
     first, last, total = (int(number.replace(",", "")) for number in match.groups())
-    if first != start + 1 or len(raw["rows"]) != last - first + 1 or last > total or not raw["whole"]:
-        problem = f"the page from result {start + 1} announces {first} to {last} of {total} and holds"
+    if (
+        first != start + 1
+        or len(raw["rows"]) != last - first + 1
+        or last > total
+        or not raw["whole"]
+    ):
+        problem = (
+            f"the page from result {start + 1} announces {first} to {last} of {total} and holds"
+        )
         ending = "" if raw["whole"] else ", and has no end"
         raise Refusal("incomplete page", f"{problem} {len(raw['rows'])} rows{ending}", again=True)
     return Page(first, last, total, [parse_row(row) for row in raw["rows"]])
@@ -165,7 +172,9 @@ def parse_row(row: Raw) -> Listing:
     if not ident or not dates or not title:
         told = f"id {_line(row['id'])!r}, title {title[:40]!r}, dates {_line(row['dates'])!r}"
         raise Refusal(
-            "incomplete page", f"a result cannot be read: {told}; has the site changed its pages?", again=True
+            "incomplete page",
+            f"a result cannot be read: {told}; has the site changed its pages?",
+            again=True,
         )
     revised, first = dates[1], dates[2]
     version = int(ident[2]) if ident[2] else None if first else 1
@@ -181,7 +190,14 @@ def parse_row(row: Raw) -> Listing:
         first_day=_day(first or revised),
         revised=_day(revised),
         has_pdf=bool(row["pdf"]),
-        comments=next((text.removeprefix("Comments:").strip() for text in comments if text[:9] == "Comments:"), ""),
+        comments=next(
+            (
+                text.removeprefix("Comments:").strip()
+                for text in comments
+                if text[:9] == "Comments:"
+            ),
+            "",
+        ),
     )
 
 

@@ -27,7 +27,9 @@ T = TypeVar("T")
 
 LONGEST_WAIT_S = 300.0  # a Retry-After beyond this is not waited for: the site is parked until then
 TRIES = 4  # of one request
-SLOWEST = 20  # a body may take this many timeouts in all: a trickle must not hold the stage for ever
+SLOWEST = (
+    20  # a body may take this many timeouts in all: a trickle must not hold the stage for ever
+)
 DOWN_LIMIT = 3  # addresses in a row that failed on the site's side before it counts as down
 PARK_PACES = 600  # a site that is down or wants us to stop is left alone for so many paces: half an hour at 3 s
 TOLD_FROM_S = 2.0  # pauses longer than this are told
@@ -64,7 +66,10 @@ class Site:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._client.close()
 
@@ -76,7 +81,9 @@ class Site:
         except Refusal as refusal:
             if refusal.reason in ("HTTP 404", "HTTP 410"):  # there is none: all is allowed
                 return
-            raise SourceError(f"{url} does not answer ({refusal})", "check the network and scrape.site") from None
+            raise SourceError(
+                f"{url} does not answer ({refusal})", "check the network and scrape.site"
+            ) from None
         self._robots.parse(text.decode("utf-8", "replace").splitlines())
         self.pace = max(self.pace, float(self._robots.crawl_delay(self.config.user_agent) or 0))
 
@@ -92,7 +99,9 @@ class Site:
         """
         if self.requests >= self.config.max_requests:
             problem = f"scrape.max_requests={self.config.max_requests}: all of them are sent"
-            raise BudgetSpentError(problem, "run again, or raise it: what is fetched already stays in the store")
+            raise BudgetSpentError(
+                problem, "run again, or raise it: what is fetched already stays in the store"
+            )
         with self.lease.turn(self.pace) as slate:
             self.requests += 1
             try:
@@ -108,7 +117,10 @@ class Site:
                     pause = self._pause()
                     slate.wait(pause)
                     if pause > TOLD_FROM_S and self._try + 1 < TRIES:
-                        say("scrape", f"{self.config.root}: {refusal}; asking again in {pause:.0f} s")
+                        say(
+                            "scrape",
+                            f"{self.config.root}: {refusal}; asking again in {pause:.0f} s",
+                        )
                 raise
 
     def patiently(self, attempt: Callable[[], T]) -> T:
@@ -118,9 +130,13 @@ class Site:
                 result = attempt()
             except Refusal as refusal:
                 if refusal.stop:
-                    raise SourceError(f"{self.config.root} wants us to stop: {refusal}", DOWN_FIX) from None
+                    raise SourceError(
+                        f"{self.config.root} wants us to stop: {refusal}", DOWN_FIX
+                    ) from None
                 if refusal.after is not None and refusal.after > LONGEST_WAIT_S:
-                    raise SourceError(f"{self.config.root}: {refusal}, for {refusal.after:.0f} s", DOWN_FIX) from None
+                    raise SourceError(
+                        f"{self.config.root}: {refusal}, for {refusal.after:.0f} s", DOWN_FIX
+                    ) from None
                 if not refusal.again or self._try + 1 == TRIES:
                     self._count(refusal)
                     raise
@@ -155,27 +171,42 @@ class Site:
         held = part.stat().st_size if part.exists() and tag.exists() else 0
         headers = {"Range": f"bytes={held}-", "If-Range": tag.read_text("ascii")} if held else {}
         with self._ask(url, headers, also=(206, 416) if held else ()) as answer:
-            if answer.status_code == 416:  # nothing follows: it was whole already, or is of something else
+            if (
+                answer.status_code == 416
+            ):  # nothing follows: it was whole already, or is of something else
                 if answer.headers.get("Content-Range") != f"bytes */{held}":
                     part.unlink()
-                    raise Refusal("connection lost", "what was fetched before no longer fits", again=True)
+                    raise Refusal(
+                        "connection lost", "what was fetched before no longer fits", again=True
+                    )
                 return
-            goes_on = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {held}-")
+            goes_on = answer.status_code == 206 and answer.headers.get(
+                "Content-Range", ""
+            ).startswith(f"bytes {held}-")
             size = held if goes_on else 0
             etag = answer.headers.get("ETag", "")
             if not goes_on:
                 part.unlink(missing_ok=True)
-                tag.write_text(etag, "ascii") if etag.startswith('"') else tag.unlink(missing_ok=True)
-            limit, deadline = self.config.max_pdf_bytes, time.monotonic() + SLOWEST * self.config.timeout_s
+                tag.write_text(etag, "ascii") if etag.startswith('"') else tag.unlink(
+                    missing_ok=True
+                )
+            limit, deadline = (
+                self.config.max_pdf_bytes,
+                time.monotonic() + SLOWEST * self.config.timeout_s,
+            )
             with part.open("ab") as file:
-                for piece in answer.iter_bytes():  # as they come: sized ones would lose what a cut leaves over
+                for piece in (
+                    answer.iter_bytes()
+                ):  # as they come: sized ones would lose what a cut leaves over
                     if not size:
                         stop_at_captcha(piece)
                     size += len(piece)
                     if size > limit:
                         break
                     if time.monotonic() > deadline:
-                        raise Refusal("too slow", f"{size:,} bytes in {SLOWEST * self.config.timeout_s:g} s")
+                        raise Refusal(
+                            "too slow", f"{size:,} bytes in {SLOWEST * self.config.timeout_s:g} s"
+                        )
                     file.write(piece)
                     self.lease.renew()
         if size > limit:
@@ -196,12 +227,16 @@ class Site:
                     with self._client.stream("GET", url, headers=headers) as answer:
                         if not answer.has_redirect_location:
                             if answer.status_code not in (200, *also):
-                                raise refusal_of(answer.status_code, answer.headers.get("Retry-After", ""))
+                                raise refusal_of(
+                                    answer.status_code, answer.headers.get("Retry-After", "")
+                                )
                             yield answer
                             return
                         url = self._follow(url, answer.headers["Location"])
                 except httpx.TimeoutException:
-                    raise Refusal(f"no answer in {self.config.timeout_s:g} s", again=True, down=True) from None
+                    raise Refusal(
+                        f"no answer in {self.config.timeout_s:g} s", again=True, down=True
+                    ) from None
                 except httpx.HTTPError as error:
                     detail = f"{type(error).__name__} {error}"
                     raise Refusal("connection lost", detail, again=True, down=True) from None
@@ -228,7 +263,9 @@ class Site:
     def _count(self, refusal: Refusal) -> None:
         self._down = self._down + 1 if refusal.down else 0
         if self._down >= DOWN_LIMIT:
-            problem = f"{self.config.root} failed at {self._down} addresses in a row, last with {refusal}"
+            problem = (
+                f"{self.config.root} failed at {self._down} addresses in a row, last with {refusal}"
+            )
             with self.lease.turn(0) as slate:
                 slate.park(PARK_PACES * self.pace, str(refusal))
             raise SourceError(problem, DOWN_FIX)

@@ -35,7 +35,11 @@ class Listing:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready object."""
-        moments = {name: value.isoformat() if value else None for name, value in vars(self).items() if name in MOMENTS}
+        moments = {
+            name: value.isoformat() if value else None
+            for name, value in vars(self).items()
+            if name in MOMENTS
+        }
         return {**vars(self), **moments}
 
     @classmethod
@@ -45,7 +49,11 @@ class Listing:
         return cls(**{**row, **moments})
 
 
-MOMENTS = {"first_day": date.fromisoformat, "revised": date.fromisoformat, "submitted": datetime.fromisoformat}
+MOMENTS = {
+    "first_day": date.fromisoformat,
+    "revised": date.fromisoformat,
+    "submitted": datetime.fromisoformat,
+}
 
 
 @dataclass(frozen=True)
@@ -121,4 +129,8 @@ def in_days(day: date, config: ScrapeConfig) -> bool:
 
 def _in_categories(listing: Listing, config: ScrapeConfig) -> bool:
     named = listing.categories if config.cross_lists else listing.categories[:1]
-    return any(name == asked or name.startswith(f"{asked}.") for name in named for asked in config.categories)
+    return any(
+        name == asked or name.startswith(f"{asked}.")
+        for name in named
+        for asked in config.categories
+    )

@@ -43,7 +43,8 @@ class Reading:
     def certain(self, reached: date) -> int:
         """Return how many papers of what was asked for are newer than all that may be missing."""
         return sum(
-            listing.first_day > reached and wanted(listing, self.config) is True for listing in self.listings.values()
+            listing.first_day > reached and wanted(listing, self.config) is True
+            for listing in self.listings.values()
         )
 
     def _most(self, count: int) -> int:
@@ -66,7 +67,9 @@ class Reading:
             if attempt + 1 < TRIES:  # the index changed meanwhile
                 page = self.source.page(window, 0)
         problem = f"{self.config.root} announced {page.total:,} papers and listed {len(seen):,}"
-        raise SourceError(f"{problem} ({page.total - len(seen):+,})", "its index changes: run again later")
+        raise SourceError(
+            f"{problem} ({page.total - len(seen):+,})", "its index changes: run again later"
+        )
 
 
 def _by_id(page: Page) -> dict[str, Listing]:

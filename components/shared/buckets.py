@@ -32,20 +32,34 @@ def ensure_bucket(bucket: str, expire_days: int = 0) -> list[str]:
             changes.append(f"bucket {bucket}: objects expire after {expire_days} days")
     except (MinioException, HTTPError, OSError) as error:
         reason = getattr(error, "code", "") or type(error).__name__
-        raise StoreError(f"bucket {bucket} at {endpoint}: {reason}", "check endpoint, credentials and rights") from None
+        raise StoreError(
+            f"bucket {bucket} at {endpoint}: {reason}", "check endpoint, credentials and rights"
+        ) from None
     return changes
 
 
 def _lifecycle(days: int) -> Any:
     from minio.commonconfig import ENABLED, Filter
-    from minio.lifecycleconfig import AbortIncompleteMultipartUpload, Expiration, LifecycleConfig, Rule
+    from minio.lifecycleconfig import (
+        AbortIncompleteMultipartUpload,
+        Expiration,
+        LifecycleConfig,
+        Rule,
+    )
 
     rules = [
         Rule(ENABLED, rule_filter=Filter(prefix=""), rule_id="unfinished",
              abort_incomplete_multipart_upload=AbortIncompleteMultipartUpload(UNFINISHED_DAYS)),
     ]  # fmt: skip
     if days:
-        rules.append(Rule(ENABLED, rule_filter=Filter(prefix=""), rule_id="expire", expiration=Expiration(days=days)))
+        rules.append(
+            Rule(
+                ENABLED,
+                rule_filter=Filter(prefix=""),
+                rule_id="expire",
+                expiration=Expiration(days=days),
+            )
+        )
     return LifecycleConfig(rules)
 
 
@@ -61,7 +75,13 @@ def main() -> None:
     given = parser.parse_args()
     try:
         for bucket in given.bucket:
-            print(*(ensure_bucket(bucket, given.expire_days) or [f"bucket {bucket}: nothing changed"]), sep="\n")
+            print(
+                *(
+                    ensure_bucket(bucket, given.expire_days)
+                    or [f"bucket {bucket}: nothing changed"]
+                ),
+                sep="\n",
+            )
     except StoreError as error:
         fail(error)
 

@@ -16,7 +16,14 @@ CALLS = 10  # tries of one call: over four minutes, in which a control plane com
 PAUSE_S = 1.0  # after the first of them; each next pause is twice as long, up to LONGEST_S
 LONGEST_S = 60.0
 REQUEST_S = 60.0  # for one answer
-PASSING = (401, 429, 500, 502, 503, 504)  # 401: the token is being rotated, and the client soon reads the new one
+PASSING = (
+    401,
+    429,
+    500,
+    502,
+    503,
+    504,
+)  # 401: the token is being rotated, and the client soon reads the new one
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,9 @@ class Cluster:
     pod: str
     grant: str = ""
 
-    def call(self, what: str, method: Callable[..., Any], *, absent: Collection[int] = (), **more: Any) -> Any:
+    def call(
+        self, what: str, method: Callable[..., Any], *, absent: Collection[int] = (), **more: Any
+    ) -> Any:
         """Return what the API answers, or None for a status in `absent`; raise ClusterError for what will not pass."""
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
@@ -44,7 +53,9 @@ class Cluster:
                     return None
                 problem, status = f"{what}: HTTP {error.status}: {_message(error)}", error.status
                 if status not in PASSING:
-                    forbidden = status == 403 and " cannot " in problem  # else a quota or a webhook says no
+                    forbidden = (
+                        status == 403 and " cannot " in problem
+                    )  # else a quota or a webhook says no
                     raise ClusterError(problem, self.grant if forbidden else "", status) from None
             except HTTPError as error:
                 problem, status = f"{what}: {type(getattr(error, 'reason', error)).__name__}", 0

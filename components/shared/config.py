@@ -26,7 +26,8 @@ def knob(
 ) -> Any:
     """Declare one documented, validated setting."""
     return dataclasses.field(
-        default=default, metadata={"help": help, "exposed": exposed, "choices": choices, "low": low, "high": high}
+        default=default,
+        metadata={"help": help, "exposed": exposed, "choices": choices, "low": low, "high": high},
     )
 
 
@@ -36,7 +37,9 @@ class StageConfig:
 
     stage: ClassVar[str] = ""
 
-    store: str = knob("s3://arxtune", "what outlives a run: s3://bucket/prefix, or a folder", exposed=True)
+    store: str = knob(
+        "s3://arxtune", "what outlives a run: s3://bucket/prefix, or a folder", exposed=True
+    )
     seed: int = knob(42, "seed of everything random", exposed=True, low=0)
 
     def __post_init__(self) -> None:
@@ -46,7 +49,9 @@ class StageConfig:
     @classmethod
     def knobs(cls, *, exposed_only: bool = False) -> dict[str, "dataclasses.Field[Any]"]:
         """Return the fields by name."""
-        return {f.name: f for f in dataclasses.fields(cls) if f.metadata["exposed"] or not exposed_only}
+        return {
+            f.name: f for f in dataclasses.fields(cls) if f.metadata["exposed"] or not exposed_only
+        }
 
     @classmethod
     def build(cls, *layers: Mapping[str, Any]) -> Self:
@@ -59,7 +64,9 @@ class StageConfig:
                     near = get_close_matches(name, known, 1)
                     raise ConfigError(
                         f"{cls.stage}.{name}: there is no such setting",
-                        f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}",
+                        f"did you mean {near[0]!r}?"
+                        if near
+                        else f"known: {', '.join(sorted(known))}",
                     )
                 values[name] = convert(f"{cls.stage}.{name}", value, known_types(cls)[name])
         return cls(**values)
@@ -77,12 +84,16 @@ def known_types(cls: type[StageConfig]) -> dict[str, Any]:
 
 def convert(name: str, value: Any, wanted: Any) -> Any:
     """Turn text from a command line, or a number from JSON, into the type of the knob `name`."""
-    if isinstance(wanted, types.GenericAlias):  # tuple[str, ...]: a list, or text separated by commas
+    if isinstance(
+        wanted, types.GenericAlias
+    ):  # tuple[str, ...]: a list, or text separated by commas
         items = value.split(",") if isinstance(value, str) else list(value)
         return tuple(str(item).strip() for item in items if str(item).strip())
     try:
         if wanted is bool and isinstance(value, str):
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[value.lower()]
+            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
+                value.lower()
+            ]
         if wanted is int and (isinstance(value, bool) or int(value) != float(value)):
             raise ValueError
         if wanted is bool and not isinstance(value, bool):
@@ -90,7 +101,9 @@ def convert(name: str, value: Any, wanted: Any) -> Any:
         return wanted(value)
     except (ValueError, TypeError, KeyError):
         article = {"int": "a whole number", "float": "a number", "bool": "true or false"}
-        raise ConfigError(f"{name}={value!r}: must be {article.get(wanted.__name__, wanted.__name__)}") from None
+        raise ConfigError(
+            f"{name}={value!r}: must be {article.get(wanted.__name__, wanted.__name__)}"
+        ) from None
 
 
 def _check(stage: str, field: "dataclasses.Field[Any]", value: Any) -> None:

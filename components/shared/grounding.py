@@ -17,9 +17,13 @@ from typing import NamedTuple
 
 GROUNDED = 0.5  # the score from which on an answer counts as grounded
 REACH = 6  # words on each side that make up the surroundings of a number or a name
-MARGIN = 0.18  # by how much the surroundings of another number or name must fit better to call it a swap
+MARGIN = (
+    0.18  # by how much the surroundings of another number or name must fit better to call it a swap
+)
 
-_TOKEN = re.compile(r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|[^\W\d_]+(?:[-'’][^\W_]+)*(?:-\d+)*|[%‰]")
+_TOKEN = re.compile(
+    r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|[^\W\d_]+(?:[-'’][^\W_]+)*(?:-\d+)*|[%‰]"
+)
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"”’)\]]*\s+(?=[\"“(\[]?[A-Z0-9])")
 _SUFFIX = re.compile(r"(?:'s|’s|ingly|edly|ing|ies|ied|ed|es|s|ly|er|al|e|y)$")
 _WORDS = re.compile(r"\w+")
@@ -30,7 +34,12 @@ _UNITS = _WORDS.findall(
 _TENS = _WORDS.findall("thirty forty fifty sixty seventy eighty ninety hundred")
 NUMBERS = {word: str(value) for value, word in enumerate(_UNITS)}
 NUMBERS |= {word: str(value) for value, word in zip(range(30, 110, 10), _TENS, strict=True)}
-COUNTS = {"0", "1", "2", "3"}  # written as words these mostly count what a sentence lists: no figure of the passage
+COUNTS = {
+    "0",
+    "1",
+    "2",
+    "3",
+}  # written as words these mostly count what a sentence lists: no figure of the passage
 _STOP = frozenset(
     _WORDS.findall(
         "a about above after again against all also although an and any are as at be because been before being below "
@@ -72,7 +81,9 @@ def grounding(output: str, evidence: str) -> Grounding:
         if problem := known.stranger(tokens) or known.swap(tokens):
             return Grounding(0.0, problem)
         worst = min(worst, known.share(tokens))
-    return Grounding(round(worst, 4), "" if worst >= GROUNDED else "its words are hardly those of the passage")
+    return Grounding(
+        round(worst, 4), "" if worst >= GROUNDED else "its words are hardly those of the passage"
+    )
 
 
 def sentences(text: str) -> Iterator[str]:
@@ -87,7 +98,9 @@ class _Evidence:
         self.names = {token.lower() for token in _names(text)}
         self.sentences = [self.tokens_of(sentence) for sentence in sentences(text)]
         self.keys = {token.key for tokens in self.sentences for token in tokens}
-        self.parts = {part for token in _TOKEN.findall(text.lower()) for part in re.split(r"[-'’]", token)}
+        self.parts = {
+            part for token in _TOKEN.findall(text.lower()) for part in re.split(r"[-'’]", token)
+        }
         self.parts |= {_stem(part) for part in self.parts}
         self.initials = "".join(part[0] for part in re.findall(r"\w+", text.lower()))
 
@@ -98,7 +111,9 @@ class _Evidence:
     def stranger(self, tokens: list[Token]) -> str:
         """Return what is wrong when a number or a name does not stand in the passage."""
         for token in tokens:
-            if token.key in self.keys or (token.kind == "number" and token.text.isalpha() and token.key in COUNTS):
+            if token.key in self.keys or (
+                token.kind == "number" and token.text.isalpha() and token.key in COUNTS
+            ):
                 continue
             if token.kind == "number":
                 return f"the number {token.text} does not stand in the passage"
@@ -117,7 +132,12 @@ class _Evidence:
         for place, token in enumerate(tokens):
             if token.kind not in ("number", "name") or (token.kind == "name" and passive):
                 continue
-            rivals = {other.key: other.text for line in self.sentences for other in line if other.kind == token.kind}
+            rivals = {
+                other.key: other.text
+                for line in self.sentences
+                for other in line
+                if other.kind == token.kind
+            }
             own = self._fit(tokens, place, token.key, token.key)
             for key, text in rivals.items():
                 if key != token.key and own is not None:
@@ -139,7 +159,9 @@ class _Evidence:
             for at, token in enumerate(line):
                 if token.key == key:
                     there = _surroundings(line, at, {key, other})
-                    alike = sum(min(weight, there.get(feature, 0.0)) for feature, weight in asked.items())
+                    alike = sum(
+                        min(weight, there.get(feature, 0.0)) for feature, weight in asked.items()
+                    )
                     found = max(found or 0.0, alike / total)
         return found
 
@@ -150,7 +172,9 @@ class _Evidence:
         return known / len(content) if content else 1.0
 
 
-def _surroundings(tokens: list[Token], place: int, without: set[str]) -> dict[tuple[str, str], float]:
+def _surroundings(
+    tokens: list[Token], place: int, without: set[str]
+) -> dict[tuple[str, str], float]:
     """Return the words around a place by side and weight: near ones weigh more, function words only beside it."""
     found: dict[tuple[str, str], float] = {}
     for side, step in (("before", -1), ("after", 1)):
@@ -187,7 +211,9 @@ def _names(text: str) -> Iterator[str]:
             word = found.group()
             if word.lower() in _STOP or not word[0].isalpha():
                 continue
-            if any(c.isupper() or c.isdigit() for c in word[1:]) or (word[0].isupper() and number and len(word) > 1):
+            if any(c.isupper() or c.isdigit() for c in word[1:]) or (
+                word[0].isupper() and number and len(word) > 1
+            ):
                 yield word
 
 

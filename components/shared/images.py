@@ -3,7 +3,9 @@
 import os
 
 VERSION = "0.1.0"
-PREFIX = os.environ.get("ARXTUNE_IMAGES") or "arxtune"  # registry and project, set where the pipeline is compiled
+PREFIX = (
+    os.environ.get("ARXTUNE_IMAGES") or "arxtune"
+)  # registry and project, set where the pipeline is compiled
 TAG = os.environ.get("ARXTUNE_TAG") or VERSION
 
 SCRAPE = f"{PREFIX}/scrape:{TAG}"  # Chromium

@@ -67,7 +67,9 @@ class Ledger:
 def read_lineage(folder: Path) -> list[dict[str, Any]]:
     """Return the summaries of all stages up to the one that wrote `folder`."""
     path = folder / "lineage.jsonl"
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    return (
+        [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    )
 
 
 def _lines(rows: list[dict[str, Any]]) -> str:

@@ -31,7 +31,10 @@ _MODEL_TERMS: tuple[tuple[str, str], ...] = (
     (r"^apache-2\.0$", "Apache-2.0"),  # terms by their own name, as a person's file may give them
     (r"^mit$", "MIT"),
     (r"^(qwen|closed)$", r"\1"),
-    (r"distill-llama-70b", "llama3.3"),  # tuned from Llama 3.3 70B and 3.1 8B, says the card of DeepSeek-R1
+    (
+        r"distill-llama-70b",
+        "llama3.3",
+    ),  # tuned from Llama 3.3 70B and 3.1 8B, says the card of DeepSeek-R1
     (r"distill-llama-8b", "llama3.1"),
     (r"llama-guard-3(?![a-z\d])", "llama3.1"),
     (r"llama-guard-4(?![a-z\d])", "llama4"),
@@ -53,7 +56,10 @@ _MODEL_TERMS: tuple[tuple[str, str], ...] = (
 def paper_licence(url: str) -> str:
     """Return the short name of a licence URL; "unknown" for anything that is not on arXiv's list."""
     bare = url.strip().lower().split("://", 1)[-1].removeprefix("www.")
-    return next((name for name, start in PAPER_LICENCES.items() if start and bare.startswith(start)), "unknown")
+    return next(
+        (name for name, start in PAPER_LICENCES.items() if start and bare.startswith(start)),
+        "unknown",
+    )
 
 
 def model_licence(model: str) -> str:

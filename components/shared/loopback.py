@@ -20,15 +20,22 @@ class LoopbackServer:
         try:
             self._server = _Server(("127.0.0.1", port), handler)
         except (OSError, OverflowError) as error:
-            raise ConfigError(f"port {port} cannot be used: {error}", "name another port, or 0") from None
+            raise ConfigError(
+                f"port {port} cannot be used: {error}", "name another port, or 0"
+            ) from None
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), name="standin", daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="standin", daemon=True
+        ).start()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -43,7 +50,9 @@ class QuickHandler(BaseHTTPRequestHandler):
     """Answer at once, keep connections open, say nothing; break one off when asked to."""
 
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet: else each reply waits 40 ms for the client's delayed ACK
+    wbufsize = (
+        -1
+    )  # head and body in one packet: else each reply waits 40 ms for the client's delayed ACK
     disable_nagle_algorithm = True
 
     def reset(self) -> None:

@@ -35,7 +35,11 @@ def chosen_quantisation(asked: str) -> str:
 def hub() -> dict[str, Any]:
     """Return how everything is loaded from the hub: with HF_TOKEN, into ARXTUNE_MODELS, and without code of others."""
     folder = _kept(os.environ.get(FOLDER, ""))
-    return {"token": os.environ.get("HF_TOKEN") or None, "cache_dir": folder, "trust_remote_code": False}
+    return {
+        "token": os.environ.get("HF_TOKEN") or None,
+        "cache_dir": folder,
+        "trust_remote_code": False,
+    }
 
 
 @functools.cache  # to say it once
@@ -44,7 +48,10 @@ def _kept(folder: str) -> str | None:
         return None
     if os.access(folder, os.W_OK):
         return folder
-    say("models", f"{folder}: user {os.getuid()} may not write there: base models are fetched anew in each run")
+    say(
+        "models",
+        f"{folder}: user {os.getuid()} may not write there: base models are fetched anew in each run",
+    )
     return None
 
 
@@ -66,20 +73,30 @@ def load_tokenizer(name: str) -> Any:
     rows = load_config(name).get_text_config().vocab_size
     tokenizer = _load(AutoTokenizer, name)
     if tokenizer.eos_token is None:
-        raise ModelError(f"base model {name}: its tokenizer has no end token", "name one in tokenizer_config.json")
+        raise ModelError(
+            f"base model {name}: its tokenizer has no end token",
+            "name one in tokenizer_config.json",
+        )
     if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
         spare = next((token for token in SPARE_TOKENS if token in tokenizer.get_vocab()), None)
         if spare is None:
-            raise ModelError(f"base model {name}: its tokenizer has no token to pad with", "add a pad token to it")
+            raise ModelError(
+                f"base model {name}: its tokenizer has no token to pad with",
+                "add a pad token to it",
+            )
         tokenizer.pad_token = spare
     if (top := max(tokenizer.get_vocab().values())) >= rows:
-        problem = f"base model {name}: its tokenizer knows token {top}, its weights only {rows} tokens"
+        problem = (
+            f"base model {name}: its tokenizer knows token {top}, its weights only {rows} tokens"
+        )
         raise ModelError(problem, "put the tokenizer beside the model that it was made for")
     tokenizer.split_special_tokens = True
     return tokenizer
 
 
-def load_base(name: str, quantisation: str = "auto", attention: str = "sdpa", *, parts: int = 1) -> Any:
+def load_base(
+    name: str, quantisation: str = "auto", attention: str = "sdpa", *, parts: int = 1
+) -> Any:
     """Return a causal language model from a hub id or folder; quantisation is nf4, none, or auto (nf4 on CUDA).
 
     `attention` is one of transformers' implementations. Of several `parts` (FSDP) each process reads its own, so that
@@ -93,7 +110,11 @@ def load_base(name: str, quantisation: str = "auto", attention: str = "sdpa", *,
     dtype = torch.float32
     if cuda:
         dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "attn_implementation": attention}
+    options: dict[str, Any] = {
+        "dtype": dtype,
+        "use_safetensors": True,
+        "attn_implementation": attention,
+    }
     if parts > 1:
         from transformers.distributed import DistributedConfig
 
@@ -109,7 +130,9 @@ def load_base(name: str, quantisation: str = "auto", attention: str = "sdpa", *,
         )
     model, found = _load(AutoModelForCausalLM, name, output_loading_info=True, **options)
     if missing := sorted(found["missing_keys"]):
-        problem = f"base model {name}: {len(missing)} of its weights are missing, {missing[0]} first"
+        problem = (
+            f"base model {name}: {len(missing)} of its weights are missing, {missing[0]} first"
+        )
         raise ModelError(problem, "fetch the model again")
     return model
 
@@ -121,14 +144,21 @@ def attach_adapter(model: Any, folder: Path, name: str, *, trainable: bool = Fal
 
     weights = folder / "adapter_model.safetensors"
     if not weights.is_file():
-        raise ModelError(f"adapter {folder}: there is no {weights.name}", "only safetensors are read; train it again")
+        raise ModelError(
+            f"adapter {folder}: there is no {weights.name}",
+            "only safetensors are read; train it again",
+        )
     try:
         with safe_open(weights, "pt") as file:
             wanted = len(file.keys())
-        tuned = PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=trainable)
+        tuned = PeftModel.from_pretrained(
+            model, str(folder), adapter_name=name, is_trainable=trainable
+        )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0]
-        raise ModelError(f"adapter {folder}: does not fit the base model ({first})", "train it again") from None
+        raise ModelError(
+            f"adapter {folder}: does not fit the base model ({first})", "train it again"
+        ) from None
     held = sum("lora_" in key and f".{name}" in key for key, _ in tuned.named_parameters())
     if held != wanted:
         problem = f"adapter {folder}: does not fit the base model (it has {wanted} weights, the base takes {held})"
@@ -144,10 +174,18 @@ def _check_folder(name: str) -> None:
     asked = f"base model {name}"
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
-            base = json.loads((folder / "adapter_config.json").read_text("utf-8")).get("base_model_name_or_path")
-            raise ModelError(f"{asked}: is an adapter, not a base model", f"name the base model: {base}")
-        raise ModelError(f"{asked}: there is no config.json in it", "name the folder of a transformers model")
-    if not any(folder.glob("*.safetensors")) and (pickles := [p.name for kind in PICKLES for p in folder.glob(kind)]):
+            base = json.loads((folder / "adapter_config.json").read_text("utf-8")).get(
+                "base_model_name_or_path"
+            )
+            raise ModelError(
+                f"{asked}: is an adapter, not a base model", f"name the base model: {base}"
+            )
+        raise ModelError(
+            f"{asked}: there is no config.json in it", "name the folder of a transformers model"
+        )
+    if not any(folder.glob("*.safetensors")) and (
+        pickles := [p.name for kind in PICKLES for p in folder.glob(kind)]
+    ):
         problem = f"{asked}: its weights are pickled ({pickles[0]}), and loading a pickle runs whatever is in it"
         raise ModelError(problem, "convert it to safetensors")
 
@@ -163,7 +201,10 @@ def _load(loader: Any, name: str, **options: Any) -> Any:
         text = str(error).strip() or type(error).__name__
         first, fix = text.splitlines()[0], "name a folder or a model on the hub by --base-model"
         if "trust_remote_code" in text or "custom code" in text:
-            first, fix = "needs code of its own, and none is run", "use a model that transformers knows by itself"
+            first, fix = (
+                "needs code of its own, and none is run",
+                "use a model that transformers knows by itself",
+            )
         elif "gated" in text or "401" in text or "403" in text:
             fix = "ask for access on its page and set HF_TOKEN"
         elif "out of memory" in text:

@@ -14,9 +14,13 @@ def say(stage: str, message: str) -> None:
 class Progress:
     """Report steps of a known or unknown number; prints at most one line per `every` seconds, and the last one."""
 
-    def __init__(self, stage: str, what: str, total: int = 0, every: float = 2.0, done: int = 0) -> None:
+    def __init__(
+        self, stage: str, what: str, total: int = 0, every: float = 2.0, done: int = 0
+    ) -> None:
         self.stage, self.what, self.total, self.every = stage, what, total, every
-        self.done = self._before = done  # work of an earlier process says nothing about the time that is left
+        self.done = self._before = (
+            done  # work of an earlier process says nothing about the time that is left
+        )
         self.started = time.monotonic()
         self._printed = self.started
 
@@ -29,10 +33,14 @@ class Progress:
             say(self.stage, self._line(now - self.started, note))
 
     def _line(self, seconds: float, note: str) -> str:
-        parts = [f"{self.done}/{self.total} {self.what}" if self.total else f"{self.done} {self.what}"]
+        parts = [
+            f"{self.done}/{self.total} {self.what}" if self.total else f"{self.done} {self.what}"
+        ]
         if self.total:
             parts.append(f"{100 * self.done // self.total:3d}%")
         parts.append(f"{seconds:.1f} s")
         if self._before < self.done < self.total:
-            parts.append(f"{seconds / (self.done - self._before) * (self.total - self.done):.0f} s left")
+            parts.append(
+                f"{seconds / (self.done - self._before) * (self.total - self.done):.0f} s left"
+            )
         return "  ".join([*parts, note] if note else parts)

@@ -35,7 +35,9 @@ class Record:
         if missing:
             raise DataError(f"{where}: a {cls.__name__} lacks {', '.join(missing)}")
         values = {name: row[name] for name in known if name in row}
-        return cls(**values, extra={name: value for name, value in row.items() if name not in known})
+        return cls(
+            **values, extra={name: value for name, value in row.items() if name not in known}
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready object, unknown fields last."""
@@ -143,10 +145,16 @@ class Answer(Record):
     text: str
     tokens: int  # new tokens, the end token included; 0 for systems that are no model
     stopped: bool  # ended by itself rather than by the limit of new tokens
-    scores: dict[str, float]  # rouge1, rouge2, rougeL: F measures; <metric>_precision, <metric>_recall, seed_<metric>
+    scores: dict[
+        str, float
+    ]  # rouge1, rouge2, rougeL: F measures; <metric>_precision, <metric>_recall, seed_<metric>
     repetition: float = 0.0  # share of its runs of four words that were there before
-    loss: float | None = None  # nats of the reference under the model, summed; None for systems that are no model
-    reference_tokens: int = 0  # tokens of the reference that the loss is summed over, the end token included
+    loss: float | None = (
+        None  # nats of the reference under the model, summed; None for systems that are no model
+    )
+    reference_tokens: int = (
+        0  # tokens of the reference that the loss is summed over, the end token included
+    )
 
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)

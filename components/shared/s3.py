@@ -34,11 +34,16 @@ class S3Store(Store):
         self.where = f"s3://{bucket} at {endpoint}"
         self._client = connect(endpoint)
         if not self._ask("look for the bucket", lambda: self._client.bucket_exists(bucket)):
-            raise StoreError(f"store {self.where}: there is no such bucket", "create it, or name another store")
+            raise StoreError(
+                f"store {self.where}: there is no such bucket", "create it, or name another store"
+            )
 
     def put(self, key: str, data: bytes) -> None:
         full = self._full(key)
-        self._ask(f"write {key}", lambda: self._client.put_object(self.bucket, full, io.BytesIO(data), len(data)))
+        self._ask(
+            f"write {key}",
+            lambda: self._client.put_object(self.bucket, full, io.BytesIO(data), len(data)),
+        )
 
     def get(self, key: str) -> bytes | None:
         return self._ask(f"read {key}", lambda: self._read(key, lambda body: bytes(body.read())))
@@ -53,7 +58,9 @@ class S3Store(Store):
 
             # In one part where it fits, else in several that become one object when the last has arrived.
             made = self._client.fput_object(self.bucket, full, str(path), part_size=PART)
-            if not made.etag:  # S3 may answer 200 and an error in the body, which the client takes for success
+            if (
+                not made.etag
+            ):  # S3 may answer 200 and an error in the body, which the client takes for success
                 raise ServerError("the parts did not become an object", 200)
 
         self._ask(f"write {key}", write)
@@ -66,7 +73,9 @@ class S3Store(Store):
         return bool(self._ask(f"read {key}", fetch))
 
     def stat(self, key: str) -> int | None:
-        found = self._ask(f"look for {key}", lambda: self._client.stat_object(self.bucket, self._full(key)))
+        found = self._ask(
+            f"look for {key}", lambda: self._client.stat_object(self.bucket, self._full(key))
+        )
         return None if found is None else int(found.size or 0)
 
     def list(self, prefix: str) -> Iterator[str]:
@@ -88,7 +97,9 @@ class S3Store(Store):
     def _read(self, key: str, consume: Callable[[Any], Result]) -> Result:
         response = self._client.get_object(self.bucket, self._full(key))
         try:
-            return consume(response)  # a body that ends early raises: urllib3 counts what was announced
+            return consume(
+                response
+            )  # a body that ends early raises: urllib3 counts what was announced
         finally:
             response.close()
             response.release_conn()
@@ -108,15 +119,21 @@ class S3Store(Store):
                 if attempt == TRIES or error.code != UPLOAD_OVER:
                     raise StoreError(f"{problem}: {error.code}", _fix(error)) from None
             except (MinioException, HTTPError, ConnectionError) as error:
-                if attempt == TRIES or isinstance(error, MaxRetryError):  # the client has repeated it already
+                if attempt == TRIES or isinstance(
+                    error, MaxRetryError
+                ):  # the client has repeated it already
                     reason = getattr(error, "reason", None) or error
-                    if isinstance(reason, (ResponseError, ServerError)):  # it answered, but only errors
+                    if isinstance(
+                        reason, (ResponseError, ServerError)
+                    ):  # it answered, but only errors
                         raise StoreError(f"{problem}: {reason}", BUSY) from None
                     raise StoreError(
                         f"{problem}: {type(reason).__name__}", "is AWS_ENDPOINT_URL right and up?"
                     ) from None
             except OSError as error:  # of the file here, not of the connection
-                raise StoreError(f"{problem}: {error.strerror}", "make room, or check the rights") from None
+                raise StoreError(
+                    f"{problem}: {error.strerror}", "make room, or check the rights"
+                ) from None
             time.sleep(0.2 * 2**attempt)
         raise AssertionError("unreachable")
 
@@ -141,7 +158,11 @@ def connect(endpoint: str) -> Any:
             ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
             # None: POST too, which begins and ends an upload in parts
             retries=urllib3.Retry(
-                total=4, read=2, backoff_factor=0.3, status_forcelist=[429, 500, 502, 503, 504], allowed_methods=None
+                total=4,
+                read=2,
+                backoff_factor=0.3,
+                status_forcelist=[429, 500, 502, 503, 504],
+                allowed_methods=None,
             ),
         ),
     )

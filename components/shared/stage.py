@@ -37,7 +37,9 @@ def load(name: str) -> Core:
 
 def load_config(name: str) -> type[StageConfig]:
     """Return the class of a stage's config."""
-    config: type[StageConfig] = getattr(importlib.import_module(f"components.{name}.config"), f"{name.title()}Config")
+    config: type[StageConfig] = getattr(
+        importlib.import_module(f"components.{name}.config"), f"{name.title()}Config"
+    )
     return config
 
 
@@ -53,7 +55,9 @@ def run_stage(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     try:
         core, config_class = load(name), load_config(name)
         given = {key: value for key, value in arguments.items() if key in config_class.knobs()}
-        config = config_class.build(given, parse_settings(arguments.get("settings", "")).get(name, {}))
+        config = config_class.build(
+            given, parse_settings(arguments.get("settings", "")).get(name, {})
+        )
         paths = {key: Path(arguments[key].path) for key in folders_of(core)}
         summary = core(config, **paths)
     except Exception as error:
@@ -76,8 +80,12 @@ def parse_settings(text: str) -> dict[str, dict[str, Any]]:
         settings = json.loads(text or "{}")
     except ValueError as error:
         raise ConfigError(f"settings: not JSON ({error})") from None
-    if not isinstance(settings, dict) or not all(isinstance(value, dict) for value in settings.values()):
-        raise ConfigError("settings: must be a JSON object of objects", 'for example {"finetune": {"epochs": 2}}')
+    if not isinstance(settings, dict) or not all(
+        isinstance(value, dict) for value in settings.values()
+    ):
+        raise ConfigError(
+            "settings: must be a JSON object of objects", 'for example {"finetune": {"epochs": 2}}'
+        )
     return settings
 
 
@@ -104,7 +112,8 @@ def unwritable(error: Exception) -> StoreError | None:
         errno.EACCES,
     ):
         return StoreError(
-            f"cannot write {error.filename or 'a file'}: {error.strerror}", "make room or name another folder"
+            f"cannot write {error.filename or 'a file'}: {error.strerror}",
+            "make room or name another folder",
         )
     # Libraries of other languages pass it on as text.
     for text in ("No space left on device", "File too large", "PytorchStreamWriter failed writing"):
@@ -126,15 +135,23 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"{ERROR_MARK}{message}; see '{self.prog} --help'\n")
 
 
-def add_knobs(parser: argparse.ArgumentParser, config: type[StageConfig], *, exposed_only: bool = False) -> None:
+def add_knobs(
+    parser: argparse.ArgumentParser, config: type[StageConfig], *, exposed_only: bool = False
+) -> None:
     """Add one flag a knob; flags not given stay out of the namespace."""
     known = {option for action in parser._actions for option in action.option_strings}
     for name, field in config.knobs(exposed_only=exposed_only).items():
         flag = "--" + name.replace("_", "-")
         if flag not in known:
             shown = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-            text = f"{field.metadata['help']} (default: {shown if shown != '' else 'none'})".replace("%", "%%")
-            parser.add_argument(flag, dest=name, default=argparse.SUPPRESS, metavar=name.upper(), help=text)
+            text = (
+                f"{field.metadata['help']} (default: {shown if shown != '' else 'none'})".replace(
+                    "%", "%%"
+                )
+            )
+            parser.add_argument(
+                flag, dest=name, default=argparse.SUPPRESS, metavar=name.upper(), help=text
+            )
 
 
 def main(name: str) -> None:
@@ -147,4 +164,7 @@ def main(name: str) -> None:
     given = vars(parser.parse_args())
     folders = {key: SimpleNamespace(path=given.pop(key)) for key in folders_of(core)}
     summary = run_stage(name, {**given, **folders})
-    say(name, f"kept {summary['kept']} of {summary['seen']} {summary['unit']}, {summary['seconds']} s")
+    say(
+        name,
+        f"kept {summary['kept']} of {summary['seen']} {summary['unit']}, {summary['seconds']} s",
+    )

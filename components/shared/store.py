@@ -106,7 +106,11 @@ class Store(ABC):
     def files_of(self, prefix: str) -> dict[str, str] | None:
         """Return name -> key of the files that put_folder wrote, or None when there is no whole folder."""
         manifest = self._manifest(prefix)
-        return None if manifest is None else {name: f"{manifest['place']}/{name}" for name in manifest["files"]}
+        return (
+            None
+            if manifest is None
+            else {name: f"{manifest['place']}/{name}" for name in manifest["files"]}
+        )
 
     def get_folder(self, prefix: str, folder: Path) -> bool:
         """Fetch what put_folder wrote, verified; return False, and touch nothing, when there is no whole folder."""
@@ -118,7 +122,10 @@ class Store(ABC):
             for name, wanted in manifest["files"].items():
                 key, path = f"{manifest['place']}/{name}", Path(scratch) / name
                 if not self.get_file(key, path) or file_digest(path) != wanted:
-                    raise StoreError(f"{key} is missing or damaged", f"delete {prefix}/manifest.json to make it anew")
+                    raise StoreError(
+                        f"{key} is missing or damaged",
+                        f"delete {prefix}/manifest.json to make it anew",
+                    )
             for name in manifest["files"]:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (Path(scratch) / name).replace(folder / name)
@@ -144,7 +151,9 @@ class FolderStore(Store):
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"store {root}: {error.strerror}", "name a folder that can be written") from None
+            raise StoreError(
+                f"store {root}: {error.strerror}", "name a folder that can be written"
+            ) from None
 
     def put(self, key: str, data: bytes) -> None:
         self._write(key, io.BytesIO(data))
@@ -183,7 +192,9 @@ class FolderStore(Store):
         try:
             write_stream(target, source, self.root / PARTIAL)
         except OSError as error:
-            raise StoreError(f"store {self.root}: cannot write {key}: {error.strerror}", "make room") from None
+            raise StoreError(
+                f"store {self.root}: cannot write {key}: {error.strerror}", "make room"
+            ) from None
 
     @contextlib.contextmanager
     def _reading(self, key: str) -> Iterator[None]:
@@ -193,7 +204,9 @@ class FolderStore(Store):
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return
         except OSError as error:
-            raise StoreError(f"store {self.root}: cannot read {key}: {error.strerror}", "check its rights") from None
+            raise StoreError(
+                f"store {self.root}: cannot read {key}: {error.strerror}", "check its rights"
+            ) from None
 
     def _path(self, key: str) -> Path:
         path = self.root / key

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from pipelines.doctor import here, kubernetes, services
 from pipelines.doctor.finding import Finding, Surroundings
 
-DEADLINE_SECONDS = 2.3  # for all checks together; the rest of the three seconds is for Python itself
+DEADLINE_SECONDS = (
+    2.3  # for all checks together; the rest of the three seconds is for Python itself
+)
 CHECKS: dict[str, Callable[[Surroundings], Finding]] = {
     "python": here.python,
     "disk": here.disk,
@@ -43,7 +45,9 @@ def examine(
         try:
             found[name] = checks[name](surroundings)
         except Exception as error:  # whatever breaks a check is what the check has found
-            found[name] = Finding("fail", f"{type(error).__name__}: {error}", "report this as a bug of arxtune")
+            found[name] = Finding(
+                "fail", f"{type(error).__name__}: {error}", "report this as a bug of arxtune"
+            )
 
     threads = [threading.Thread(target=run, args=(name,), daemon=True) for name in checks]
     for thread in threads:
@@ -51,22 +55,32 @@ def examine(
     deadline = time.monotonic() + DEADLINE_SECONDS
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    late = Finding("fail", f"no answer within {DEADLINE_SECONDS} s", "is the address right, and the network up?")
+    late = Finding(
+        "fail",
+        f"no answer within {DEADLINE_SECONDS} s",
+        "is the address right, and the network up?",
+    )
     return {name: found.get(name, late) for name in checks}
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `arxtune doctor` to the command line."""
-    parser = commands.add_parser("doctor", help="look at all that a run needs, and say what to do about it")
+    parser = commands.add_parser(
+        "doctor", help="look at all that a run needs, and say what to do about it"
+    )
     for name, default in vars(Surroundings()).items():
         flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, default=default, metavar=name.upper(), help=f"(default: {default or 'none'})")
+        parser.add_argument(
+            flag, default=default, metavar=name.upper(), help=f"(default: {default or 'none'})"
+        )
     parser.set_defaults(command=_doctor)
 
 
 def _doctor(arguments: argparse.Namespace) -> None:
     started = time.monotonic()
-    found = examine(Surroundings(**{name: getattr(arguments, name) for name in vars(Surroundings())}))
+    found = examine(
+        Surroundings(**{name: getattr(arguments, name) for name in vars(Surroundings())})
+    )
     for name, finding in found.items():
         print(f"{MARKS[finding.state]} {name:<16} {finding.detail}")
         if finding.fix and finding.state != "ok":

@@ -42,7 +42,9 @@ class Unanswered(Exception):
     """The other side cannot be reached; the message says why."""
 
 
-def http(url: str, headers: dict[str, str] | None = None, method: str = "GET") -> tuple[int, bytes, Any]:
+def http(
+    url: str, headers: dict[str, str] | None = None, method: str = "GET"
+) -> tuple[int, bytes, Any]:
     """Return status, body and headers; raise Unanswered where there is no answer at all."""
     request = urllib.request.Request(url, headers=headers or {}, method=method)  # noqa: S310  addresses of the user's own
     try:

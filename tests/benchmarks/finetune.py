@@ -46,7 +46,10 @@ def measure() -> Iterator[Ratio]:
         train, watched = encoded[:TRAINED], encoded[TRAINED:]
         useful = EPOCHS * sum(one.taught for one in train)
         figures = {}
-        for way, trainer in (("seed", _seed(base, train, Path(name))), ("ours", _ours(base, train, Path(name), cuda))):
+        for way, trainer in (
+            ("seed", _seed(base, train, Path(name))),
+            ("ours", _ours(base, train, Path(name), cuda)),
+        ):
             visible = Visible()
             trainer.add_callback(visible)
             if cuda:
@@ -74,7 +77,9 @@ def _make(folder: Path, cuda: bool) -> Path:
         from transformers import LlamaForCausalLM
 
         with torch.device("cuda"):
-            model = LlamaForCausalLM(llama_3_8b(pad_token_id=0, bos_token_id=1, eos_token_id=2)).to(torch.bfloat16)
+            model = LlamaForCausalLM(llama_3_8b(pad_token_id=0, bos_token_id=1, eos_token_id=2)).to(
+                torch.bfloat16
+            )
         model.save_pretrained(folder)
     return folder
 
@@ -83,17 +88,29 @@ def _examples() -> list[Example]:
     found, teacher = [], EmbeddedTeacher()
     for path in sorted(SAMPLES.glob("*.txt")):
         sections = parse_sections(path.read_text("utf-8"))
-        text = "\n\n".join(paragraph for _heading, paragraphs in sections for paragraph in paragraphs)
+        text = "\n\n".join(
+            paragraph for _heading, paragraphs in sections for paragraph in paragraphs
+        )
         request = Request(paper=path.stem, version=1, page=1, text=text, seed=0)
         for draft in parse(teacher.ask(teacher.payload(request)).text) or []:
             prompt = render_prompt(draft.instruction, draft.input)
-            found.append(example(paper=path.stem, prompt=prompt, completion=render_completion(draft.output)))
+            found.append(
+                example(paper=path.stem, prompt=prompt, completion=render_completion(draft.output))
+            )
     return found[: TRAINED + WATCHED]
 
 
 def _knobs(cuda: bool) -> dict[str, Any]:
-    quantisation = {"quantisation": "none"} if cuda else {"quantisation": "none", "optimizer": "adamw_torch"}
-    return {"epochs": EPOCHS, "lora_r": 64 if cuda else 16, "learning_rate": RATE, "warmup_steps": 0, **quantisation}
+    quantisation = (
+        {"quantisation": "none"} if cuda else {"quantisation": "none", "optimizer": "adamw_torch"}
+    )
+    return {
+        "epochs": EPOCHS,
+        "lora_r": 64 if cuda else 16,
+        "learning_rate": RATE,
+        "warmup_steps": 0,
+        **quantisation,
+    }
 
 
 def _ours(base: Path, train: list[Encoded], folder: Path, cuda: bool) -> Any:
@@ -114,7 +131,9 @@ def _seed(base: Path, train: list[Encoded], folder: Path) -> Any:
     return SFTTrainer(
         model=model,
         args=arguments,
-        train_dataset=Dataset.from_list([{"input_ids": one.input_ids, "labels": one.input_ids} for one in train]),
+        train_dataset=Dataset.from_list(
+            [{"input_ids": one.input_ids, "labels": one.input_ids} for one in train]
+        ),
         processing_class=load_tokenizer(str(base)),
         peft_config=recipe.lora(config, model),
     )
@@ -127,8 +146,14 @@ def _loss(model: Any, encoded: list[Encoded]) -> float:
     total = count = 0.0
     with torch.inference_mode():
         for one in encoded:
-            ids, labels = (torch.tensor([part], device=model.device) for part in (one.input_ids, one.labels))
+            ids, labels = (
+                torch.tensor([part], device=model.device) for part in (one.input_ids, one.labels)
+            )
             logits = model(input_ids=ids).logits[0, :-1].float()
-            total += float(torch.nn.functional.cross_entropy(logits, labels[0, 1:], ignore_index=-100, reduction="sum"))
+            total += float(
+                torch.nn.functional.cross_entropy(
+                    logits, labels[0, 1:], ignore_index=-100, reduction="sum"
+                )
+            )
             count += one.taught
     return total / count

@@ -25,7 +25,10 @@ def measure() -> Iterator[Ratio]:
     with tempfile.TemporaryDirectory() as name:
         folder = random_llama(Path(name))
         model, tokenizer = load_base(str(folder)), load_tokenizer(str(folder))
-        prompts = [f"The model reads {'very ' * (number % 7)}long text number {number}." for number in range(PROMPTS)]
+        prompts = [
+            f"The model reads {'very ' * (number % 7)}long text number {number}."
+            for number in range(PROMPTS)
+        ]
 
         started = time.perf_counter()
         one_by_one = []
@@ -33,14 +36,18 @@ def measure() -> Iterator[Ratio]:
             for prompt in prompts:
                 tokens = tokenizer(prompt, return_tensors="pt")
                 pad = tokenizer.pad_token_id
-                output = model.generate(**tokens, max_new_tokens=NEW_TOKENS, do_sample=False, pad_token_id=pad)
+                output = model.generate(
+                    **tokens, max_new_tokens=NEW_TOKENS, do_sample=False, pad_token_id=pad
+                )
                 new = output[0, tokens["input_ids"].shape[1] :].tolist()
                 text = tokenizer.decode(new, skip_special_tokens=True).strip()
                 one_by_one.append(Generation(text, len(new), tokenizer.eos_token_id in new))
         seed = PROMPTS / (time.perf_counter() - started)
 
         started = time.perf_counter()
-        batched = generate(model, tokenizer, prompts, NEW_TOKENS, BatchSize(EvaluateConfig().batch_size))
+        batched = generate(
+            model, tokenizer, prompts, NEW_TOKENS, BatchSize(EvaluateConfig().batch_size)
+        )
         ours = PROMPTS / (time.perf_counter() - started)
         same = sum(one == other for one, other in zip(one_by_one, batched, strict=True))
         print(f"{same} of {PROMPTS} answers are the same both ways")

@@ -35,9 +35,16 @@ def measure() -> Iterator[Ratio]:
     cases = [*faithful(), *planted(random.Random(0))]
     for kind in ("number changed", "name swapped", "foreign sentence", "any"):
         chosen = [case for case in cases if case.planted and kind in (case.planted, "any")]
-        yield Ratio(f"inventions found, % ({kind})", _rejected(chosen, _plain), _rejected(chosen, _ours))
+        yield Ratio(
+            f"inventions found, % ({kind})", _rejected(chosen, _plain), _rejected(chosen, _ours)
+        )
     clean = [case for case in cases if not case.planted]
-    yield Ratio("faithful answers rejected, %", _rejected(clean, _plain), _rejected(clean, _ours), less_is_better=True)
+    yield Ratio(
+        "faithful answers rejected, %",
+        _rejected(clean, _plain),
+        _rejected(clean, _ours),
+        less_is_better=True,
+    )
 
 
 def faithful() -> Iterator[Case]:
@@ -46,7 +53,9 @@ def faithful() -> Iterator[Case]:
     teacher = EmbeddedTeacher()
     for paper, texts in known.items():
         for number, text in enumerate(texts):
-            answer = teacher.ask(teacher.payload(Request(paper=paper, version=1, page=number, text=text, seed=0))).text
+            answer = teacher.ask(
+                teacher.payload(Request(paper=paper, version=1, page=number, text=text, seed=0))
+            ).text
             yield from (Case("", draft.output, text) for draft in parse(answer) or [])
     yield from paraphrases(known)
 
@@ -63,13 +72,24 @@ def paraphrases(known: dict[str, list[str]]) -> Iterator[Case]:
 def planted(choose: random.Random) -> Iterator[Case]:
     """Yield inventions made from the faithful answers."""
     known = paragraphs()
-    foreign = [(paper, sentence) for paper, texts in known.items() for text in texts for sentence in sentences(text)]
-    everywhere = sorted({name for texts in known.values() for text in texts for name in _NAME.findall(text)})
+    foreign = [
+        (paper, sentence)
+        for paper, texts in known.items()
+        for text in texts
+        for sentence in sentences(text)
+    ]
+    everywhere = sorted(
+        {name for texts in known.values() for text in texts for name in _NAME.findall(text)}
+    )
     for case in faithful():
         for number in _NUMBER.findall(case.output)[:2]:
             yield case._replace(planted="number changed", output=_changed(case, number, choose))
         for name in _NAME.findall(case.output)[:1]:
-            others = [other for other in _NAME.findall(case.evidence) if other not in (name, *name.split())]
+            others = [
+                other
+                for other in _NAME.findall(case.evidence)
+                if other not in (name, *name.split())
+            ]
             other = choose.choice(others or [n for n in everywhere if n not in case.evidence])
             yield case._replace(planted="name swapped", output=case.output.replace(name, other))
         sentence = choose.choice([text for paper, text in foreign if text not in case.evidence])
@@ -83,7 +103,9 @@ def _changed(case: Case, number: str, choose: random.Random) -> str:
     digits = [c for c in number if c.isdigit()]
     digits[choose.randrange(len(digits))] = choose.choice("123456789")
     fresh = iter(digits)
-    new = choose.choice(["".join(next(fresh) if c.isdigit() else c for c in number), *others[:1], f"{number}7"])
+    new = choose.choice(
+        ["".join(next(fresh) if c.isdigit() else c for c in number), *others[:1], f"{number}7"]
+    )
     return case.output.replace(number, f"{number}5" if new == number else new, 1)
 
 

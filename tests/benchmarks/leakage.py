@@ -23,12 +23,18 @@ def measure() -> Iterator[Ratio]:
     rows = list(_rows())
     shuffled = random.Random(0).sample(rows, len(rows))
     cut = len(rows) // 5
-    by_row = _leaking([_text(row) for row in shuffled[:cut]], [_text(row) for row in shuffled[cut:]])
+    by_row = _leaking(
+        [_text(row) for row in shuffled[:cut]], [_text(row) for row in shuffled[cut:]]
+    )
     for what, dropped in (("", ()), (", no paper named", ("paper",))):
         with tempfile.TemporaryDirectory() as name:
-            given = [{key: value for key, value in row.items() if key not in dropped} for row in rows]
+            given = [
+                {key: value for key, value in row.items() if key not in dropped} for row in rows
+            ]
             train, test = _curated(Path(name), given)
-        yield Ratio(f"leakage, % of test rows{what}", by_row, _leaking(test, train), less_is_better=True)
+        yield Ratio(
+            f"leakage, % of test rows{what}", by_row, _leaking(test, train), less_is_better=True
+        )
 
 
 def _rows() -> Iterator[dict[str, str]]:
@@ -36,12 +42,18 @@ def _rows() -> Iterator[dict[str, str]]:
     teacher = EmbeddedTeacher()
     for path in sorted(SAMPLES.glob("*.txt")):
         sections = parse_sections(path.read_text("utf-8"))
-        text = "\n\n".join(paragraph for _heading, paragraphs in sections for paragraph in paragraphs)
+        text = "\n\n".join(
+            paragraph for _heading, paragraphs in sections for paragraph in paragraphs
+        )
         for seed in range(3):
             request = Request(paper=path.stem, version=1, page=1, text=text, seed=seed)
             answer = teacher.ask(teacher.payload(request)).text
             for draft in parse(answer) or []:
-                row = {"Instruction": draft.instruction, "Input": draft.input, "Output": draft.output}
+                row = {
+                    "Instruction": draft.instruction,
+                    "Input": draft.input,
+                    "Output": draft.output,
+                }
                 yield {**row, "paper": path.stem, "teacher": "embedded"}
 
 

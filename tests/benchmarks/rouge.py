@@ -8,7 +8,11 @@ from components.evaluate.rouge import METRICS, score, seed_tokens
 from components.scrape.standin.corpus import SAMPLES
 from tests.benchmarks.ratio import Ratio
 
-SIZES = {"400 x 1,000 words": (8, 400, 1_000), "80 x 80 words": (200, 80, 80), "12 x 15 words": (600, 12, 15)}
+SIZES = {
+    "400 x 1,000 words": (8, 400, 1_000),
+    "80 x 80 words": (200, 80, 80),
+    "12 x 15 words": (600, 12, 15),
+}
 
 
 def measure() -> Iterator[Ratio]:
@@ -20,10 +24,14 @@ def measure() -> Iterator[Ratio]:
     draw = random.Random(0)
     for name, (count, first, second) in SIZES.items():
         pairs = [(_text(draw, words, first), _text(draw, words, second)) for _ in range(count + 1)]
-        for reference, answer in pairs[:20]:  # the scores must be the same before their speed means anything
+        for reference, answer in pairs[
+            :20
+        ]:  # the scores must be the same before their speed means anything
             ours = score(reference, answer, seed_tokens)
             found = theirs.score(reference, answer)
-            assert all(abs(ours[metric].fmeasure - found[metric].fmeasure) < 1e-9 for metric in METRICS)
+            assert all(
+                abs(ours[metric].fmeasure - found[metric].fmeasure) < 1e-9 for metric in METRICS
+            )
         seed = _rate(lambda one, other: theirs.score(one, other), pairs)
         ours_rate = _rate(lambda one, other: score(one, other, seed_tokens), pairs)
         yield Ratio(f"ROUGE, pairs/s of {name}", seed, ours_rate)

@@ -26,8 +26,12 @@ def measure() -> Iterator[Ratio]:
     """Read a page of 200 rows both ways in the same browser."""
     corpus = Corpus(tuple(make_entry(f"2406.{number:05d}") for number in range(ROWS)))
     with StandIn(corpus) as site, tempfile.TemporaryDirectory() as folder:
-        config = ScrapeConfig(site=site.url, store=folder, state=folder, seconds_between_requests=0, timeout_s=120)
-        url = search_url(config, Window(date(2024, 1, 1), date(2025, 1, 1)), 0, "announced_date_first")
+        config = ScrapeConfig(
+            site=site.url, store=folder, state=folder, seconds_between_requests=0, timeout_s=120
+        )
+        url = search_url(
+            config, Window(date(2024, 1, 1), date(2025, 1, 1)), 0, "announced_date_first"
+        )
         with open_browser(config) as browser:
             navigate(browser, url)
             seconds = []

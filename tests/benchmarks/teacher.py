@@ -57,12 +57,20 @@ def _limits(folder: Path) -> Iterator[Ratio]:
             if way == "plain":
                 _plain(standin)
             else:
-                _generate(folder, standin, LIMITED_PAGES, max_answer_tokens=512, store=str(folder / "limited"))
+                _generate(
+                    folder,
+                    standin,
+                    LIMITED_PAGES,
+                    max_answer_tokens=512,
+                    store=str(folder / "limited"),
+                )
         allowed = LIMITS["TPM"] * (1 + standin.ended - standin.started)
         used[way] = 100 * sum(tokens for _, tokens in standin.bill) / allowed
         refused[way] = 100 * standin.requests.count(429) / len(standin.requests)
     yield Ratio("teacher, % of allowed tokens used", used["plain"], used["ours"])
-    yield Ratio("teacher, % of requests refused", refused["plain"], refused["ours"], less_is_better=True)
+    yield Ratio(
+        "teacher, % of requests refused", refused["plain"], refused["ours"], less_is_better=True
+    )
 
 
 def _plain(standin: StandIn) -> None:

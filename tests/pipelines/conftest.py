@@ -14,7 +14,9 @@ from components.shared.records import file_digest
 from pipelines.local import Run
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT = 2_400  # seconds; a run takes one or two minutes on an idle machine, far more beside others
+TIMEOUT = (
+    2_400  # seconds; a run takes one or two minutes on an idle machine, far more beside others
+)
 
 
 @dataclass

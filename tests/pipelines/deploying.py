@@ -35,7 +35,9 @@ def kubeflow() -> Iterator[KubeflowStandIn]:
 
 
 @pytest.fixture
-def cluster(kubeflow: KubeflowStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesStandIn]:
+def cluster(
+    kubeflow: KubeflowStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[KubernetesStandIn]:
     """A bare cluster that kubectl is logged in to, with nobody's settings, little patience and no S3."""
     for name in [name for name in os.environ if re.match("ARXTUNE_|KF_|AWS_|KUBE|GROQ|HF_", name)]:
         monkeypatch.delenv(name)
@@ -48,7 +50,9 @@ def cluster(kubeflow: KubeflowStandIn, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.fixture
-def having_kubeflow(cluster: KubernetesStandIn, monkeypatch: pytest.MonkeyPatch) -> KubernetesStandIn:
+def having_kubeflow(
+    cluster: KubernetesStandIn, monkeypatch: pytest.MonkeyPatch
+) -> KubernetesStandIn:
     """A cluster as the overlay `existing` wants it, and the keys of its store."""
     apply(NAMESPACE)
     for name, value in KEYS.items():
@@ -91,9 +95,19 @@ def refused(arxtune: Arxtune, *arguments: str, **more: str) -> str:
 
 
 def apply(*objects: dict[str, Any], manager: str = "someone-else", force: bool = False) -> None:
-    flags = ["--server-side", f"--field-manager={manager}", *(["--force-conflicts"] if force else [])]
+    flags = [
+        "--server-side",
+        f"--field-manager={manager}",
+        *(["--force-conflicts"] if force else []),
+    ]
     text = "\n---\n".join(json.dumps(found) for found in objects)
-    subprocess.run(["kubectl", "apply", *flags, "-f", "-"], input=text, text=True, check=True, capture_output=True)
+    subprocess.run(
+        ["kubectl", "apply", *flags, "-f", "-"],
+        input=text,
+        text=True,
+        check=True,
+        capture_output=True,
+    )
 
 
 def a_deploy(overlay: str, *more: str) -> list[str]:

@@ -57,7 +57,8 @@ class KubeflowStandIn(LoopbackServer):
             "pipelines": sorted(one["display_name"] for one in self.pipelines.values()),
             "versions": sorted(one["display_name"] for one in self.versions.values()),
             "schedules": sorted(
-                (one["display_name"], one["description"], one["mode"]) for one in self.schedules.values()
+                (one["display_name"], one["description"], one["mode"])
+                for one in self.schedules.values()
             ),
         }
 
@@ -120,7 +121,10 @@ class KubeflowStandIn(LoopbackServer):
             (r"POST /recurringruns/([\w-]+):(enable|disable)", self._switch),
             (r"DELETE /recurringruns/([\w-]+)", lambda i: self._delete_schedule(i, query)),
             (r"GET /runs", lambda: self._list("runs", self.runs, query)),
-            (r"POST /runs", lambda: self._new(self.runs, "run", {**json.loads(body), "state": "SUCCEEDED"})),
+            (
+                r"POST /runs",
+                lambda: self._new(self.runs, "run", {**json.loads(body), "state": "SUCCEEDED"}),
+            ),
             (r"GET /runs/([\w-]+)", lambda i: self._get(self.runs, i)),
         ]
         asked = f"{handler.command} {path.removeprefix('/apis/v2beta1')}"
@@ -129,10 +133,14 @@ class KubeflowStandIn(LoopbackServer):
                 return answer(*found.groups())
         raise Refused(404, f"no such endpoint: {asked}")
 
-    def _new(self, kind: dict[str, dict[str, Any]], name: str, fields: dict[str, Any]) -> dict[str, Any]:
+    def _new(
+        self, kind: dict[str, dict[str, Any]], name: str, fields: dict[str, Any]
+    ) -> dict[str, Any]:
         self._made += 1
         identity = f"{name}-{self._made:04d}"
-        key = {"version": "pipeline_version_id", "schedule": "recurring_run_id"}.get(name, f"{name}_id")
+        key = {"version": "pipeline_version_id", "schedule": "recurring_run_id"}.get(
+            name, f"{name}_id"
+        )
         kind[identity] = {**fields, key: identity, "created_at": "2026-01-01T00:00:00Z"}
         return kind[identity]
 
@@ -141,7 +149,9 @@ class KubeflowStandIn(LoopbackServer):
             raise Refused(404, f"{identity} not found")
         return kind[identity]
 
-    def _list(self, field: str, kind: dict[str, dict[str, Any]], query: dict[str, str]) -> dict[str, Any]:
+    def _list(
+        self, field: str, kind: dict[str, dict[str, Any]], query: dict[str, str]
+    ) -> dict[str, Any]:
         items = list(kind.values())
         if "filter" in query:
             (predicate,) = json.loads(query["filter"])["predicates"]
@@ -149,7 +159,11 @@ class KubeflowStandIn(LoopbackServer):
         start = int(query.get("page_token") or 0)
         size = min(PAGE, int(query.get("page_size") or PAGE))
         rest = str(start + size) if start + size < len(items) else ""
-        return {field: items[start : start + size], "next_page_token": rest, "total_size": len(items)}
+        return {
+            field: items[start : start + size],
+            "next_page_token": rest,
+            "total_size": len(items),
+        }
 
     def _unique(self, items: list[dict[str, Any]], name: str) -> None:
         if any(one["display_name"] == name for one in items):
@@ -173,11 +187,17 @@ class KubeflowStandIn(LoopbackServer):
         self._get(self.pipelines, pipeline)
         head = f"Content-Type: {handler.headers['Content-Type']}\r\n\r\n".encode()
         (file,) = email.message_from_bytes(head + body, policy=email.policy.HTTP).iter_parts()
-        spec, _platform = yaml.load_all(file.get_content(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        spec, _platform = yaml.load_all(
+            file.get_content(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        )
         if "root" not in spec:
             raise Refused(400, "not a pipeline")
-        self._unique([one for one in self.versions.values() if one["pipeline_id"] == pipeline], query["name"])
-        return self._new(self.versions, "version", {"display_name": query["name"], "pipeline_id": pipeline})
+        self._unique(
+            [one for one in self.versions.values() if one["pipeline_id"] == pipeline], query["name"]
+        )
+        return self._new(
+            self.versions, "version", {"display_name": query["name"], "pipeline_id": pipeline}
+        )
 
     def _create_schedule(self, fields: dict[str, Any]) -> dict[str, Any]:
         reference = fields["pipeline_version_reference"]

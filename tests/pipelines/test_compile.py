@@ -45,11 +45,17 @@ def test_kfp_loads_its_yaml_again(compiled: Path) -> None:
 
 def test_the_graph_is_the_line_of_stages(spec: dict[str, Any]) -> None:
     neighbours = set(itertools.pairwise(STAGES))
-    assert edges(spec) == neighbours | {("curate", "evaluate"), ("curate", "promote"), ("finetune", "promote")}
+    assert edges(spec) == neighbours | {
+        ("curate", "evaluate"),
+        ("curate", "promote"),
+        ("finetune", "promote"),
+    }
 
 
 def test_promote_runs_only_for_a_better_adapter(spec: dict[str, Any]) -> None:
-    (condition,) = (task for name, task in spec["root"]["dag"]["tasks"].items() if name.startswith("condition"))
+    (condition,) = (
+        task for name, task in spec["root"]["dag"]["tasks"].items() if name.startswith("condition")
+    )
     assert "== 'better'" in condition["triggerPolicy"]["condition"]
     assert "promote" not in spec["root"]["dag"]["tasks"]
 
@@ -68,7 +74,9 @@ def test_compiling_twice_gives_the_same_bytes(compiled: Path, tmp_path: Path) ->
     assert (tmp_path / "again.yaml").read_bytes() == compiled.read_bytes()
 
 
-def test_the_yaml_holds_no_secret_and_no_path_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_yaml_holds_no_secret_and_no_path_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("GROQ_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "planted-secret")
     Compiler().compile(arxtune, str(tmp_path / "arxtune.yaml"))
@@ -80,7 +88,11 @@ def test_the_yaml_holds_no_secret_and_no_path_of_this_machine(tmp_path: Path, mo
 
 def test_a_stage_that_fails_here_is_not_tried_again_as_on_a_cluster() -> None:
     once = tried_once(arxtune).pipeline_spec  # type: ignore[attr-defined]
-    tasks = [task for part in (once.root, *once.components.values()) for task in part.dag.tasks.values()]
+    tasks = [
+        task for part in (once.root, *once.components.values()) for task in part.dag.tasks.values()
+    ]
     assert len(tasks) >= 8
     assert not any(task.HasField("retry_policy") for task in tasks)
-    assert any(task.HasField("retry_policy") for task in arxtune.pipeline_spec.root.dag.tasks.values())
+    assert any(
+        task.HasField("retry_policy") for task in arxtune.pipeline_spec.root.dag.tasks.values()
+    )

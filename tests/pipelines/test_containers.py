@@ -39,7 +39,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     missing = [tool for tool in ("dockerd", "debootstrap") if shutil.which(tool) is None]
     if missing:
         packages = ["docker.io", "debootstrap"]
-        subprocess.run(["apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages], check=True)
+        subprocess.run(
+            ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages], check=True
+        )
     daemon = None
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0:
         log = (tmp_path_factory.mktemp("docker") / "log").open("w")
@@ -49,7 +51,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             assert daemon.poll() is None, Path(log.name).read_text()
             time.sleep(0.5)
     try:
-        if subprocess.run(["docker", "image", "inspect", "arxtune-base"], capture_output=True, check=False).returncode:
+        if subprocess.run(
+            ["docker", "image", "inspect", "arxtune-base"], capture_output=True, check=False
+        ).returncode:
             subprocess.run(["make", "base-image"], cwd=ROOT, check=True)
         subprocess.run(["make", "images", "BASE=arxtune-base"], cwd=ROOT, check=True)
         yield
@@ -59,7 +63,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             daemon.wait(60)
 
 
-def test_the_run_in_containers_has_the_same_data_and_verdict(embedded_run: Finished, tmp_path: Path) -> None:
+def test_the_run_in_containers_has_the_same_data_and_verdict(
+    embedded_run: Finished, tmp_path: Path
+) -> None:
     before = docker("ps", "--all", "--quiet")  # of others, or of builds that failed
     contained = finish(tmp_path, "--containers")
     assert contained.dataset == embedded_run.dataset
@@ -108,7 +114,9 @@ def test_a_container_that_fails_fails_the_run_each_time(tmp_path: Path) -> None:
             failing()
 
 
-def test_a_stage_is_nobody_on_a_read_only_root(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_stage_is_nobody_on_a_read_only_root(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     local.init(runner({}, tmp_path / "state"), pipeline_root=str(tmp_path / "root"))
     looking()
     (seen,) = [line for line in capfd.readouterr().out.splitlines() if "SEEN {" in line]
@@ -126,7 +134,15 @@ def test_an_image_holds_its_own_stages_and_little_beside_its_packages(name: str)
     about = json.loads(docker("image", "inspect", BY_NAME[name]))[0]
     assert about["Config"]["User"] == "65532:65532"
     assert about["Config"]["Labels"]["org.opencontainers.image.title"] == f"arxtune/{name}"
-    inside = docker("run", "--rm", "--network", "none", BY_NAME[name], "ls", "/opt/arxtune/lib/arxtune/components")
+    inside = docker(
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        BY_NAME[name],
+        "ls",
+        "/opt/arxtune/lib/arxtune/components",
+    )
     assert set(inside.split()) - {"__init__.py", "shared"} == STAGES_OF[name]
     wheels = list((ROOT / "build/wheels" / name).glob("*.whl"))
     needed = sum(entry.file_size for wheel in wheels for entry in zipfile.ZipFile(wheel).infolist())

@@ -22,7 +22,9 @@ from tests.pipelines.kubeflow_standin import KubeflowStandIn
 
 CRON = "0 0 3 * * 1"
 # Two versions of a pipeline as small as the server takes, for tests that deploy many times.
-OLD, NEW = (Package(f"root: {name}\n---\nplatforms: {{}}\n", f"arxtune-{name}") for name in ("old", "new"))
+OLD, NEW = (
+    Package(f"root: {name}\n---\nplatforms: {{}}\n", f"arxtune-{name}") for name in ("old", "new")
+)
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +49,9 @@ def changed(compiled: Package) -> Package:
     return Package(text, f"arxtune-{content_hash(text)[:12]}")
 
 
-def deploy(server: KubeflowStandIn, what: Package, cron: str = CRON, **parameters: Any) -> list[str]:
+def deploy(
+    server: KubeflowStandIn, what: Package, cron: str = CRON, **parameters: Any
+) -> list[str]:
     kubeflow = Kubeflow(server.url)
     pipeline, version, changes = ensure_pipeline(kubeflow, what)
     schedule = Schedule("arxtune", cron, {"query": "language models", **parameters})
@@ -56,7 +60,11 @@ def deploy(server: KubeflowStandIn, what: Package, cron: str = CRON, **parameter
 
 def test_the_first_deploy_creates_everything(server: KubeflowStandIn, compiled: Package) -> None:
     changes = deploy(server, compiled)
-    assert [line.split(":")[0].split()[0] for line in changes] == ["pipeline", "version", "schedule"]
+    assert [line.split(":")[0].split()[0] for line in changes] == [
+        "pipeline",
+        "version",
+        "schedule",
+    ]
     (schedule,) = server.schedules.values()
     assert schedule["trigger"]["cron_schedule"]["cron"] == CRON
     assert int(schedule["max_concurrency"]) == 1
@@ -97,17 +105,23 @@ def test_another_time_or_parameter_is_another_schedule_of_the_same_version(
     assert len(server.schedules) == len(server.versions) == 1
 
 
-def test_many_versions_come_in_pages_and_the_right_one_is_found(server: KubeflowStandIn, compiled: Package) -> None:
+def test_many_versions_come_in_pages_and_the_right_one_is_found(
+    server: KubeflowStandIn, compiled: Package
+) -> None:
     deploy(server, compiled)
     (pipeline,) = server.pipelines
     for number in range(5):
-        server._new(server.versions, "version", {"display_name": f"other-{number}", "pipeline_id": pipeline})
+        server._new(
+            server.versions, "version", {"display_name": f"other-{number}", "pipeline_id": pipeline}
+        )
     server.versions = dict(reversed(server.versions.items()))
     assert deploy(server, compiled) == []
 
 
 @pytest.mark.parametrize("fault", [429, 500, 503, "drop", "drop after", "slow"])
-def test_whatever_passes_at_any_call_is_waited_out(server: KubeflowStandIn, fault: int | str) -> None:
+def test_whatever_passes_at_any_call_is_waited_out(
+    server: KubeflowStandIn, fault: int | str
+) -> None:
     deploy(server, OLD)
     wanted, calls = server.state(), len(server.calls)
     for number in range(calls):
@@ -157,10 +171,14 @@ def killing(once: Callable[..., Any], number: int, carried_out: bool) -> Callabl
     return call
 
 
-def test_two_schedules_left_by_a_race_become_one(server: KubeflowStandIn, compiled: Package) -> None:
+def test_two_schedules_left_by_a_race_become_one(
+    server: KubeflowStandIn, compiled: Package
+) -> None:
     deploy(server, compiled)
     (schedule,) = server.schedules.values()
-    server._new(server.schedules, "schedule", {k: v for k, v in schedule.items() if k != "recurring_run_id"})
+    server._new(
+        server.schedules, "schedule", {k: v for k, v in schedule.items() if k != "recurring_run_id"}
+    )
     deploy(server, compiled)
     assert len(server.schedules) == 1
 
@@ -180,7 +198,9 @@ def test_a_multi_user_server_gets_token_and_namespace(
             ensure_pipeline(Kubeflow(server.url, namespace="team"), compiled)
 
 
-def test_a_refusal_is_one_line_and_is_not_repeated(server: KubeflowStandIn, compiled: Package) -> None:
+def test_a_refusal_is_one_line_and_is_not_repeated(
+    server: KubeflowStandIn, compiled: Package
+) -> None:
     server.forbidden = True
     with pytest.raises(ClusterError, match=r"HTTP 403 .*; ask for the role arxtune-deployer"):
         deploy(server, compiled)
@@ -199,7 +219,9 @@ def test_a_schedule_needs_six_fields() -> None:
 
 def test_the_version_is_named_by_content_alone(compiled: Package) -> None:
     assert package().version == compiled.version
-    assert content_hash(compiled.text.replace("kfp-2.17.0", "kfp-2.17.9")) == content_hash(compiled.text)
+    assert content_hash(compiled.text.replace("kfp-2.17.0", "kfp-2.17.9")) == content_hash(
+        compiled.text
+    )
     assert changed(compiled).version != compiled.version
 
 
@@ -214,7 +236,10 @@ def test_watching_a_run_ends_with_it_and_names_the_stage_that_failed(
 
 
 def test_schedules_are_listed_paused_resumed_and_removed(
-    server: KubeflowStandIn, compiled: Package, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: KubeflowStandIn,
+    compiled: Package,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from pipelines import cli
 
@@ -273,7 +298,10 @@ def test_a_run_that_is_submitted_for_an_overlay_is_of_the_version_that_deploy_up
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
     arxtune("deploy", "--no-manifests", "--schedule", CRON)
-    assert arxtune("deploy", "--no-manifests", "--schedule", CRON, "--dry-run") == "nothing would change\n"
+    assert (
+        arxtune("deploy", "--no-manifests", "--schedule", CRON, "--dry-run")
+        == "nothing would change\n"
+    )
     arxtune("submit", "--no-wait")
     ((version, uploaded),) = server.versions.items()
     (run,) = server.runs.values()

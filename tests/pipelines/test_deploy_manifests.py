@@ -34,7 +34,12 @@ from tests.pipelines.kubernetes_standin import KubernetesStandIn
 
 @pytest.mark.parametrize(
     "overlay",
-    ["existing", "standalone-minio", pytest.param("standalone", marks=SOAK), pytest.param("kind", marks=SOAK)],
+    [
+        "existing",
+        "standalone-minio",
+        pytest.param("standalone", marks=SOAK),
+        pytest.param("kind", marks=SOAK),
+    ],
 )
 def test_the_first_deploy_creates_everything_and_the_second_changes_nothing(
     overlay: str, having_kubeflow: KubernetesStandIn, kubeflow: KubeflowStandIn, arxtune: Arxtune
@@ -42,8 +47,14 @@ def test_the_first_deploy_creates_everything_and_the_second_changes_nothing(
     if overlay in BARE:
         having_kubeflow.cluster.kept.clear()
     first = arxtune(*a_deploy(overlay))
-    secrets = {"secret arxtune-secrets", *(["secret mlpipeline-minio-artifact"] if overlay in BARE else [])}
-    wanted = {f"{one['kind'].lower()} {one['metadata']['name']}" for one in render(overlay, kfp_manifests=UPSTREAM)}
+    secrets = {
+        "secret arxtune-secrets",
+        *(["secret mlpipeline-minio-artifact"] if overlay in BARE else []),
+    }
+    wanted = {
+        f"{one['kind'].lower()} {one['metadata']['name']}"
+        for one in render(overlay, kfp_manifests=UPSTREAM)
+    }
     assert names(first) == wanted | secrets | {"pipeline arxtune", "version arxtune-small"}
     assert all(re.search("created|uploaded", line) for line in first)
 
@@ -54,22 +65,30 @@ def test_the_first_deploy_creates_everything_and_the_second_changes_nothing(
     assert len(kubeflow.versions) == 1
 
 
-def test_what_is_changed_alone_is_changed(having_kubeflow: KubernetesStandIn, arxtune: Arxtune) -> None:
+def test_what_is_changed_alone_is_changed(
+    having_kubeflow: KubernetesStandIn, arxtune: Arxtune
+) -> None:
     command = a_deploy("existing", "--component", "minio")
     arxtune(*command)
     command += ["--minio-image", "mirror.example/minio@sha256:" + "0" * 64]
     assert arxtune(*command) == ["statefulset minio: changed"]
 
     def labels() -> dict[str, str]:
-        found = having_kubeflow.cluster.kept["networkpolicies.networking.k8s.io", "kubeflow", "arxtune-internet"].object
+        found = having_kubeflow.cluster.kept[
+            "networkpolicies.networking.k8s.io", "kubeflow", "arxtune-internet"
+        ].object
         return dict(found["spec"]["podSelector"]["matchLabels"])
 
     assert "arxtune.dev/egress" in labels()
-    assert arxtune(*command, "--component", "outside-store") == ["networkpolicy arxtune-internet: changed"]
+    assert arxtune(*command, "--component", "outside-store") == [
+        "networkpolicy arxtune-internet: changed"
+    ]
     assert "arxtune.dev/egress" not in labels()  # what the manifests do not say any more goes
 
 
-def test_what_the_cluster_itself_keeps_is_no_change(having_kubeflow: KubernetesStandIn, arxtune: Arxtune) -> None:
+def test_what_the_cluster_itself_keeps_is_no_change(
+    having_kubeflow: KubernetesStandIn, arxtune: Arxtune
+) -> None:
     arxtune(*a_deploy("existing"))
 
     def use(number: int, after: bool) -> None:
@@ -92,8 +111,18 @@ def test_a_dry_run_says_what_would_be_created_and_changed_and_changes_nothing(
 
     state, server = cluster.state(), kubeflow.state()
     assert arxtune(*command, "--dry-run") == ["nothing would change"]
-    would = arxtune(*command, "--dry-run", "--minio-image", "mirror.example/minio:1", "--artifacts", "s3://other")
-    assert would == ["statefulset minio: would be changed", "configmap kfp-launcher: would be created"]
+    would = arxtune(
+        *command,
+        "--dry-run",
+        "--minio-image",
+        "mirror.example/minio:1",
+        "--artifacts",
+        "s3://other",
+    )
+    assert would == [
+        "statefulset minio: would be changed",
+        "configmap kfp-launcher: would be created",
+    ]
     assert cluster.state() == state
     assert kubeflow.state() == server
 
@@ -112,16 +141,24 @@ def test_a_secret_that_is_there_stays_as_it_is(
 def test_without_keys_nothing_is_applied(cluster: KubernetesStandIn, arxtune: Arxtune) -> None:
     apply(NAMESPACE)
     line = refused(arxtune, *a_deploy("existing"))
-    assert "there is no Secret arxtune-secrets, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set" in line
+    assert (
+        "there is no Secret arxtune-secrets, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"
+        in line
+    )
     assert list(cluster.cluster.kept) == [("namespaces", "", "kubeflow")]
 
 
 def test_no_secret_is_in_arguments_output_or_requests_for_anything_else(
-    having_kubeflow: KubernetesStandIn, arxtune: Arxtune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    having_kubeflow: KubernetesStandIn,
+    arxtune: Arxtune,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spy, words = tmp_path / "bin" / "kubectl", tmp_path / "words"
     spy.parent.mkdir()
-    spy.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {words}\nexec {shutil.which("kubectl")} "$@"\n')
+    spy.write_text(
+        f'#!/bin/sh\nprintf "%s\\n" "$@" >> {words}\nexec {shutil.which("kubectl")} "$@"\n'
+    )
     spy.chmod(0o755)
     monkeypatch.setenv("PATH", f"{spy.parent}:{os.environ['PATH']}")
     for name, value in SECRETS.items():
@@ -130,14 +167,18 @@ def test_no_secret_is_in_arguments_output_or_requests_for_anything_else(
     said = words.read_text() + "".join(arxtune.printed)  # type: ignore[attr-defined]
     assert "create" in said
     assert "arxtune-secrets: created with " + ", ".join(sorted(SECRETS)) in said
-    others = [kept.object for key, kept in having_kubeflow.cluster.kept.items() if key[0] != "secrets"]
+    others = [
+        kept.object for key, kept in having_kubeflow.cluster.kept.items() if key[0] != "secrets"
+    ]
     for value in SECRETS.values():
         assert value not in said
         assert value not in json.dumps(others)
 
 
 @SOAK
-def test_what_another_sets_stays_and_what_we_set_is_set_again(cluster: KubernetesStandIn, arxtune: Arxtune) -> None:
+def test_what_another_sets_stays_and_what_we_set_is_set_again(
+    cluster: KubernetesStandIn, arxtune: Arxtune
+) -> None:
     arxtune(*a_deploy("standalone"))
     named = {
         "apiVersion": "apps/v1",
@@ -148,7 +189,11 @@ def test_what_another_sets_stays_and_what_we_set_is_set_again(cluster: Kubernete
     selector = cluster.cluster.kept[key].object["spec"]["selector"]
     pod = {"metadata": {"labels": {"app": "ml-pipeline"}}}
     container = {"name": "ml-pipeline-api-server", "image": "other"}
-    other = {"replicas": 3, "selector": selector, "template": {**pod, "spec": {"containers": [container]}}}
+    other = {
+        "replicas": 3,
+        "selector": selector,
+        "template": {**pod, "spec": {"containers": [container]}},
+    }
     apply({**named, "spec": other}, manager="hpa", force=True)
     assert arxtune(*a_deploy("standalone")) == ["deployment ml-pipeline: changed"]
     spec = cluster.cluster.kept[key].object["spec"]

@@ -23,10 +23,14 @@ from tests.pipelines.kubernetes_standin import KubernetesStandIn
 
 
 @pytest.mark.parametrize(
-    "fault", ["drop after", *(pytest.param(fault, marks=SOAK) for fault in (429, 500, 503, "drop", "slow"))]
+    "fault",
+    ["drop after", *(pytest.param(fault, marks=SOAK) for fault in (429, 500, 503, "drop", "slow"))],
 )
 def test_what_passes_is_waited_out(
-    fault: int | str, having_kubeflow: KubernetesStandIn, kubeflow: KubeflowStandIn, arxtune: Arxtune
+    fault: int | str,
+    having_kubeflow: KubernetesStandIn,
+    kubeflow: KubeflowStandIn,
+    arxtune: Arxtune,
 ) -> None:
     step = 17  # of the requests, one in so many: no kubectl makes twice as many in a row
     having_kubeflow.faults = dict.fromkeys(range(step, 40 * step, step), fault)
@@ -58,7 +62,9 @@ def test_a_cluster_that_is_not_there_is_one_line(
     path = cluster.kubeconfig(tmp_path / "away")
     path.write_text(path.read_text().replace(cluster.url, "https://127.0.0.1:9"))
     monkeypatch.setenv("KUBECONFIG", str(path))
-    assert re.search("kubectl get: .*127.0.0.1:9.*refused.*; see", refused(arxtune, *a_deploy("standalone")))
+    assert re.search(
+        "kubectl get: .*127.0.0.1:9.*refused.*; see", refused(arxtune, *a_deploy("standalone"))
+    )
 
 
 def test_pods_that_never_run_are_one_line_that_names_their_workload(
@@ -69,7 +75,9 @@ def test_pods_that_never_run_are_one_line_that_names_their_workload(
     with monkeypatch.context() as patch:
         patch.setattr(kubectl, "ROLLOUT_SECONDS", 2)
         line = refused(arxtune, *command)
-    assert re.search("statefulset/minio does not run: .*; kubectl describe statefulset/minio -n kubeflow", line)
+    assert re.search(
+        "statefulset/minio does not run: .*; kubectl describe statefulset/minio -n kubeflow", line
+    )
     having_kubeflow.cluster.never_ready = set()
     assert names(arxtune(*command)) == {"pipeline arxtune", "version arxtune-small"}
 
@@ -85,17 +93,25 @@ def test_the_deployers_own_rights_suffice_once_an_administrator_has_deployed(
     having_kubeflow.accounts["the deployer's token"] = "kubeflow:arxtune-deployer"
     config = str(having_kubeflow.kubeconfig(tmp_path / "ci", "the deployer's token"))
     monkeypatch.setenv("KUBECONFIG", config)
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", config)  # read when imported
+    monkeypatch.setattr(
+        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", config
+    )  # read when imported
     calls = len(kubeflow.calls)
-    assert arxtune(*a_deploy("existing"), host="") == ["nothing changed"]  # Kubeflow too is asked through the cluster
+    assert arxtune(*a_deploy("existing"), host="") == [
+        "nothing changed"
+    ]  # Kubeflow too is asked through the cluster
     assert "left alone" in arxtune.printed.out  # type: ignore[attr-defined]
     assert len(kubeflow.calls) > calls
-    changed = arxtune(*a_deploy("existing", "--component", "outside-store", "--schedule", "0 0 3 * * 1"), host="")
+    changed = arxtune(
+        *a_deploy("existing", "--component", "outside-store", "--schedule", "0 0 3 * * 1"), host=""
+    )
     assert names(changed) == {"networkpolicy arxtune-internet", "schedule arxtune"}
     assert arxtune(*a_deploy("existing", "--component", "outside-store", "--dry-run"), host="") == [
         "nothing would change"
     ]
-    having_kubeflow.cluster.kept.pop(("rolebindings.rbac.authorization.k8s.io", "kubeflow", "arxtune-deployer"))
+    having_kubeflow.cluster.kept.pop(
+        ("rolebindings.rbac.authorization.k8s.io", "kubeflow", "arxtune-deployer")
+    )
     assert "(Forbidden)" in refused(arxtune, *a_deploy("existing"), host="")
 
 
@@ -108,7 +124,9 @@ def test_the_deployers_own_rights_let_it_neither_read_secrets_nor_gain_more(
 
     def kubectl(*arguments: str, stdin: str = "") -> str:
         command = ["kubectl", "--kubeconfig", config, *arguments]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False).stderr
+        return subprocess.run(
+            command, input=stdin, capture_output=True, text=True, check=False
+        ).stderr
 
     assert "(Forbidden)" in kubectl("get", "secret", "arxtune-secrets", "-n", "kubeflow")
     (role,) = (
@@ -118,8 +136,12 @@ def test_the_deployers_own_rights_let_it_neither_read_secrets_nor_gain_more(
     )
     metadata = {"name": "arxtune-pace", "namespace": "kubeflow"}
     rules = [*role["rules"], {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
-    more = json.dumps({"apiVersion": role["apiVersion"], "kind": "Role", "metadata": metadata, "rules": rules})
-    assert "not currently held" in kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=more)
+    more = json.dumps(
+        {"apiVersion": role["apiVersion"], "kind": "Role", "metadata": metadata, "rules": rules}
+    )
+    assert "not currently held" in kubectl(
+        "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=more
+    )
 
 
 def in_a_group_of_its_own(arguments: list[str]) -> None:
@@ -132,10 +154,15 @@ def in_a_group_of_its_own(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("every", "carried_out"), [(13, True), pytest.param(1, True, marks=SOAK), pytest.param(1, False, marks=SOAK)]
+    ("every", "carried_out"),
+    [(13, True), pytest.param(1, True, marks=SOAK), pytest.param(1, False, marks=SOAK)],
 )
 def test_killed_at_a_change_and_run_again_ends_alike(
-    every: int, carried_out: bool, cluster: KubernetesStandIn, kubeflow: KubeflowStandIn, arxtune: Arxtune
+    every: int,
+    carried_out: bool,
+    cluster: KubernetesStandIn,
+    kubeflow: KubeflowStandIn,
+    arxtune: Arxtune,
 ) -> None:
     command = [*a_deploy("standalone-minio"), "--host", kubeflow.url]
     arxtune(*a_deploy("standalone-minio"))

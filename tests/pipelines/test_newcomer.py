@@ -22,7 +22,9 @@ from pipelines.manifests import COMPONENTS, MANIFESTS, OVERLAYS
 from tests.pipelines.conftest import ROOT
 from tests.pipelines.kubeflow_standin import KubeflowStandIn
 from tests.pipelines.test_doctor import NAMESPACE, Services
-from tests.pipelines.test_doctor import services as services  # the fixture: kubectl's cluster, as answers on loopback
+from tests.pipelines.test_doctor import (
+    services as services,
+)  # the fixture: kubectl's cluster, as answers on loopback
 
 DOCUMENT = (ROOT / "docs/cluster.md").read_text("utf-8")
 Command = list[str]
@@ -36,7 +38,13 @@ for program in arxtune make docker kubectl; do eval "$program() { record $progra
 # What belongs to Kubeflow Pipelines and Kubernetes, not to this repository.
 ELSEWHERE = {"manifests/kustomize", "--pipelinesStoreKubernetes", "nvidia.com/gpu"}
 WRITTEN = {"arxtune.yaml"}  # by the command that names it
-PODS = {"name": "pods", "singularName": "pod", "namespaced": True, "kind": "Pod", "verbs": ["get", "list"]}
+PODS = {
+    "name": "pods",
+    "singularName": "pod",
+    "namespaced": True,
+    "kind": "Pod",
+    "verbs": ["get", "list"],
+}
 POD = {
     "apiVersion": "v1",
     "kind": "Pod",
@@ -61,7 +69,11 @@ def called(script: str) -> list[Command]:
     """Let a shell read the script, and return the words of every command that it would call."""
     nothing_else = {"PATH": "/nonexistent"}
     result = subprocess.run(
-        ["/bin/bash", "-c", RECORD + script], env=nothing_else, capture_output=True, text=True, check=True
+        ["/bin/bash", "-c", RECORD + script],
+        env=nothing_else,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return [record.split("\0")[:-1] for record in result.stdout.split("\n\0")[:-1]]
 
@@ -83,7 +95,9 @@ def arxtune_of(command: Command) -> Command | None:
     """Return the words after `arxtune` of a command that calls it, by itself or through make."""
     if command[0] == "arxtune":
         return command[1:]
-    if command[0] == "make" and (found := re.search(r"^\.venv/bin/arxtune (.*)$", make(*command[1:]).stdout, re.M)):
+    if command[0] == "make" and (
+        found := re.search(r"^\.venv/bin/arxtune (.*)$", make(*command[1:]).stdout, re.M)
+    ):
         return shlex.split(found[1])
     return None
 
@@ -110,7 +124,12 @@ def complaints(document: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def unknown_names(document: str) -> Iterator[str]:
-    flags = {flag for one in subparsers().values() for action in one._actions for flag in action.option_strings}
+    flags = {
+        flag
+        for one in subparsers().values()
+        for action in one._actions
+        for flag in action.option_strings
+    }
     for span in spans(document):
         if span.startswith("--") and (name := re.split("[ =]", span)[0]) not in flags | ELSEWHERE:
             yield f"no such flag: {name}"
@@ -128,10 +147,14 @@ def unknown_names(document: str) -> Iterator[str]:
     for name in re.findall(r"\]\(([^)#:]+)\)", document):
         if not (ROOT / "docs" / name).exists():
             yield f"no such file: {name}"
-    for name in re.findall(r"^\| `([\w-]+)`", document.partition("## When something is wrong")[0], re.MULTILINE):
+    for name in re.findall(
+        r"^\| `([\w-]+)`", document.partition("## When something is wrong")[0], re.MULTILINE
+    ):
         if name not in OVERLAYS:
             yield f"no such overlay: {name}"
-    for name in re.findall(r"`([\w-]+)` \(", document.partition("Switch on with")[2].partition("Without a way")[0]):
+    for name in re.findall(
+        r"`([\w-]+)` \(", document.partition("Switch on with")[2].partition("Without a way")[0]
+    ):
         if name not in COMPONENTS:
             yield f"no such component: {name}"
 
@@ -158,9 +181,17 @@ def test_every_command_target_flag_overlay_component_and_file_of_the_document_is
     ("there", "wrong", "complaint"),
     [
         ("arxtune runs ", "arxtune walks ", "invalid choice: 'walks'"),
-        ("arxtune submit --max-papers", "arxtune submit --most-papers", "unrecognized arguments: --most-papers"),
+        (
+            "arxtune submit --max-papers",
+            "arxtune submit --most-papers",
+            "unrecognized arguments: --most-papers",
+        ),
         ("arxtune schedule list", "arxtune schedule lists", "invalid choice: 'lists'"),
-        ("--overlay standalone-minio --dry-run", "--overlay bare --dry-run", "invalid choice: 'bare'"),
+        (
+            "--overlay standalone-minio --dry-run",
+            "--overlay bare --dry-run",
+            "invalid choice: 'bare'",
+        ),
         ("make setup", "make ready", "No rule to make target 'ready'"),
         ("make setup", "makes setup", "no such program: makes"),
         ("`--minio-image", "`--minios-image", "no such flag: --minios-image"),
@@ -189,7 +220,9 @@ def test_the_images_that_are_pushed_and_looked_for_are_those_that_are_built() ->
     (prefix,) = re.findall(r"export ARXTUNE_IMAGES=(\S+)", DOCUMENT)
     built = re.findall(r"--tag (\S+)", make("images", f"ARXTUNE_IMAGES={prefix}").stdout)
     assert [command[2] for command in found if command[:2] == ["docker", "push"]] == built
-    looked_for = [command[3] for command in found if command[:3] == ["arxtune", "doctor", "--image"]]
+    looked_for = [
+        command[3] for command in found if command[:3] == ["arxtune", "doctor", "--image"]
+    ]
     assert looked_for[0] in built
 
 
@@ -205,7 +238,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def arxtune(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def arxtune(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
     """Run a command of the document with more flags, and return what it prints; one that fails raises."""
 
     def run(words: Command, *more: str) -> str:
@@ -219,7 +254,11 @@ def arxtune(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 def of_document(*first: str, having: str = "") -> list[Command]:
     """Return the document's commands of arxtune that begin so, in order."""
     found = [words for command in commands(DOCUMENT) if (words := arxtune_of(command))]
-    found = [words for words in found if words[: len(first)] == [*first] and (not having or having in words)]
+    found = [
+        words
+        for words in found
+        if words[: len(first)] == [*first] and (not having or having in words)
+    ]
     assert found, f"the document has no arxtune {' '.join(first)} {having}"
     return found
 
@@ -231,7 +270,10 @@ def test_the_way_from_deploy_to_a_recurring_run_works_as_told(
     answers = services.answers
     answers["/api"] = (200, {"kind": "APIVersions", "versions": ["v1"]})
     answers["/apis"] = (200, {"kind": "APIGroupList", "apiVersion": "v1", "groups": []})
-    answers["/api/v1"] = (200, {"kind": "APIResourceList", "groupVersion": "v1", "resources": [PODS]})
+    answers["/api/v1"] = (
+        200,
+        {"kind": "APIResourceList", "groupVersion": "v1", "resources": [PODS]},
+    )
     answers[f"{NAMESPACE}/pods"] = (200, {"kind": "PodList", "apiVersion": "v1", "items": [POD]})
     answers[f"{NAMESPACE}/pods/finetune-1/log"] = (200, "epoch 1")
     with KubeflowStandIn() as server:
@@ -286,7 +328,9 @@ def test_the_way_from_ci_needs_the_token_alone(
 def test_the_resources_for_gitops_are_written(home: Path, arxtune: Callable[..., str]) -> None:
     (words,) = of_document("deploy", "--write-resources")
     assert arxtune(words).startswith("arxtune.yaml: arxtune-")
-    kinds = [found["kind"] for found in yaml.safe_load_all((home / "arxtune.yaml").read_text("utf-8"))]
+    kinds = [
+        found["kind"] for found in yaml.safe_load_all((home / "arxtune.yaml").read_text("utf-8"))
+    ]
     assert kinds == ["Pipeline", "PipelineVersion"]
 
 
@@ -297,14 +341,19 @@ def test_the_doctor_finds_the_image_that_was_pushed_and_misses_one_that_was_not(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(doctor, "DEADLINE_SECONDS", 60.0)  # kubectl is slow to start on a busy machine
+    monkeypatch.setattr(
+        doctor, "DEADLINE_SECONDS", 60.0
+    )  # kubectl is slow to start on a busy machine
     words = of_document("doctor", "--image")[0]
     image = words[-1].replace("registry.example", services.address)
     url = f"http://{services.address}"
     more = ("--teacher-url", url, "--hub-url", url, "--host", url, "--store", str(home / "store"))
     path = "/v2/" + image.partition("/")[2].replace(":", "/manifests/")
     assert services.answers[path][0] == 200
-    for status, line in ((200, f"ok   image            {image}"), (404, f"FAIL image            {image} is not there")):
+    for status, line in (
+        (200, f"ok   image            {image}"),
+        (404, f"FAIL image            {image} is not there"),
+    ):
         services.answers[path] = (status, {})
         with pytest.raises(SystemExit):
             arxtune([*words[:-1], image], *more)
@@ -315,7 +364,13 @@ def test_the_doctor_looks_at_this_machine_within_three_seconds(home: Path) -> No
     took = []
     for _ in range(3):
         started = time.perf_counter()
-        found = examine(Surroundings(home=str(home), store=str(home / "store"), host="", hub_url="http://127.0.0.1:9"))
+        found = examine(
+            Surroundings(
+                home=str(home), store=str(home / "store"), host="", hub_url="http://127.0.0.1:9"
+            )
+        )
         took.append(time.perf_counter() - started)
     assert min(took) < 3
-    assert {found[name].state for name in ("python", "store read", "store write", "browser")} == {"ok"}
+    assert {found[name].state for name in ("python", "store read", "store write", "browser")} == {
+        "ok"
+    }

@@ -70,8 +70,12 @@ def test_nodes_of_the_gpu_are_named_by_the_runs_parameters(compiled: Compiled, s
         assert "nodeSelector" not in platform
         assert "tolerations" not in platform
         return
-    assert platform["nodeSelector"]["nodeSelectorJson"] == {"componentInputParameter": "node_selector"}
-    assert platform["tolerations"] == [{"tolerationJson": {"componentInputParameter": "tolerations"}}]
+    assert platform["nodeSelector"]["nodeSelectorJson"] == {
+        "componentInputParameter": "node_selector"
+    }
+    assert platform["tolerations"] == [
+        {"tolerationJson": {"componentInputParameter": "tolerations"}}
+    ]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -85,13 +89,20 @@ def test_each_stage_gets_its_own_secrets_and_no_others(compiled: Compiled, stage
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_has_requests_limits_and_an_end(compiled: Compiled, stage: str) -> None:
     resources = compiled.container[stage]["resources"]
-    for name in ("resourceCpuRequest", "resourceCpuLimit", "resourceMemoryRequest", "resourceMemoryLimit"):
+    for name in (
+        "resourceCpuRequest",
+        "resourceCpuLimit",
+        "resourceMemoryRequest",
+        "resourceMemoryLimit",
+    ):
         assert resources[name], name
     assert 3600 <= int(compiled.platform[stage]["activeDeadlineSeconds"]) <= 24 * 3600
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_what_failed_is_tried_again_with_growing_pauses_but_never_promote(compiled: Compiled, stage: str) -> None:
+def test_what_failed_is_tried_again_with_growing_pauses_but_never_promote(
+    compiled: Compiled, stage: str
+) -> None:
     policy = compiled.task[stage].get("retryPolicy")
     if stage == "promote":
         assert policy is None
@@ -124,7 +135,14 @@ def test_only_stages_that_must_may_reach_the_internet(compiled: Compiled, stage:
 
 def compile_with(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", "compile", "--output", str(tmp_path / "arxtune.yaml")],
+        [
+            sys.executable,
+            "-m",
+            "pipelines.cli",
+            "compile",
+            "--output",
+            str(tmp_path / "arxtune.yaml"),
+        ],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
@@ -152,19 +170,27 @@ def test_a_clusters_owner_says_which_gpu_queue_and_images(tmp_path: Path) -> Non
         assert queued == (stage in GPU_STAGES)
 
 
-def test_a_task_that_waits_for_several_nodes_holds_no_gpu_and_tells_what_a_node_gets(tmp_path: Path) -> None:
+def test_a_task_that_waits_for_several_nodes_holds_no_gpu_and_tells_what_a_node_gets(
+    tmp_path: Path,
+) -> None:
     owner = {"ARXTUNE_NODES": "2", "ARXTUNE_GPUS": "8", "ARXTUNE_QUEUE": "team"}
     assert compile_with(tmp_path, **owner).returncode == 0
     compiled = Compiled((tmp_path / "arxtune.yaml").read_text("utf-8"))
     assert "accelerator" not in compiled.container["finetune"]["resources"]
     assert compiled.container["finetune"]["env"] == [{"name": "ARXTUNE_NODES", "value": "2"}]
-    assert compiled.container["evaluate"]["resources"]["accelerator"]["resourceCount"] == "1", "one process answers"
+    assert compiled.container["evaluate"]["resources"]["accelerator"]["resourceCount"] == "1", (
+        "one process answers"
+    )
     metadata = compiled.platform["finetune"]["podMetadata"]
     assert "kueue.x-k8s.io/queue-name" not in metadata["labels"]
     own = {"metadata": metadata, "spec": {"containers": [{"name": "main", "image": "llm"}]}}
     job = describe("arxtune-0", FinetuneConfig(nodes=2), [], own)
     trainer = job["spec"]["trainer"]
-    assert trainer["resourcesPerNode"]["limits"] == {"cpu": "8", "memory": "48Gi", "nvidia.com/gpu": "8"}
+    assert trainer["resourcesPerNode"]["limits"] == {
+        "cpu": "8",
+        "memory": "48Gi",
+        "nvidia.com/gpu": "8",
+    }
     assert trainer["numProcPerNode"] == 8
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team"
 

@@ -37,5 +37,7 @@ def test_what_does_not_fit_is_refused_with_the_fix(base: Path) -> None:
 
 
 def test_an_unknown_gpu_is_refused(base: Path) -> None:
-    with pytest.raises(ConfigError, match="--gpu H1000: needs --memory, and one of these names; H200, H100 NVL"):
+    with pytest.raises(
+        ConfigError, match="--gpu H1000: needs --memory, and one of these names; H200, H100 NVL"
+    ):
         plan.plan(arguments(base, "--gpu", "H1000", "--memory", "80"))

@@ -46,7 +46,9 @@ def kill_in(home: Path, stage: str) -> Path:
 
 
 def test_killed_at_every_stage_and_run_again(tmp_path: Path) -> None:
-    undisturbed = Finished(tmp_path, "", Run(kill_in(tmp_path / "other", "finetune"), 0.0))  # whole up to curate
+    undisturbed = Finished(
+        tmp_path, "", Run(kill_in(tmp_path / "other", "finetune"), 0.0)
+    )  # whole up to curate
     home = tmp_path / "home"
     for stage in STAGES[:-1]:
         kill_in(home, stage)
@@ -56,10 +58,14 @@ def test_killed_at_every_stage_and_run_again(tmp_path: Path) -> None:
     assert finished.run.lineage["scrape"]["facts"]["fetched"] == 0
     assert finished.run.lineage["generate"]["facts"]["answers asked for"] == 0
     requests = [json.loads(line) for line in (home / "logs" / "requests.jsonl").open()]
-    fetched = Counter(request["path"] for request in requests if request["path"].startswith("/pdf/"))
+    fetched = Counter(
+        request["path"] for request in requests if request["path"].startswith("/pdf/")
+    )
     assert fetched
     twice = {path: count for path, count in fetched.items() if count > 1}
-    assert len(twice) <= 1, f"only the PDF in flight when scrape was killed may be asked for again: {twice}"
+    assert len(twice) <= 1, (
+        f"only the PDF in flight when scrape was killed may be asked for again: {twice}"
+    )
 
 
 def test_sigterm_ends_the_run_and_all_its_processes(tmp_path: Path) -> None:

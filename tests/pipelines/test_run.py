@@ -27,12 +27,16 @@ def test_the_embedded_run_ends_better_and_is_released(embedded_run: Finished) ->
 
 
 def test_the_tuned_model_stops_by_itself(embedded_run: Finished) -> None:
-    (tuned,) = (system for system in embedded_run.run.verdict["systems"] if system["name"] == "tuned")
+    (tuned,) = (
+        system for system in embedded_run.run.verdict["systems"] if system["name"] == "tuned"
+    )
     assert tuned["stopped"] >= 0.95
 
 
 @pytest.mark.parametrize("page", ["curate/card", "finetune/curve", "evaluate/report"])
-def test_its_pages_are_accessible_at_any_width(embedded_run: Finished, page: str, tmp_path: Path) -> None:
+def test_its_pages_are_accessible_at_any_width(
+    embedded_run: Finished, page: str, tmp_path: Path
+) -> None:
     stage, name = page.split("/")
     shown = tmp_path / f"{name}.html"
     shown.write_bytes((embedded_run.run.folder_of(stage) / name).read_bytes())
@@ -67,7 +71,9 @@ def test_progress_names_stage_how_far_and_how_long(embedded_run: Finished) -> No
     assert "Warning" not in embedded_run.output
 
 
-def test_the_same_again_has_the_same_data_and_verdict_and_repeats_no_work(embedded_run: Finished) -> None:
+def test_the_same_again_has_the_same_data_and_verdict_and_repeats_no_work(
+    embedded_run: Finished,
+) -> None:
     again = finish(embedded_run.home)
     assert again.dataset == embedded_run.dataset
     assert again.run.verdict["word"] == embedded_run.run.verdict["word"]
@@ -89,16 +95,23 @@ def test_the_compiled_yaml_runs_the_same_tasks(embedded_run: Finished, tmp_path:
 
 
 @pytest.mark.soak
-def test_a_folder_of_pdfs_is_served_and_its_bad_files_are_named(embedded_run: Finished, tmp_path: Path) -> None:
+def test_a_folder_of_pdfs_is_served_and_its_bad_files_are_named(
+    embedded_run: Finished, tmp_path: Path
+) -> None:
     papers = tmp_path / "papers"
     for number in range(6):
-        lines = [line + "." for line in (PROSE * 3).replace("one point", f"{number + 2} points").split(". ")]
+        lines = [
+            line + "."
+            for line in (PROSE * 3).replace("one point", f"{number + 2} points").split(". ")
+        ]
         write_pdf(papers / f"note {number}.pdf", ["\n".join(lines)])
     (papers / "broken.pdf").write_bytes((papers / "note 0.pdf").read_bytes()[:700])
     (papers / "empty.pdf").write_bytes(b"")
     (papers / "letter.pdf").write_text("Dear reader, this is a text file.")
 
-    finished = finish(embedded_run.home, "--papers", papers, *SMALL)  # the small base is there already
+    finished = finish(
+        embedded_run.home, "--papers", papers, *SMALL
+    )  # the small base is there already
     rejects = [reject for summary in finished.run.lineage.values() for reject in summary["rejects"]]
     report = finished.run.report.read_text("utf-8")
     for name in ("broken.pdf", "empty.pdf", "letter.pdf"):

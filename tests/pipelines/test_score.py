@@ -18,11 +18,13 @@ def rows(count: int) -> list[dict[str, str]]:
 
     def text(most: int) -> str:
         start = draw.randrange(len(words) - most)
-        return draw.choice([" ", "\n"]).join(words[start : start + draw.randrange(1, most)]) + draw.choice(
-            ["", " α≤β "]
-        )
+        return draw.choice([" ", "\n"]).join(
+            words[start : start + draw.randrange(1, most)]
+        ) + draw.choice(["", " α≤β "])
 
-    return [{"Instruction": text(12), "Input": f"{text(60)}", "Output": text(25)} for _ in range(count)]
+    return [
+        {"Instruction": text(12), "Input": f"{text(60)}", "Output": text(25)} for _ in range(count)
+    ]
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -30,7 +32,9 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
 
 
-def test_echo_rows_equal_rouge_scores_own_figures_on_a_dataset_of_the_seeds_shape(tmp_path: Path) -> None:
+def test_echo_rows_equal_rouge_scores_own_figures_on_a_dataset_of_the_seeds_shape(
+    tmp_path: Path,
+) -> None:
     data, file = rows(150), tmp_path / "data.json"
     file.write_text(json.dumps(data, ensure_ascii=False), "utf-8")
     found = run(file, "--json")
@@ -52,7 +56,11 @@ def test_answers_made_elsewhere_stand_beside_the_nulls(tmp_path: Path) -> None:
     answers.write_text(json.dumps([row["Output"] for row in data]), "utf-8")
     found = run(file, "--answers", f"perfect={answers}")
     assert "20 rows" in found.stdout
-    perfect = [line.split()[1:4] for line in found.stdout.splitlines() if line.strip().startswith("perfect")]
+    perfect = [
+        line.split()[1:4]
+        for line in found.stdout.splitlines()
+        if line.strip().startswith("perfect")
+    ]
     assert perfect[0][0] == perfect[0][2] == "1.0000"
 
 
@@ -65,7 +73,9 @@ def test_answers_made_elsewhere_stand_beside_the_nulls(tmp_path: Path) -> None:
         ("[]", "no rows"),
     ],
 )
-def test_a_file_that_is_no_dataset_is_one_line_that_names_it(tmp_path: Path, content: str, message: str) -> None:
+def test_a_file_that_is_no_dataset_is_one_line_that_names_it(
+    tmp_path: Path, content: str, message: str
+) -> None:
     (tmp_path / "data.json").write_text(content, "utf-8")
     found = run(tmp_path / "data.json")
     assert found.returncode == 1

@@ -19,14 +19,26 @@ from components.shared.stage import OneLineParser, fail
 
 def main() -> None:
     """Parse the flags and serve."""
-    parser = OneLineParser(prog="python -m components.scrape.standin", description="Serve a stand-in arXiv.")
-    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one (default: 0)")
-    parser.add_argument("--papers", type=Path, help="serve every PDF of this folder instead of the sample papers")
+    parser = OneLineParser(
+        prog="python -m components.scrape.standin", description="Serve a stand-in arXiv."
+    )
+    parser.add_argument(
+        "--port", type=int, default=0, help="port to listen on; 0 takes a free one (default: 0)"
+    )
+    parser.add_argument(
+        "--papers", type=Path, help="serve every PDF of this folder instead of the sample papers"
+    )
     parser.add_argument("--log", type=Path, help="append one JSON line a request to this file")
-    parser.add_argument("--robots", type=Path, help="serve this file as robots.txt (default: all is allowed)")
-    parser.add_argument("--result-limit", type=int, default=MAX_RESULTS, help="results shown of one question")
+    parser.add_argument(
+        "--robots", type=Path, help="serve this file as robots.txt (default: all is allowed)"
+    )
+    parser.add_argument(
+        "--result-limit", type=int, default=MAX_RESULTS, help="results shown of one question"
+    )
     fault_help = "what the next requests of a path meet, for example /pdf/=429:1,reset; see faults.py; may be repeated"
-    parser.add_argument("--fault", action="append", default=[], metavar="PATH=FAULT,...", help=fault_help)
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar="PATH=FAULT,...", help=fault_help
+    )
     given = parser.parse_args()
     if wrong := [text for text in given.fault if not text.startswith("/") or "=" not in text]:
         parser.error(f"--fault {wrong[0]}: must be PATH=FAULT,...")
@@ -35,7 +47,9 @@ def main() -> None:
     end_with_run()
     try:
         corpus = folder_corpus(given.papers) if given.papers else sample_corpus()
-        faults = {path: told.split(",") for path, _, told in (text.partition("=") for text in given.fault)}
+        faults = {
+            path: told.split(",") for path, _, told in (text.partition("=") for text in given.fault)
+        }
         robots = given.robots.read_text("utf-8") if given.robots else ROBOTS
         settings = {"port": given.port, "log": given.log, "result_limit": given.result_limit}
         with StandIn(corpus, faults=faults, robots=robots, **settings) as site:

@@ -28,7 +28,9 @@ def feed(corpus: Corpus, parameters: Mapping[str, str], root: str) -> str:
         start, size = int(parameters.get("start", 0)), int(parameters.get("max_results", 10))
     except ValueError:
         raise BadQuery("start and max_results must be integers") from None
-    found = [entry for entry in current(corpus) if parse_query(parameters.get("search_query", ""))(entry)]
+    found = [
+        entry for entry in current(corpus) if parse_query(parameters.get("search_query", ""))(entry)
+    ]
     by_update = parameters.get("sortBy") == "lastUpdatedDate"
     found.sort(
         key=lambda entry: (entry.revised if by_update else entry.submitted, entry.arxiv_id),
@@ -52,9 +54,7 @@ def atom(entries: str, notice: str, total: int, start: int, size: int) -> str:
 
 def error_entry(message: str) -> str:
     """Return the one entry of an error feed."""
-    return (
-        f"<entry><id>http://arxiv.org/api/errors</id><title>Error</title><summary>{escape(message)}</summary></entry>"
-    )
+    return f"<entry><id>http://arxiv.org/api/errors</id><title>Error</title><summary>{escape(message)}</summary></entry>"
 
 
 def current(corpus: Corpus) -> list[Entry]:
@@ -103,7 +103,10 @@ def _clause(tokens: list[re.Match[str]]) -> Test:
         return test
     field, text = token["field"], token["phrase"] or token["term"] or ""
     if field == "submittedDate" and token["low"]:
-        low, high = (datetime.strptime(token[name], "%Y%m%d%H%M").replace(tzinfo=UTC) for name in ("low", "high"))
+        low, high = (
+            datetime.strptime(token[name], "%Y%m%d%H%M").replace(tzinfo=UTC)
+            for name in ("low", "high")
+        )
         return lambda entry: low <= entry.submitted <= high
     if field == "cat":
         return lambda entry: any(fnmatchcase(name, text) for name in entry.categories)
@@ -117,7 +120,8 @@ def _entry(entry: Entry, root: str) -> str:
     key = f"{entry.arxiv_id}v{entry.version}"
     authors = "".join(f"<author><name>{escape(name)}</name></author>\n" for name in entry.authors)
     categories = "".join(
-        f'<category term="{name}" scheme="http://arxiv.org/schemas/atom"/>\n' for name in entry.categories
+        f'<category term="{name}" scheme="http://arxiv.org/schemas/atom"/>\n'
+        for name in entry.categories
     )
     comment = f"<arxiv:comment>{escape(entry.comments)}</arxiv:comment>\n" if entry.comments else ""
     return (
@@ -170,5 +174,7 @@ def _versions(entry: Entry) -> str:
         last = number == entry.version
         moment = format_datetime(entry.revised if last else entry.submitted, usegmt=True)
         kind = "<source_type>I</source_type>" if last and entry.withdrawn else ""
-        lines.append(f'<version version="v{number}"><date>{moment}</date><size>12kb</size>{kind}</version>\n')
+        lines.append(
+            f'<version version="v{number}"><date>{moment}</date><size>12kb</size>{kind}</version>\n'
+        )
     return "".join(lines)

@@ -15,7 +15,9 @@ from components.shared.errors import DataError
 SAMPLES = Path(__file__).parent / "papers"
 ID = re.compile(r"(\d\d(?:0[1-9]|1[0-2])\.\d{4,5})(?:v([1-9]\d*))?")
 UNDATED = datetime(2024, 4, 18, 12, tzinfo=UTC)  # of files whose name tells no month
-REVISED_AFTER = timedelta(days=20)  # a sample of version 2 was revised so long after its first submission
+REVISED_AFTER = timedelta(
+    days=20
+)  # a sample of version 2 was revised so long after its first submission
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +77,19 @@ def parse_sections(body: str) -> Iterator[tuple[str, list[str]]]:
     """Yield (heading, paragraphs) of the text of a sample paper."""
     for part in re.split(r"^# ", body, flags=re.MULTILINE)[1:]:
         heading, _, text = part.partition("\n")
-        yield heading.strip(), [" ".join(block.split()) for block in text.split("\n\n") if block.strip()]
+        yield (
+            heading.strip(),
+            [" ".join(block.split()) for block in text.split("\n\n") if block.strip()],
+        )
 
 
 def folder_corpus(folder: Path) -> Corpus:
     """Return every PDF of a folder as a paper, served byte for byte, broken ones too."""
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder", "name a folder that holds PDF files")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".pdf" and path.is_file())
+    files = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() == ".pdf" and path.is_file()
+    )
     if not files:
         raise DataError(f"{folder}: holds no PDF file", "put the papers there as *.pdf")
     taken: set[tuple[str, int]] = set()
@@ -97,7 +104,11 @@ def folder_corpus(folder: Path) -> Corpus:
 
 def _local(path: Path, arxiv_id: str, version: int, title: str, abstract: str) -> Entry:
     dated = ID.fullmatch(arxiv_id)
-    submitted = datetime(2000 + int(arxiv_id[:2]), int(arxiv_id[2:4]), 1, 12, tzinfo=UTC) if dated else UNDATED
+    submitted = (
+        datetime(2000 + int(arxiv_id[:2]), int(arxiv_id[2:4]), 1, 12, tzinfo=UTC)
+        if dated
+        else UNDATED
+    )
     return Entry(
         arxiv_id=arxiv_id,
         version=version,
@@ -120,7 +131,9 @@ def _identity(path: Path, taken: set[tuple[str, int]]) -> tuple[str, int]:
         content = path.read_bytes()
     except OSError:
         content = b""
-    number = int.from_bytes(hashlib.sha256(path.name.encode("utf-8", "surrogateescape") + content).digest()[:8])
+    number = int.from_bytes(
+        hashlib.sha256(path.name.encode("utf-8", "surrogateescape") + content).digest()[:8]
+    )
     while (f"0000.{number % 100_000:05d}", 1) in taken:
         number += 1
     return f"0000.{number % 100_000:05d}", 1

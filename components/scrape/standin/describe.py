@@ -17,7 +17,9 @@ from pathlib import Path
 DEADLINE_S = 10.0  # for one file
 MEMORY = 2 * 2**30  # bytes of address space for the child
 ABSTRACT = 1500  # characters of the first page that pass for its abstract
-STAMP = re.compile(r"arXiv:\S+")  # in the margin of arXiv's own PDFs, often the first line of the text
+STAMP = re.compile(
+    r"arXiv:\S+"
+)  # in the margin of arXiv's own PDFs, often the first line of the text
 
 Described = tuple[str, str]  # title and abstract, "" where unreadable
 
@@ -38,7 +40,9 @@ def describe(files: Sequence[Path]) -> Iterator[Described]:
 
 def _lines(paths: list[str]) -> Iterator[Described]:
     command = [sys.executable, "-P", __file__]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as child:
         assert child.stdin
         assert child.stdout
         try:

@@ -37,7 +37,10 @@ class Fault:
     def reply(self, notice: str) -> Reply | None:
         """Return what stands in for the answer, or None."""
         if self.kind.isdigit():
-            status, headers = int(self.kind), {"Retry-After": self.argument} if self.argument else {}
+            status, headers = (
+                int(self.kind),
+                {"Retry-After": self.argument} if self.argument else {},
+            )
             html = pages.error(status, "Fault", "as asked for", notice)
             return status, "text/html; charset=utf-8", html.encode(), headers
         if self.kind == "redirect":

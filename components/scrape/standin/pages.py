@@ -26,7 +26,9 @@ def document(title: str, body: str, notice: str, head: str = "") -> str:
 
 def error(status: int, name: str, text: str, notice: str) -> str:
     """Return an error page."""
-    return document(f"{status} {name}{SUFFIX}", f"<h1>{escape(name)}</h1>\n<p>{escape(text)}</p>", notice)
+    return document(
+        f"{status} {name}{SUFFIX}", f"<h1>{escape(name)}</h1>\n<p>{escape(text)}</p>", notice
+    )
 
 
 def form(message: str, notice: str) -> str:
@@ -97,7 +99,10 @@ def _authors(entry: Entry) -> str:
     more = len(entry.authors) - SHOWN_AUTHORS
     return (
         '<p class="authors">\n<span class="has-text-black-bis has-text-weight-semibold">Authors:</span>\n'
-        + ",\n".join(f'<a href="/search/?searchtype=author">{escape(a)}</a>' for a in entry.authors[:SHOWN_AUTHORS])
+        + ",\n".join(
+            f'<a href="/search/?searchtype=author">{escape(a)}</a>'
+            for a in entry.authors[:SHOWN_AUTHORS]
+        )
         + (f", et al. ({more} additional authors not shown)" if more > 0 else "")
         + "\n</p>\n"
     )
@@ -116,7 +121,11 @@ def _abstract(entry: Entry, marked: set[str]) -> str:
 
 def _dates(entry: Entry) -> str:
     bold = "has-text-black-bis has-text-weight-semibold"
-    first = f'<span class="{bold}">v1</span> submitted {_day(entry.submitted)};' if entry.version > 1 else ""
+    first = (
+        f'<span class="{bold}">v1</span> submitted {_day(entry.submitted)};'
+        if entry.version > 1
+        else ""
+    )
     return (
         f'<p class="is-size-7"><span class="{bold}">Submitted</span> {_day(entry.revised)}; {first}\n'
         f'<span class="{bold}">originally announced</span> {announced(entry):%B %Y}.\n</p>\n'
@@ -143,8 +152,13 @@ def abstract_page(entry: Entry, version: int, root: str, notice: str) -> str:
     pairs = [("title", entry.title), *(("author", author) for author in entry.authors)]
     pairs += [("date", f"{entry.submitted:%Y/%m/%d}"), ("arxiv_id", entry.arxiv_id)]
     pairs += [("pdf_url", f"{root}/pdf/{entry.arxiv_id}")]
-    head = "\n".join(f'<meta name="citation_{name}" content="{escape(value)}">' for name, value in pairs)
-    authors = ", ".join(f'<a href="/search/?searchtype=author" rel="nofollow">{escape(a)}</a>' for a in entry.authors)
+    head = "\n".join(
+        f'<meta name="citation_{name}" content="{escape(value)}">' for name, value in pairs
+    )
+    authors = ", ".join(
+        f'<a href="/search/?searchtype=author" rel="nofollow">{escape(a)}</a>'
+        for a in entry.authors
+    )
     licence = f'<a href="{escape(entry.licence)}" title="Rights to this article">view license</a>'
     body = (
         f'<div class="dateline">[Submitted on {entry.submitted.day} {entry.submitted:%b %Y}]</div>\n'
@@ -164,10 +178,20 @@ def abstract_page(entry: Entry, version: int, root: str, notice: str) -> str:
 def _history(entry: Entry, shown: int) -> str:
     lines = []
     for version in range(1, entry.version + 1):
-        name = f"[v{version}]" if version == shown else f'<a href="/abs/{entry.arxiv_id}v{version}">[v{version}]</a>'
+        name = (
+            f"[v{version}]"
+            if version == shown
+            else f'<a href="/abs/{entry.arxiv_id}v{version}">[v{version}]</a>'
+        )
         moment = entry.revised if version == entry.version else entry.submitted
-        lines.append(f"<strong>{name}</strong>\n{moment:%a}, {moment.day} {moment:%b %Y %H:%M:%S} UTC (12 KB)<br>")
-    return '<div class="submission-history"><h2>Submission history</h2>\n' + "\n".join(lines) + "</div>"
+        lines.append(
+            f"<strong>{name}</strong>\n{moment:%a}, {moment.day} {moment:%b %Y %H:%M:%S} UTC (12 KB)<br>"
+        )
+    return (
+        '<div class="submission-history"><h2>Submission history</h2>\n'
+        + "\n".join(lines)
+        + "</div>"
+    )
 
 
 def captcha(notice: str) -> str:

@@ -8,14 +8,19 @@ from xml.sax.saxutils import escape
 FOOT = "Invented sample paper, not on arXiv"
 
 
-def render(title: str, authors: Sequence[str], sections: Sequence[tuple[str, Sequence[str]]]) -> bytes:
+def render(
+    title: str, authors: Sequence[str], sections: Sequence[tuple[str, Sequence[str]]]
+) -> bytes:
     """Return the PDF of a paper: title, authors, headed sections, a running foot with the page number."""
     from reportlab.lib.pagesizes import A4
     from reportlab.lib.units import cm
     from reportlab.platypus import Paragraph, SimpleDocTemplate
 
     style = _styles()
-    story = [Paragraph(escape(title), style["title"]), Paragraph(escape(", ".join(authors)), style["authors"])]
+    story = [
+        Paragraph(escape(title), style["title"]),
+        Paragraph(escape(", ".join(authors)), style["authors"]),
+    ]
     for heading, paragraphs in sections:
         story.append(Paragraph(escape(heading), style["heading"]))
         story += [Paragraph(escape(text), style["body"]) for text in paragraphs]
@@ -45,12 +50,27 @@ def _styles() -> dict[str, Any]:
     from reportlab.lib.styles import ParagraphStyle
 
     return {
-        "title": ParagraphStyle("title", fontName="Times-Bold", fontSize=17, leading=22, alignment=TA_CENTER),
-        "authors": ParagraphStyle("authors", fontName="Times-Roman", fontSize=11, leading=26, alignment=TA_CENTER),
+        "title": ParagraphStyle(
+            "title", fontName="Times-Bold", fontSize=17, leading=22, alignment=TA_CENTER
+        ),
+        "authors": ParagraphStyle(
+            "authors", fontName="Times-Roman", fontSize=11, leading=26, alignment=TA_CENTER
+        ),
         "heading": ParagraphStyle(
-            "heading", fontName="Times-Bold", fontSize=12.5, leading=16, spaceBefore=12, spaceAfter=5, keepWithNext=1
+            "heading",
+            fontName="Times-Bold",
+            fontSize=12.5,
+            leading=16,
+            spaceBefore=12,
+            spaceAfter=5,
+            keepWithNext=1,
         ),
         "body": ParagraphStyle(
-            "body", fontName="Times-Roman", fontSize=11, leading=16, spaceAfter=8, alignment=TA_JUSTIFY
+            "body",
+            fontName="Times-Roman",
+            fontSize=11,
+            leading=16,
+            spaceAfter=8,
+            alignment=TA_JUSTIFY,
         ),
     }

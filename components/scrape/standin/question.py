@@ -11,7 +11,9 @@ from components.scrape.standin.words import Wanted, holds, parse_words
 SIZES = (25, 50, 100, 200)
 ORDERS = ("-announced_date_first", "announced_date_first", "-submitted_date", "submitted_date", "")
 MAX_RESULTS = 10_000
-MEAN_TIME = timedelta(hours=4, minutes=56)  # its days begin at New York's local mean time, by an old slip
+MEAN_TIME = timedelta(
+    hours=4, minutes=56
+)  # its days begin at New York's local mean time, by an old slip
 GROUPS = {
     "computer_science": {"cs"},
     "economics": {"econ"},
@@ -69,7 +71,11 @@ def parse(parameters: Mapping[str, str], limit: int = MAX_RESULTS) -> Question:
         raise BadForm("End date must be later than start date")
     return Question(
         words=_words(parameters),
-        groups=tuple(name.removeprefix(GROUP) for name in parameters if name.startswith(GROUP) and name != CROSS),
+        groups=tuple(
+            name.removeprefix(GROUP)
+            for name in parameters
+            if name.startswith(GROUP) and name != CROSS
+        ),
         cross_lists=parameters.get(CROSS, "include") == "include",
         date_type=parameters.get("date-date_type", "submitted_date"),
         since=since,
@@ -119,7 +125,9 @@ def announced(entry: Entry) -> datetime:
 
 def answer(corpus: Corpus, question: Question) -> list[Entry]:
     """Return all papers that match, current versions only, in the order asked for."""
-    current = {entry.arxiv_id: entry for entry in corpus.entries}  # in order of version: the last one stays
+    current = {
+        entry.arxiv_id: entry for entry in corpus.entries
+    }  # in order of version: the last one stays
     found = [entry for entry in current.values() if _matches(entry, question)]
     by_day = question.order.endswith("submitted_date")
 
@@ -138,12 +146,19 @@ def _matches(entry: Entry, question: Question) -> bool:
         question.date_type, announced(entry)
     )
     # The upper bound is exclusive, whatever the form's help says.
-    return (not question.since or moment >= question.since) and (not question.until or moment < question.until)
+    return (not question.since or moment >= question.since) and (
+        not question.until or moment < question.until
+    )
 
 
 def _in_groups(entry: Entry, question: Question) -> bool:
-    archives = {name.split(".")[0] for name in entry.categories[: None if question.cross_lists else 1]}
-    return any(archives & GROUPS[group] if group in GROUPS else archives - ELSEWHERE for group in question.groups)
+    archives = {
+        name.split(".")[0] for name in entry.categories[: None if question.cross_lists else 1]
+    }
+    return any(
+        archives & GROUPS[group] if group in GROUPS else archives - ELSEWHERE
+        for group in question.groups
+    )
 
 
 def hits(question: Question) -> set[str]:

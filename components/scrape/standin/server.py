@@ -55,7 +55,11 @@ class StandIn(LoopbackServer):
         log: Path | None = None,
     ) -> None:
         self.corpus, self.robots, self._log = corpus, robots.replace("{notice}", corpus.notice), log
-        self.faults, self.arrivals, self.result_limit = Faults(faults or {}), list(arrivals), result_limit
+        self.faults, self.arrivals, self.result_limit = (
+            Faults(faults or {}),
+            list(arrivals),
+            result_limit,
+        )
         self.requests: list[Request] = []
         self._lock = threading.Lock()
         super().__init__(type("Handler", (_Handler,), {"site": self}), port)
@@ -68,7 +72,9 @@ class StandIn(LoopbackServer):
 
     def publish(self, *entries: Entry) -> None:
         """Add papers, or new versions of papers."""
-        added = sorted((*self.corpus.entries, *entries), key=lambda entry: (entry.arxiv_id, entry.version))
+        added = sorted(
+            (*self.corpus.entries, *entries), key=lambda entry: (entry.arxiv_id, entry.version)
+        )
         self.corpus = Corpus(tuple(added), self.corpus.notice)
 
     def begin(self, request: Request) -> None:
@@ -111,7 +117,9 @@ class StandIn(LoopbackServer):
 
     def failure(self, status: int, text: str = "") -> Reply:
         """Return an error page."""
-        return self.page(status, pages.error(status, HTTPStatus(status).phrase, text, self.corpus.notice))
+        return self.page(
+            status, pages.error(status, HTTPStatus(status).phrase, text, self.corpus.notice)
+        )
 
     def _search(self, parameters: dict[str, str]) -> Reply:
         notice = self.corpus.notice
@@ -123,15 +131,22 @@ class StandIn(LoopbackServer):
             return self.failure(int(str(problem)))
         except question.BadForm as problem:
             return self.page(200, pages.form(str(problem), notice))
-        return self.page(200, pages.results(question.answer(self.corpus, asked), asked, self.url, notice))
+        return self.page(
+            200, pages.results(question.answer(self.corpus, asked), asked, self.url, notice)
+        )
 
     def _api(self, parameters: dict[str, str]) -> Reply:
-        if int(parameters.get("start", "0") or 0) >= self.result_limit or parameters.get("max_results") == "0":
+        if (
+            int(parameters.get("start", "0") or 0) >= self.result_limit
+            or parameters.get("max_results") == "0"
+        ):
             return self.failure(500)
         try:
             return self._xml(200, api.feed(self.corpus, parameters, self.url))
         except api.BadQuery as problem:
-            return self._xml(400, api.atom(api.error_entry(str(problem)), self.corpus.notice, 1, 0, 1))
+            return self._xml(
+                400, api.atom(api.error_entry(str(problem)), self.corpus.notice, 1, 0, 1)
+            )
 
     def _xml(self, status: int, text: str) -> Reply:
         return status, "application/xml; charset=utf-8", text.encode(), {}
@@ -205,7 +220,11 @@ class _Handler(QuickHandler):
         """Return the part of a PDF that a Range asks for, when what it continues is still the same."""
         status, content_type, body, headers = reply
         asked = RANGE.fullmatch(self.headers.get("Range", ""))
-        if status != 200 or not asked or self.headers.get("If-Range", headers.get("ETag")) != headers.get("ETag"):
+        if (
+            status != 200
+            or not asked
+            or self.headers.get("If-Range", headers.get("ETag")) != headers.get("ETag")
+        ):
             return reply
         first = int(asked[1])
         if first >= len(body):
@@ -213,7 +232,9 @@ class _Handler(QuickHandler):
         told = f"bytes {first}-{len(body) - 1}/{len(body)}"
         return 206, content_type, body[first:], headers | {"Content-Range": told}
 
-    def _send_head(self, status: int, content_type: str, length: int, headers: dict[str, str]) -> None:
+    def _send_head(
+        self, status: int, content_type: str, length: int, headers: dict[str, str]
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         for name, value in headers.items():

@@ -19,7 +19,8 @@ def stems(text: str) -> tuple[str, ...]:
     """Return the words of a text, lower case and without a plural's s: a stemmer's commonest effect."""
     words = re.findall(r"\w+", text.lower())
     return tuple(
-        word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in words
+        word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+        for word in words
     )
 
 

@@ -14,7 +14,9 @@ PAPERS = [f"2405.9{number:04}" for number in range(40)]
 OUTPUTS = ("train", "test", "card.html", "card.md")
 
 
-def run(folder: Path, triples: list[Triple], licences: dict[str, str] | None = None, **knobs: Any) -> dict[str, Any]:
+def run(
+    folder: Path, triples: list[Triple], licences: dict[str, str] | None = None, **knobs: Any
+) -> dict[str, Any]:
     return run_on(folder, write_triples(folder / "triples", triples, licences), **knobs)
 
 
@@ -27,12 +29,18 @@ def side(folder: Path, name: str) -> list[Example]:
 
 
 def rejects(folder: Path) -> list[dict[str, str]]:
-    return [json.loads(line) for line in (folder / "train" / "rejects.jsonl").read_text("utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for line in (folder / "train" / "rejects.jsonl").read_text("utf-8").splitlines()
+    ]
 
 
 def prose(seed: object, words: int = 40) -> str:
     """Return a sentence of invented words that shares no 8-gram with that of another seed."""
     random_of_seed = random.Random(str(seed))
     syllables = ("ba", "ro", "ti", "lu", "ken", "mor", "sa", "vin", "del", "pru", "gan", "che")
-    made = ("".join(random_of_seed.choices(syllables, k=random_of_seed.randint(2, 4))) for _ in range(words))
+    made = (
+        "".join(random_of_seed.choices(syllables, k=random_of_seed.randint(2, 4)))
+        for _ in range(words)
+    )
     return " ".join(made).capitalize() + "."

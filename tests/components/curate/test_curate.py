@@ -19,13 +19,17 @@ from tests.components.curate.running import OUTPUTS, PAPERS, prose, rejects, run
 
 def many() -> list[Triple]:
     return [
-        triple(paper=name, input=prose((name, n)), output=f"Claim {n} of {name}.") for name in PAPERS for n in range(5)
+        triple(paper=name, input=prose((name, n)), output=f"Claim {n} of {name}.")
+        for name in PAPERS
+        for n in range(5)
     ]
 
 
 def test_no_paper_is_on_both_sides(tmp_path: Path) -> None:
     run(tmp_path, many())
-    train, test = ({example.paper for example in side(tmp_path, name)} for name in ("train", "test"))
+    train, test = (
+        {example.paper for example in side(tmp_path, name)} for name in ("train", "test")
+    )
     assert train
     assert test
     assert not train & test
@@ -33,7 +37,10 @@ def test_no_paper_is_on_both_sides(tmp_path: Path) -> None:
 
 
 def test_order_and_number_of_files_do_not_matter(tmp_path: Path) -> None:
-    triples = [*many(), triple(paper=PAPERS[0], input=prose((PAPERS[0], 0)), output=f"Claim 0, of {PAPERS[0]}.")]
+    triples = [
+        *many(),
+        triple(paper=PAPERS[0], input=prose((PAPERS[0], 0)), output=f"Claim 0, of {PAPERS[0]}."),
+    ]
     digests = {run(tmp_path / "one", triples)["facts"]["dataset digest"]}
     for seed in range(3):
         random.Random(seed).shuffle(triples)
@@ -47,7 +54,10 @@ def test_order_and_number_of_files_do_not_matter(tmp_path: Path) -> None:
 
 
 def test_another_seed_gives_another_split(tmp_path: Path) -> None:
-    digests = {run(tmp_path / str(seed), many(), seed=seed)["facts"]["dataset digest"] for seed in (1, 2, 3)}
+    digests = {
+        run(tmp_path / str(seed), many(), seed=seed)["facts"]["dataset digest"]
+        for seed in (1, 2, 3)
+    }
     assert len(digests) == 3
 
 
@@ -60,7 +70,9 @@ def test_only_open_licences_pass_unless_named(tmp_path: Path) -> None:
         "licence not allowed: arxiv-nonexclusive": 1,
         "licence not allowed: unknown": 1,
     }
-    opted_in = run(tmp_path / "b", triples, licences, allow_licences="open,arxiv-nonexclusive,unknown")
+    opted_in = run(
+        tmp_path / "b", triples, licences, allow_licences="open,arxiv-nonexclusive,unknown"
+    )
     assert opted_in["kept"] == 3
 
 
@@ -69,11 +81,22 @@ def test_no_paper_of_a_refused_cell_reaches_train_or_test(tmp_path: Path) -> Non
     teachers = ["llama3", "llama3.3", "closed", "Apache-2.0", "unknown"]
     cells = dict(zip(PAPERS, itertools.product(urls, teachers), strict=False))
     triples = [
-        triple(paper=name, input=prose((name, n)), output=prose((name, n, "out"), 9), teacher_licence=cells[name][1])
+        triple(
+            paper=name,
+            input=prose((name, n)),
+            output=prose((name, n, "out"), 9),
+            teacher_licence=cells[name][1],
+        )
         for name in cells
         for n in range(4)
     ]
-    run(tmp_path, triples, {name: url for name, (url, _) in cells.items()}, base_model="Qwen/Qwen2.5-7B", seed=3)
+    run(
+        tmp_path,
+        triples,
+        {name: url for name, (url, _) in cells.items()},
+        base_model="Qwen/Qwen2.5-7B",
+        seed=3,
+    )
     reached = {example.paper for name in ("train", "test") for example in side(tmp_path, name)}
     assert {cells[name] for name in reached} == {(CC_BY, "llama3.3"), (CC_BY, "Apache-2.0")}
     assert len(rejects(tmp_path)) == 4 * (len(cells) - 2)
@@ -85,7 +108,11 @@ def test_the_licence_of_another_version_does_not_count(tmp_path: Path) -> None:
 
 
 def test_the_duties_and_attributions_stand_beside_train(tmp_path: Path) -> None:
-    run(tmp_path, [*many(), triple(teacher_licence="llama3.3")], base_model="meta-llama/Meta-Llama-3-8B")
+    run(
+        tmp_path,
+        [*many(), triple(teacher_licence="llama3.3")],
+        base_model="meta-llama/Meta-Llama-3-8B",
+    )
     duties = list(read_records(tmp_path / "train" / "obligations.jsonl", Obligation))
     assert {duty.due_to for duty in duties} == {"paper cc-by", "base llama3", "teacher llama3.3"}
     text = (tmp_path / "train" / "NOTICE").read_text("utf-8")
@@ -120,7 +147,9 @@ def test_no_triples_of_the_stage_before_give_two_empty_sides(tmp_path: Path) -> 
     assert all((tmp_path / name).exists() for name in OUTPUTS)
 
 
-def test_datasets_reads_both_files_as_prompt_and_completion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_datasets_reads_both_files_as_prompt_and_completion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     from datasets import load_dataset
 
@@ -129,9 +158,13 @@ def test_datasets_reads_both_files_as_prompt_and_completion(tmp_path: Path, monk
         expected = [(example.prompt, example.completion) for example in side(tmp_path, name)]
         for kind, file in (("json", "examples.jsonl"), ("parquet", "examples.parquet")):
             path = str(tmp_path / name / file)
-            loaded = load_dataset(kind, data_files=path, split="train", cache_dir=str(tmp_path / "cache"))
+            loaded = load_dataset(
+                kind, data_files=path, split="train", cache_dir=str(tmp_path / "cache")
+            )
             assert list(zip(loaded["prompt"], loaded["completion"], strict=True)) == expected
-            assert loaded[0]["prompt"] == render_prompt(loaded[0]["instruction"], loaded[0]["input"])
+            assert loaded[0]["prompt"] == render_prompt(
+                loaded[0]["instruction"], loaded[0]["input"]
+            )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -157,7 +190,9 @@ def test_what_comes_in_is_kept_or_dropped_for_a_reason(seed: int, tmp_path: Path
         triples.append(triple(**{**row, **chance.choice(faults)}))
     folder = write_triples(tmp_path / "triples", triples)
     with (folder / "triples.jsonl").open("ab") as file:
-        for line in (b'{"instruction": 1}\n', b"not json\n", b"\xff\xfe\n", b'["list"]\n')[: chance.randint(0, 4)]:
+        for line in (b'{"instruction": 1}\n', b"not json\n", b"\xff\xfe\n", b'["list"]\n')[
+            : chance.randint(0, 4)
+        ]:
             file.write(line)
     rows = len((folder / "triples.jsonl").read_bytes().splitlines())
     summary = run_on(tmp_path, folder)
@@ -168,12 +203,17 @@ def test_what_comes_in_is_kept_or_dropped_for_a_reason(seed: int, tmp_path: Path
     assert rows == len(kept) + sum(summary["dropped"].values())
     assert Counter(reject["reason"] for reject in rejects(tmp_path)) == summary["dropped"]
     known = Counter(t.id for t in triples)
-    assert Counter(kept) + Counter(r["item"] for r in rejects(tmp_path) if "line" not in r["item"]) == known
+    assert (
+        Counter(kept) + Counter(r["item"] for r in rejects(tmp_path) if "line" not in r["item"])
+        == known
+    )
 
     for card in ("card.html", "card.md"):
         text = (tmp_path / card).read_text("utf-8")
         assert f"{rows} rows in = {len(kept)} kept + {rows - len(kept)} dropped." in text
-    table = (tmp_path / "card.md").read_text("utf-8").split("## Through the gates")[1].split("## ")[0]
+    table = (
+        (tmp_path / "card.md").read_text("utf-8").split("## Through the gates")[1].split("## ")[0]
+    )
     cells = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")][2:-1]
     assert {cell[0].removeprefix("| "): int(cell[1]) for cell in cells} == summary["dropped"]
     assert [int(cell[2]) for cell in cells][-1:] in ([len(kept)], [])

@@ -14,7 +14,11 @@ from tests.components.curate.running import prose
 
 def naive_grams(text: str) -> set[tuple[str, ...]]:
     found = words(text)
-    return {tuple(found[start : start + N]) for start in range(max(1, len(found) - N + 1))} if found else set()
+    return (
+        {tuple(found[start : start + N]) for start in range(max(1, len(found) - N + 1))}
+        if found
+        else set()
+    )
 
 
 def similarity(one: str, other: str) -> float:
@@ -31,7 +35,9 @@ def planted(count: int, seed: int) -> tuple[list[str], dict[int, int]]:
         for _ in range(chance.randint(0, 6)):
             changed[chance.randrange(len(changed))] = prose(chance.random(), 1)
         texts.append(" ".join(changed))
-    return texts, {count + n: n for n in range(count) if similarity(texts[n], texts[count + n]) >= 0.8}
+    return texts, {
+        count + n: n for n in range(count) if similarity(texts[n], texts[count + n]) >= 0.8
+    }
 
 
 def test_planted_near_copies_are_found_and_nothing_else() -> None:
@@ -43,7 +49,13 @@ def test_planted_near_copies_are_found_and_nothing_else() -> None:
 
 
 def test_hashed_shingles_are_those_of_a_plain_loop() -> None:
-    texts = [prose(n, n) for n in range(0, 12)] + ["", "One.", "two Words", "Ünïcode ﬁne, α≤β; x_1 ²", "a\x1eb c d"]
+    texts = [prose(n, n) for n in range(0, 12)] + [
+        "",
+        "One.",
+        "two Words",
+        "Ünïcode ﬁne, α≤β; x_1 ²",
+        "a\x1eb c d",
+    ]
     for n in (1, 3, 8):
         grams = shingle(texts, n)
         lists = [[tuple(w[i : i + n]) for i in range(len(w) - n + 1)] for w in map(words, texts)]
@@ -89,7 +101,10 @@ def test_texts_of_one_mould_cost_no_square_of_pairs() -> None:
 def test_minhash_estimates_the_similarity() -> None:
     texts, _ = planted(200, 3)
     signatures = minhash(shingle(texts, N, keep_short=True))
-    errors = [(signatures[n] == signatures[200 + n]).mean() - similarity(texts[n], texts[200 + n]) for n in range(200)]
+    errors = [
+        (signatures[n] == signatures[200 + n]).mean() - similarity(texts[n], texts[200 + n])
+        for n in range(200)
+    ]
     assert abs(np.mean(errors)) < 0.02  # no bias
     assert np.std(errors) < 0.07  # sqrt(s (1 - s) / 80) is 0.056 at most
 
@@ -103,8 +118,16 @@ def test_nothing_has_no_signatures() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        ({"output": "The loss falls by 0.3 points."}, {"output": "The loss falls by 0.3 points now."}, True),
-        ({"output": "The loss falls by 0.3 points."}, {"output": "The loss falls by 0.7 points."}, False),
+        (
+            {"output": "The loss falls by 0.3 points."},
+            {"output": "The loss falls by 0.3 points now."},
+            True,
+        ),
+        (
+            {"output": "The loss falls by 0.3 points."},
+            {"output": "The loss falls by 0.7 points."},
+            False,
+        ),
         (
             {"instruction": "Name the dataset used here."},
             {"instruction": "Why does the loss fall?", "output": "It is small."},

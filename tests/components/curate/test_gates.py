@@ -12,8 +12,16 @@ from components.curate.shingles import shingle
 from tests.builders import triple
 from tests.components.curate.running import prose, rejects, run
 
-META, PROMPT, PERSONAL = "refusal or talk about itself", "prompt leaked into the data", "personal data"
-TRIVIAL, COPIED, FOREIGN = "output is empty or trivial", "output equals the input or the instruction", "not in English"
+META, PROMPT, PERSONAL = (
+    "refusal or talk about itself",
+    "prompt leaked into the data",
+    "personal data",
+)
+TRIVIAL, COPIED, FOREIGN = (
+    "output is empty or trivial",
+    "output equals the input or the instruction",
+    "not in English",
+)
 
 
 @pytest.mark.parametrize(
@@ -39,8 +47,14 @@ TRIVIAL, COPIED, FOREIGN = "output is empty or trivial", "output equals the inpu
         (PERSONAL, {"input": "Write to {first, last}@lab.example.org for the code."}),
         (PERSONAL, {"output": "Call +49 30 901820 55 for the data."}),
         (PERSONAL, {"output": "Call (212) 555-0147 for the data."}),
-        (FOREIGN, {"output": "Le modèle est plus petit que les autres et la perte est plus faible."}),
-        (FOREIGN, {"output": "Das Modell ist kleiner und der Verlust ist auch nicht mehr so groß."}),
+        (
+            FOREIGN,
+            {"output": "Le modèle est plus petit que les autres et la perte est plus faible."},
+        ),
+        (
+            FOREIGN,
+            {"output": "Das Modell ist kleiner und der Verlust ist auch nicht mehr so groß."},
+        ),
         (FOREIGN, {"output": "这个模型比其他模型小得多"}),
         (FOREIGN, {"input": "Модель меньше остальных, и потери ниже."}),
         ("output not grounded in its evidence", {"grounding": 0.2}),
@@ -89,15 +103,25 @@ def test_a_reject_is_counted_under_the_first_gate_that_stops_it(tmp_path: Path) 
         "output not grounded in its evidence": 1,
     }
     assert len(rejects(tmp_path)) == 3
-    assert all(reject["detail"].endswith("2405.90001, page 1: State the final claim.") for reject in rejects(tmp_path))
+    assert all(
+        reject["detail"].endswith("2405.90001, page 1: State the final claim.")
+        for reject in rejects(tmp_path)
+    )
 
 
-def test_an_example_that_a_prompt_shows_is_known_by_its_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_example_that_a_prompt_shows_is_known_by_its_hashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shown = prose("shown in a prompt")
     known = tmp_path / "examples.txt"
-    known.write_text("".join(f"{value:016x}\n" for value in shingle([shown], gates.EXAMPLE_GRAM).hashes.tolist()))
+    known.write_text(
+        "".join(f"{value:016x}\n" for value in shingle([shown], gates.EXAMPLE_GRAM).hashes.tolist())
+    )
     monkeypatch.setattr(gates, "EXAMPLES", known)
-    leaked, other = triple(input=f"Here it comes. {shown.upper()}"), triple(input=prose("not shown"))
+    leaked, other = (
+        triple(input=f"Here it comes. {shown.upper()}"),
+        triple(input=prose("not shown")),
+    )
     assert prompt_examples([leaked, other]) == {leaked.id}
 
 

@@ -18,14 +18,18 @@ LEAKS = 200
 def grams(*texts: str) -> set[tuple[str, ...]]:
     """Return the 8-grams of words between white space, field by field: not the code that is tested."""
     split = [text.lower().split() for text in texts]
-    return {tuple(found[start : start + N]) for found in split for start in range(len(found) - N + 1)}
+    return {
+        tuple(found[start : start + N]) for found in split for start in range(len(found) - N + 1)
+    }
 
 
 def leaking(folder: Path) -> tuple[int, int]:
     """Return how many test rows share an 8-gram of input or output with train, and how many there are."""
     train, test = side(folder, "train"), side(folder, "test")
     known = {gram for example in train for gram in grams(example.input, example.completion)}
-    return sum(bool(known & grams(example.input, example.completion)) for example in test), len(test)
+    return sum(bool(known & grams(example.input, example.completion)) for example in test), len(
+        test
+    )
 
 
 def clean(papers: int = 60, rows: int = 8) -> list[Triple]:
@@ -43,7 +47,11 @@ def planted(kind: str, row: Triple, number: int) -> Triple:
     fields = {**row.to_dict(), **other, "id": f"leak-{number}"}
     cut = row.input.split()[5:16]
     if kind == "same paper":
-        fields |= {"paper": row.paper, "output": prose((number, "new"), 14), "input": prose((number, "new in"))}
+        fields |= {
+            "paper": row.paper,
+            "output": prose((number, "new"), 14),
+            "input": prose((number, "new in")),
+        }
     elif kind == "near copy":
         fields |= {"output": row.output + " Indeed."}
     elif kind == "version":
@@ -62,7 +70,11 @@ def test_every_planted_leak_is_found(kind: str, tmp_path: Path) -> None:
     victims = random.Random(kind).sample(rows, LEAKS // 4)
     leaks = [planted(kind, row, number) for number, row in enumerate(victims)]
     run(tmp_path, [*rows, *leaks])
-    where = {example.triple: (name, example.paper) for name in ("train", "test") for example in side(tmp_path, name)}
+    where = {
+        example.triple: (name, example.paper)
+        for name in ("train", "test")
+        for example in side(tmp_path, name)
+    }
     assert leaking(tmp_path)[0] == 0
     assert {paper for name, paper in where.values() if name == "train"}.isdisjoint(
         paper for name, paper in where.values() if name == "test"
@@ -88,11 +100,17 @@ def test_rows_in_the_seeds_shape_leave_under_one_percent_of_leaks(tmp_path: Path
         for _ in range(48):
             start = chance.randrange(57)
             passage = " ".join(sentences[start : start + chance.randint(1, 3)])
-            output = f"{prose(chance.random(), 6)} {' '.join(chance.choice(sentences).split()[:4])}."
-            rows.append({"Instruction": f"State claim {len(rows)}.", "Input": passage, "Output": output})
+            output = (
+                f"{prose(chance.random(), 6)} {' '.join(chance.choice(sentences).split()[:4])}."
+            )
+            rows.append(
+                {"Instruction": f"State claim {len(rows)}.", "Input": passage, "Output": output}
+            )
     shuffled = chance.sample(rows, len(rows))
     known = {gram for row in shuffled[480:] for gram in grams(row["Input"], row["Output"])}
-    assert sum(bool(known & grams(row["Input"], row["Output"])) for row in shuffled[:480]) > 0.18 * 480
+    assert (
+        sum(bool(known & grams(row["Input"], row["Output"])) for row in shuffled[:480]) > 0.18 * 480
+    )
 
     (tmp_path / "own.json").write_text(json.dumps(rows, indent=1), "utf-8")
     summary = run_on(tmp_path, tmp_path / "own.json", allow_licences="unknown,unknown-teacher")
@@ -105,7 +123,9 @@ def test_what_overlaps_is_dropped_with_its_share(tmp_path: Path) -> None:
     rows = clean(30)
     leaks = [planted("shared 8-gram", row, number) for number, row in enumerate(rows)]
     run(tmp_path, [*rows, *leaks])
-    dropped = [reject for reject in rejects(tmp_path) if reject["reason"] == "shares 8-grams with train"]
+    dropped = [
+        reject for reject in rejects(tmp_path) if reject["reason"] == "shares 8-grams with train"
+    ]
     assert dropped
     assert all("% of them; " in reject["detail"] for reject in dropped)
 
@@ -126,6 +146,8 @@ def test_overlap_is_the_share_of_a_rows_8_grams() -> None:
 
 def test_the_wording_of_instructions_is_no_leak_but_a_copied_instruction_is() -> None:
     wording = "Quote the passage from here on to the very end of the sentence."
-    rows = [triple(paper=str(n), instruction=wording, input=prose(n), output="Short.") for n in range(6)]
+    rows = [
+        triple(paper=str(n), instruction=wording, input=prose(n), output="Short.") for n in range(6)
+    ]
     assert overlaps(rows[:3], rows[3:]).tolist() == [0.0] * 3
     assert overlaps(rows[:1], rows[3:4]).tolist()[0] > 0

@@ -13,9 +13,18 @@ PAPERS = {
     "http://creativecommons.org/licenses/by/3.0/": (True, {"attribution"}),
     "http://creativecommons.org/licenses/by-sa/4.0/": (True, {"attribution", "share-alike"}),
     "http://creativecommons.org/publicdomain/zero/1.0/": (True, set()),
-    "http://creativecommons.org/licenses/by-nc-sa/4.0/": (False, {"attribution", "non-commercial", "share-alike"}),
-    "http://creativecommons.org/licenses/by-nc-sa/3.0/": (False, {"attribution", "non-commercial", "share-alike"}),
-    "http://creativecommons.org/licenses/by-nc-nd/4.0/": (False, {"attribution", "non-commercial", "private"}),
+    "http://creativecommons.org/licenses/by-nc-sa/4.0/": (
+        False,
+        {"attribution", "non-commercial", "share-alike"},
+    ),
+    "http://creativecommons.org/licenses/by-nc-sa/3.0/": (
+        False,
+        {"attribution", "non-commercial", "share-alike"},
+    ),
+    "http://creativecommons.org/licenses/by-nc-nd/4.0/": (
+        False,
+        {"attribution", "non-commercial", "private"},
+    ),
     "http://arxiv.org/licenses/nonexclusive-distrib/1.0/": (False, {"private"}),
     "http://arxiv.org/licenses/assumed-1991-2003/": (False, {"private"}),
     "unknown": (False, {"private"}),
@@ -47,7 +56,11 @@ TEACHERS = {
     "mixtral-8x7b-32768": ("Apache-2.0", ALL, set()),  # Apache-2.0: answers are no derivative work
     "qwen/qwen3-32b": ("Apache-2.0", ALL, set()),
     "deepseek-r1": ("MIT", ALL, set()),  # its model card: distillation is allowed
-    "google/gemma-2-27b-it": ("gemma", ALL, {"agreement", "notice", "use-restrictions"}),  # Gemma terms, 1.1(e) and 3.1
+    "google/gemma-2-27b-it": (
+        "gemma",
+        ALL,
+        {"agreement", "notice", "use-restrictions"},
+    ),  # Gemma terms, 1.1(e) and 3.1
     "gpt-4o": ("closed", set(), set()),  # OpenAI Terms of Use, "What you cannot do"
     "claude-sonnet": ("closed", set(), set()),  # Anthropic Commercial Terms, D.4
     "gemini-pro": ("closed", set(), set()),  # Gemini API Additional Terms, "Use Restrictions"
@@ -57,7 +70,9 @@ TEACHERS = {
 
 
 def ruling(paper: str, teacher: str, base: str, setting: str) -> Ruling:
-    return judge(paper_licence(paper), model_licence(teacher), model_licence(base), allowed_names(setting))
+    return judge(
+        paper_licence(paper), model_licence(teacher), model_licence(base), allowed_names(setting)
+    )
 
 
 @pytest.mark.parametrize(("teacher", "base"), list(itertools.product(TEACHERS, BASES)))
@@ -91,14 +106,18 @@ def test_names_tell_the_terms() -> None:
 @pytest.mark.parametrize("teacher", ["gpt-4o", "claude-sonnet", "gemini-pro"])
 def test_no_opt_in_lets_closed_terms_train(teacher: str) -> None:
     for base in BASES:
-        assert not ruling("http://creativecommons.org/publicdomain/zero/1.0/", teacher, base, ",".join(OPT_INS)).allowed
+        assert not ruling(
+            "http://creativecommons.org/publicdomain/zero/1.0/", teacher, base, ",".join(OPT_INS)
+        ).allowed
 
 
 def test_a_teacher_of_unknown_terms_is_let_in_by_name_only_and_has_to_be_checked() -> None:
     cc0 = "http://creativecommons.org/publicdomain/zero/1.0/"
     assert ruling(cc0, "someone/else", "tiny", "open").reason == "teacher's terms unknown"
     let_in = ruling(cc0, "someone/else", "tiny", "open,unknown-teacher")
-    assert [duty.kind for duty in let_in.obligations if duty.due_to == "teacher unknown"] == ["check"]
+    assert [duty.kind for duty in let_in.obligations if duty.due_to == "teacher unknown"] == [
+        "check"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +130,9 @@ def test_a_teacher_of_unknown_terms_is_let_in_by_name_only_and_has_to_be_checked
     ],
 )
 def test_a_release_is_named_as_its_terms_ask(teacher: str, base: str, name: str) -> None:
-    duties = ruling("http://creativecommons.org/licenses/by/4.0/", teacher, base, "open").obligations
+    duties = ruling(
+        "http://creativecommons.org/licenses/by/4.0/", teacher, base, "open"
+    ).obligations
     assert named("arxtune", duties) == name
     assert named(name, duties) == name
 
@@ -149,7 +170,15 @@ def test_paper_licences_go_by_their_url(url: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["tiny-llama-3f2a", "llama-30b", "Qwen/Qwen2.5-3B", "mistral-large-2407", "command-r-plus", "qwen-max", ""],
+    [
+        "tiny-llama-3f2a",
+        "llama-30b",
+        "Qwen/Qwen2.5-3B",
+        "mistral-large-2407",
+        "command-r-plus",
+        "qwen-max",
+        "",
+    ],
 )
 def test_a_name_that_does_not_tell_its_terms_is_unknown(name: str) -> None:
     assert model_licence(name) == "unknown"

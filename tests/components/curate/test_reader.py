@@ -18,7 +18,12 @@ OWN = {"allow_licences": "open,unknown,unknown-teacher"}
 
 
 def row(number: int = 0, **fields: Any) -> dict[str, Any]:
-    return {"instruction": "State the claim.", "input": prose(number), "output": f"Claim {number}.", **fields}
+    return {
+        "instruction": "State the claim.",
+        "input": prose(number),
+        "output": f"Claim {number}.",
+        **fields,
+    }
 
 
 def read(path: Path, content: bytes | str) -> tuple[list[str], list[str]]:
@@ -37,11 +42,19 @@ def lines(*rows: object) -> str:
     return "".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows)
 
 
-@pytest.mark.parametrize("names", [("Instruction", "Input", "Output"), ("instruction", "input", "output")])
+@pytest.mark.parametrize(
+    "names", [("Instruction", "Input", "Output"), ("instruction", "input", "output")]
+)
 @pytest.mark.parametrize("form", ["jsonl", "json", "pretty json"])
-def test_both_shapes_are_read_in_every_form(names: tuple[str, ...], form: str, tmp_path: Path) -> None:
+def test_both_shapes_are_read_in_every_form(
+    names: tuple[str, ...], form: str, tmp_path: Path
+) -> None:
     rows = [dict(zip(names, ("State it.", prose(n), f"Claim {n}."), strict=True)) for n in range(3)]
-    text = {"jsonl": lines(*rows), "json": json.dumps(rows), "pretty json": json.dumps(rows, indent=4)}[form]
+    text = {
+        "jsonl": lines(*rows),
+        "json": json.dumps(rows),
+        "pretty json": json.dumps(rows, indent=4),
+    }[form]
     assert read(tmp_path / "own.json", text) == (["Claim 0.", "Claim 1.", "Claim 2."], [])
 
 
@@ -70,18 +83,30 @@ def test_both_shapes_are_read_in_every_form(names: tuple[str, ...], form: str, t
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 60 else "row",
 )
-def test_a_malformed_row_is_a_reject_with_its_line(bad: object, reason: str, tmp_path: Path) -> None:
+def test_a_malformed_row_is_a_reject_with_its_line(
+    bad: object, reason: str, tmp_path: Path
+) -> None:
     found = read(tmp_path / "own.jsonl", lines(row(1), bad, row(2)))
     assert found == (["Claim 1.", "Claim 2."], [f"2: {reason}"])
 
 
 def test_broken_utf_8_costs_only_its_row(tmp_path: Path) -> None:
     content = (
-        lines(row(1)).encode() + lines(row(9)).encode().replace(b"Claim 9", b"Clai\xff 9") + lines(row(2)).encode()
+        lines(row(1)).encode()
+        + lines(row(9)).encode().replace(b"Claim 9", b"Clai\xff 9")
+        + lines(row(2)).encode()
     )
-    assert read(tmp_path / "own.jsonl", content) == (["Claim 1.", "Claim 2."], ["2: output is not UTF-8"])
-    array = json.dumps([row(1), row(9), row(2)], indent=1).encode().replace(b"Claim 9", b"Clai\xff 9")
-    assert read(tmp_path / "own.json", array) == (["Claim 1.", "Claim 2."], ["7: output is not UTF-8"])
+    assert read(tmp_path / "own.jsonl", content) == (
+        ["Claim 1.", "Claim 2."],
+        ["2: output is not UTF-8"],
+    )
+    array = (
+        json.dumps([row(1), row(9), row(2)], indent=1).encode().replace(b"Claim 9", b"Clai\xff 9")
+    )
+    assert read(tmp_path / "own.json", array) == (
+        ["Claim 1.", "Claim 2."],
+        ["7: output is not UTF-8"],
+    )
 
 
 def test_a_broken_item_of_an_array_costs_only_itself(tmp_path: Path) -> None:
@@ -96,8 +121,16 @@ def test_fields_that_nobody_knows_do_no_harm(tmp_path: Path) -> None:
     deep: Any = []
     for _ in range(400):
         deep = [deep]
-    rows = [row(1, note=deep), row(2, note="\udcff"), row(3, id="same", note=1), row(3, id="same", note=2)]
-    assert read(tmp_path / "own.jsonl", lines(*rows)) == (["Claim 1.", "Claim 2.", "Claim 3.", "Claim 3."], [])
+    rows = [
+        row(1, note=deep),
+        row(2, note="\udcff"),
+        row(3, id="same", note=1),
+        row(3, id="same", note=2),
+    ]
+    assert read(tmp_path / "own.jsonl", lines(*rows)) == (
+        ["Claim 1.", "Claim 2.", "Claim 3.", "Claim 3."],
+        [],
+    )
 
 
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
@@ -122,7 +155,9 @@ def test_windows_line_ends_and_blank_lines_are_no_fault(tmp_path: Path) -> None:
         (b"\x00" * 1000, "malformed: not JSON"),
     ],
 )
-def test_a_file_with_nothing_to_use_is_one_clear_error(content: bytes, problem: str, tmp_path: Path) -> None:
+def test_a_file_with_nothing_to_use_is_one_clear_error(
+    content: bytes, problem: str, tmp_path: Path
+) -> None:
     (tmp_path / "own.json").write_bytes(content)
     with pytest.raises(DataError) as error:
         read_material(tmp_path / "own.json", Ledger("curate", "triples"))
@@ -194,13 +229,19 @@ def test_what_a_row_tells_of_its_paper_counts(tmp_path: Path) -> None:
 def test_a_teacher_can_be_named_for_a_whole_file(tmp_path: Path) -> None:
     (tmp_path / "own.jsonl").write_text(lines(row(1), row(2, teacher="mixtral-8x7b")))
     knobs = {"allow_licences": "unknown", "base_model": "Qwen/Qwen2.5-7B"}
-    assert run_on(tmp_path, tmp_path / "own.jsonl", **knobs)["dropped"] == {"teacher's terms unknown": 1}
-    named = run_on(tmp_path / "named", tmp_path / "own.jsonl", own_teacher="llama3-70b-8192", **knobs)
+    assert run_on(tmp_path, tmp_path / "own.jsonl", **knobs)["dropped"] == {
+        "teacher's terms unknown": 1
+    }
+    named = run_on(
+        tmp_path / "named", tmp_path / "own.jsonl", own_teacher="llama3-70b-8192", **knobs
+    )
     assert named["dropped"] == {"answers of llama3 may train Llama models only": 1}
 
 
 def test_what_lacks_provenance_is_said(tmp_path: Path) -> None:
-    (tmp_path / "own.jsonl").write_text(lines(row(1), row(2, paper="2405.90001", page=3, grounding=0.9), row(3)))
+    (tmp_path / "own.jsonl").write_text(
+        lines(row(1), row(2, paper="2405.90001", page=3, grounding=0.9), row(3))
+    )
     summary = run_on(tmp_path, tmp_path / "own.jsonl", **OWN)
     assert summary["kept"] == 3
     assert summary["facts"]["rows that name no paper"] == 2
@@ -217,7 +258,9 @@ def test_rows_about_one_passage_stay_on_one_side(tmp_path: Path) -> None:
     (tmp_path / "own.json").write_text(json.dumps(rows))
     summary = run_on(tmp_path, tmp_path / "own.json", **OWN)
     assert summary["kept"] == 90
-    train, test = ({example.input for example in side(tmp_path, name)} for name in ("train", "test"))
+    train, test = (
+        {example.input for example in side(tmp_path, name)} for name in ("train", "test")
+    )
     assert train
     assert test
     assert not train & test

@@ -25,21 +25,42 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
         rejects: Sequence[tuple[str, str, str, str]] = REJECTS,
         **knobs: Any,
     ) -> Run:
-        config = EvaluateConfig.build({"store": str(tmp_path / "store"), "resamples": 2_000, **knobs})
+        config = EvaluateConfig.build(
+            {"store": str(tmp_path / "store"), "resamples": 2_000, **knobs}
+        )
         run = Run(config, tmp_path, make_examples(papers, each, 40, seed=7))
         train, test, adapter, *_ = run.folders
         write_records(train / "examples.jsonl", make_examples(20, 8, 0, seed=3))
         write_records(test / "examples.jsonl", run.examples)
-        write_records(test / "sources.jsonl", map(source, sorted({example.paper for example in run.examples})))
+        write_records(
+            test / "sources.jsonl", map(source, sorted({example.paper for example in run.examples}))
+        )
         adapter.mkdir()
-        about = {"base": "invented-base", "base_path": "", "trained": trained, "adapter_digest": "tuned-digest"}
+        about = {
+            "base": "invented-base",
+            "base_path": "",
+            "trained": trained,
+            "adapter_digest": "tuned-digest",
+        }
         if trained:
-            about |= {"base_licence": "Apache-2.0", "examples": 229, "final_loss": 0.412, "seconds": 18.4}
+            about |= {
+                "base_licence": "Apache-2.0",
+                "examples": 229,
+                "final_loss": 0.412,
+                "seconds": 18.4,
+            }
         (adapter / "adapter.json").write_text(json.dumps(about), "utf-8")
         if trained:
-            steps = ({"step": 3 * n, "loss": 3.1 * 0.9**n + 0.35, "learning_rate": 1e-3} for n in range(1, 31))
-            (adapter / "steps.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps), "utf-8")
-        (adapter / "lineage.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lineage(rejects)), "utf-8")
+            steps = (
+                {"step": 3 * n, "loss": 3.1 * 0.9**n + 0.35, "learning_rate": 1e-3}
+                for n in range(1, 31)
+            )
+            (adapter / "steps.jsonl").write_text(
+                "".join(json.dumps(step) + "\n" for step in steps), "utf-8"
+            )
+        (adapter / "lineage.jsonl").write_text(
+            "".join(json.dumps(row) + "\n" for row in lineage(rejects)), "utf-8"
+        )
         if answered:
             run.answer("base", run.rambling())
             run.answer("tuned-digest", run.good())

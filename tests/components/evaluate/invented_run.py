@@ -34,10 +34,30 @@ KINDS = (
     ("term", "What does the passage say about the method's calibration?"),
 )
 REJECTS = (
-    ("scrape", "2404.90099v1", "truncated PDF", "no %%EOF in 18,204 bytes; Invented, truncated.pdf"),
-    ("extract", "2406.90031v1", "password protected", "Rotating Keys for Sleeping Archives, locked-paper.pdf"),
-    ("extract", "2407.90012v2", "no text on any page", "Scans of a Notebook on Grokking, scanned-notebook.pdf"),
-    ("curate", "9f31c2", "licence not allowed: arXiv non-exclusive", "2409.90010, page 2: State the claim that ..."),
+    (
+        "scrape",
+        "2404.90099v1",
+        "truncated PDF",
+        "no %%EOF in 18,204 bytes; Invented, truncated.pdf",
+    ),
+    (
+        "extract",
+        "2406.90031v1",
+        "password protected",
+        "Rotating Keys for Sleeping Archives, locked-paper.pdf",
+    ),
+    (
+        "extract",
+        "2407.90012v2",
+        "no text on any page",
+        "Scans of a Notebook on Grokking, scanned-notebook.pdf",
+    ),
+    (
+        "curate",
+        "9f31c2",
+        "licence not allowed: arXiv non-exclusive",
+        "2409.90010, page 2: State the claim that ...",
+    ),
 )
 
 
@@ -52,8 +72,17 @@ class Run:
     @property
     def folders(self) -> tuple[Path, Path, Path, Path, Path, Path]:
         """Return train, test, adapter, evaluation, report and summary, as evaluate takes them."""
-        train, test, adapter, evaluation = (self.root / name for name in ("train", "test", "adapter", "evaluation"))
-        return train, test, adapter, evaluation, self.root / "report" / "report.html", self.root / "summary.md"
+        train, test, adapter, evaluation = (
+            self.root / name for name in ("train", "test", "adapter", "evaluation")
+        )
+        return (
+            train,
+            test,
+            adapter,
+            evaluation,
+            self.root / "report" / "report.html",
+            self.root / "summary.md",
+        )
 
     @property
     def store(self) -> FolderStore:
@@ -63,7 +92,9 @@ class Run:
     def report(self) -> str:
         return self.folders[4].read_text("utf-8")
 
-    def answer(self, adapter_digest: str, texts: Sequence[str], base: str = "invented-base") -> None:
+    def answer(
+        self, adapter_digest: str, texts: Sequence[str], base: str = "invented-base"
+    ) -> None:
         """Put the answers of the system with this digest into the store."""
         place = system_key(self.config, base, adapter_digest)
         rows = [[text, len(text.split()) + 1, len(text.split()) < 40] for text in texts]
@@ -117,8 +148,17 @@ def lineage(rejects: Sequence[tuple[str, str, str, str]]) -> list[dict[str, Any]
     facts: dict[str, dict[str, Any]] = {
         "scrape": {"site": "loopback", "found": 44, "requests": 97, "from_store": 0},
         "extract": {"pages": 129, "repaired hyphen": 214, "repaired ligature": 87},
-        "generate": {"teacher": "embedded", "pages": 129, "answers asked for": 129, "answers from the store": 0},
-        "curate": {"train": 229, "test": 72, "licences": {"CC BY 4.0": 33, "CC BY-SA 4.0": 4, "CC0": 3}},
+        "generate": {
+            "teacher": "embedded",
+            "pages": 129,
+            "answers asked for": 129,
+            "answers from the store": 0,
+        },
+        "curate": {
+            "train": 229,
+            "test": 72,
+            "licences": {"CC BY 4.0": 33, "CC BY-SA 4.0": 4, "CC0": 3},
+        },
         "finetune": {"steps": 90, "tokens per second": 4123.7},
     }
     stages = []
@@ -129,8 +169,15 @@ def lineage(rejects: Sequence[tuple[str, str, str, str]]) -> list[dict[str, Any]
             if where == stage
         ]
         reasons = {reject["reason"]: 1 for reject in dropped}
-        head = {"stage": stage, "unit": units.get(stage, "examples"), "seen": kept + len(dropped), "kept": kept}
-        stages.append({**head, "dropped": reasons, "seconds": 7.25, "facts": facts[stage], "rejects": dropped})
+        head = {
+            "stage": stage,
+            "unit": units.get(stage, "examples"),
+            "seen": kept + len(dropped),
+            "kept": kept,
+        }
+        stages.append(
+            {**head, "dropped": reasons, "seconds": 7.25, "facts": facts[stage], "rejects": dropped}
+        )
     return stages
 
 

@@ -26,7 +26,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def answers(made: Path, store: FolderStore, examples: list[Example] = EXAMPLES) -> dict[str, list[Generation]]:
+def answers(
+    made: Path, store: FolderStore, examples: list[Example] = EXAMPLES
+) -> dict[str, list[Generation]]:
     config = EvaluateConfig.build({"store": str(store.root), "max_new_tokens": 12, "batch_size": 4})
     adapter = read_adapter(made / "adapter")
     champion, _ = find_champion(store, config.release, adapter)
@@ -43,7 +45,9 @@ def release(store: FolderStore, **changed: Any) -> None:
     store.append("releases/arxtune/log", {**entry, **changed})
 
 
-def test_base_tuned_and_champion_answer_differently_from_one_load(made: Path, tmp_path: Path) -> None:
+def test_base_tuned_and_champion_answer_differently_from_one_load(
+    made: Path, tmp_path: Path
+) -> None:
     store = FolderStore(tmp_path)
     store.put_folder("releases/arxtune/v1-older", made / "older")
     release(store)
@@ -97,7 +101,9 @@ def test_a_killed_run_goes_on_with_the_systems_that_are_missing(made: Path, tmp_
 def test_a_release_that_is_not_whole_is_an_error_that_names_it(made: Path, tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     release(store)
-    with pytest.raises(StoreError, match="releases/arxtune/v1-older is named by the release log but is not whole"):
+    with pytest.raises(
+        StoreError, match="releases/arxtune/v1-older is named by the release log but is not whole"
+    ):
         answers(made, store)
 
 
@@ -106,8 +112,12 @@ def test_a_release_that_is_not_whole_is_an_error_that_names_it(made: Path, tmp_p
     [{"base": "other"}, {"digest": "other"}, {"limit": 13}, {"quantisation": "none"}],
 )
 def test_the_key_changes_with_all_that_an_answer_depends_on(change: dict[str, Any]) -> None:
-    def key(base: str = "base", digest: str = "d", limit: int = 12, quantisation: str = "auto") -> str:
-        return system_key(EvaluateConfig(max_new_tokens=limit, quantisation=quantisation), base, digest)
+    def key(
+        base: str = "base", digest: str = "d", limit: int = 12, quantisation: str = "auto"
+    ) -> str:
+        return system_key(
+            EvaluateConfig(max_new_tokens=limit, quantisation=quantisation), base, digest
+        )
 
     assert key() == key()
     assert key(**change) != key()

@@ -8,7 +8,15 @@ from invented_run import Run
 
 from components.evaluate.core import evaluate
 from components.evaluate.nulls import BASE_CUT
-from components.evaluate.verdict import BETTER, COPYING, NO_EVIDENCE, TOO_LITTLE, WORSE, Verdict, read_verdict
+from components.evaluate.verdict import (
+    BETTER,
+    COPYING,
+    NO_EVIDENCE,
+    TOO_LITTLE,
+    WORSE,
+    Verdict,
+    read_verdict,
+)
 from components.shared.errors import DataError
 from components.shared.ledger import read_lineage
 from components.shared.records import Answer, digest, read_records, write_records
@@ -28,7 +36,9 @@ def test_a_tuned_model_near_the_references_is_better(make_run: MakeRun) -> None:
     assert verdict.word == summary["facts"]["verdict"] == BETTER
     assert (summary["seen"], summary["kept"]) == (72, 72)
     assert len(verdict.systems) == 8
-    assert {pair.other for pair in verdict.comparisons} == {row.name for row in verdict.systems} - {"tuned"}
+    assert {pair.other for pair in verdict.comparisons} == {row.name for row in verdict.systems} - {
+        "tuned"
+    }
 
 
 def test_swapping_base_and_tuned_turns_the_verdict_round(make_run: MakeRun) -> None:
@@ -89,7 +99,10 @@ def test_no_null_changes_with_the_references(make_run: MakeRun) -> None:
     run = make_run()
     evaluate(run.config, *run.folders)
     before, tuned = null_texts(run), run.good()
-    hidden = [replace(example, completion=f"Another reference, {example.triple}.") for example in run.examples]
+    hidden = [
+        replace(example, completion=f"Another reference, {example.triple}.")
+        for example in run.examples
+    ]
     write_records(run.folders[1] / "examples.jsonl", hidden)
     run.examples = hidden
     run.answer("base", run.rambling())
@@ -120,7 +133,9 @@ def test_every_figure_can_be_recomputed_from_the_answers(make_run: MakeRun) -> N
     assert base.stopped == 0.0, "rambling answers are cut at the limit"
 
 
-def test_the_digest_of_the_data_covers_train_and_test_as_curate_computes_it(make_run: MakeRun) -> None:
+def test_the_digest_of_the_data_covers_train_and_test_as_curate_computes_it(
+    make_run: MakeRun,
+) -> None:
     run = make_run()
     train, test = (
         [json.loads(line) for line in (folder / "examples.jsonl").read_text("utf-8").splitlines()]
@@ -142,15 +157,25 @@ def test_the_lineage_goes_on_from_the_adapter(make_run: MakeRun) -> None:
     run = make_run()
     summary = evaluate(run.config, *run.folders)
     stages = read_lineage(run.folders[3])
-    assert [stage["stage"] for stage in stages] == ["scrape", "extract", "generate", "curate", "finetune", "evaluate"]
+    assert [stage["stage"] for stage in stages] == [
+        "scrape",
+        "extract",
+        "generate",
+        "curate",
+        "finetune",
+        "evaluate",
+    ]
     assert stages[-1] == summary
 
 
 @pytest.mark.parametrize(
-    "data", [{"papers": 0, "each": 0}, {"papers": 0, "each": 0, "trained": False}, {"trained": False}]
+    "data",
+    [{"papers": 0, "each": 0}, {"papers": 0, "each": 0, "trained": False}, {"trained": False}],
 )
 def test_nothing_to_judge_is_a_report_and_no_error(make_run: MakeRun, data: dict[str, Any]) -> None:
-    run = make_run(answered=False, **data)  # nothing is answered, and the base does not exist: no model may be loaded
+    run = make_run(
+        answered=False, **data
+    )  # nothing is answered, and the base does not exist: no model may be loaded
     verdict = judged(run)
     assert verdict.word == TOO_LITTLE
     assert "Too little data".lower() in run.report.lower()
@@ -167,8 +192,12 @@ def test_few_examples_or_papers_are_too_little_data_however_well_they_score(
     assert verdict.system("tuned") is not None, "the scores are shown all the same"
 
 
-def test_an_adapter_folder_without_its_record_is_an_error_that_says_what_to_do(make_run: MakeRun) -> None:
+def test_an_adapter_folder_without_its_record_is_an_error_that_says_what_to_do(
+    make_run: MakeRun,
+) -> None:
     run = make_run()
     (run.folders[2] / "adapter.json").write_text('{"base": "x"}', "utf-8")
-    with pytest.raises(DataError, match=r"adapter\.json: not what finetune writes .*'trained'.*run finetune again"):
+    with pytest.raises(
+        DataError, match=r"adapter\.json: not what finetune writes .*'trained'.*run finetune again"
+    ):
         evaluate(run.config, *run.folders)

@@ -10,7 +10,12 @@ from components.shared.errors import ModelError
 from components.shared.models import load_base, load_tokenizer
 from tests.models import random_llama
 
-PROMPTS = ["Quote the sentence.", "x", "The routed model sends each token to two experts. Answer it.", "Answer: " * 9]
+PROMPTS = [
+    "Quote the sentence.",
+    "x",
+    "The routed model sends each token to two experts. Answer it.",
+    "Answer: " * 9,
+]
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +24,9 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
     return load_base(str(folder), "none").eval(), load_tokenizer(str(folder))
 
 
-def answers(loaded: tuple[Any, Any], prompts: list[str], batch_size: int, tokens: int = 12) -> list[Generation]:
+def answers(
+    loaded: tuple[Any, Any], prompts: list[str], batch_size: int, tokens: int = 12
+) -> list[Generation]:
     return generate(*loaded, prompts, tokens, BatchSize(batch_size))
 
 
@@ -35,7 +42,9 @@ def test_no_answer_is_longer_than_asked_for(loaded: tuple[Any, Any]) -> None:
         assert answer.tokens == 5 or answer.stopped
 
 
-def test_the_end_token_is_counted_but_not_shown(loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_token_is_counted_but_not_shown(
+    loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
 
     model, tokenizer = loaded
@@ -56,11 +65,15 @@ def test_every_answer_is_reported_once_with_its_batch(loaded: tuple[Any, Any]) -
     heard: list[dict[int, Generation]] = []
     found = generate(*loaded, PROMPTS, 2, BatchSize(3), heard.append)
     assert [len(made) for made in heard] == [3, 1]
-    assert {place: answer for made in heard for place, answer in made.items()} == dict(enumerate(found))
+    assert {place: answer for made in heard for place, answer in made.items()} == dict(
+        enumerate(found)
+    )
     assert generate(*loaded, [], 2, BatchSize(3), heard.append) == []
 
 
-def test_a_batch_shifts_logits_by_less_than_the_documented_tolerance(loaded: tuple[Any, Any]) -> None:
+def test_a_batch_shifts_logits_by_less_than_the_documented_tolerance(
+    loaded: tuple[Any, Any],
+) -> None:
     import torch
 
     model, tokenizer = loaded
@@ -119,23 +132,35 @@ def test_any_other_failure_is_not_taken_for_a_lack_of_memory(
         answers(loaded, PROMPTS, 4)
 
 
-def test_the_batch_shrinks_to_what_memory_holds(loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_batch_shrinks_to_what_memory_holds(
+    loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("components.evaluate.batches.free_memory", lambda device: 10_000_000)
     batch = BatchSize(64)
     batch.fit(loaded[0], 1_000)
-    assert batch.size == 5, "2 layers x 2 x 64 numbers of 4 bytes a token, and the logits: about 1 MB a prompt"
+    assert batch.size == 5, (
+        "2 layers x 2 x 64 numbers of 4 bytes a token, and the logits: about 1 MB a prompt"
+    )
 
 
-def test_losses_are_those_of_the_model_on_the_completion_and_its_end(loaded: tuple[Any, Any]) -> None:
+def test_losses_are_those_of_the_model_on_the_completion_and_its_end(
+    loaded: tuple[Any, Any],
+) -> None:
     import torch
 
     model, tokenizer = loaded
-    pairs = [("Quote the sentence.", " It is"), ("The routed model.", " two experts sends each"), ("x", "")]
+    pairs = [
+        ("Quote the sentence.", " It is"),
+        ("The routed model.", " two experts sends each"),
+        ("x", ""),
+    ]
     found = losses(model, tokenizer, pairs, BatchSize(3))
     for (prompt, completion), loss in zip(pairs, found, strict=True):
         ids = torch.tensor([tokenizer(prompt + completion)["input_ids"] + [tokenizer.eos_token_id]])
         labels = ids.clone()
         labels[:, : len(tokenizer(prompt)["input_ids"])] = -100
         with torch.inference_mode():
-            assert loss.total / loss.tokens == pytest.approx(float(model(ids, labels=labels).loss), abs=1e-4)
+            assert loss.total / loss.tokens == pytest.approx(
+                float(model(ids, labels=labels).loss), abs=1e-4
+            )
         assert loss.tokens == int((labels != -100).sum())

@@ -10,14 +10,19 @@ from components.evaluate.nulls import (
 )
 from components.evaluate.verdict import MODELS
 
-TASKS = [("Say what is claimed.", "One two three four five six."), ("Find the number.", "Seven\neight   nine 10.")]
+TASKS = [
+    ("Say what is claimed.", "One two three four five six."),
+    ("Find the number.", "Seven\neight   nine 10."),
+]
 TRAINING = ["a b", "c d e f", "g h i"]
 
 
 def test_each_null_answers_from_the_task_and_the_training_answers_alone() -> None:
     answers = null_answers(TASKS, TRAINING, seed=1)
     assert answers[ECHO_INPUT] == [TASKS[0][1], TASKS[1][1]]
-    assert answers[FIRST_WORDS] == ["One two three", "Seven eight nine"], "training answers have three words on average"
+    assert answers[FIRST_WORDS] == ["One two three", "Seven eight nine"], (
+        "training answers have three words on average"
+    )
     assert answers[ECHO_INSTRUCTION] == [TASKS[0][0], TASKS[1][0]]
     assert set(answers[RANDOM_ANSWER]) <= set(TRAINING)
     assert answers[EMPTY] == ["", ""]

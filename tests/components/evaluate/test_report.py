@@ -52,7 +52,10 @@ def run(make_run: MakeRun) -> Run:
 def test_the_verdict_comes_first_and_all_systems_follow(run: Run) -> None:
     page = " ".join(" ".join(Page(run.report).texts).split())
     body = page[page.index("Verdict on release") :]
-    places = [body.index(text) for text in ("tuned model beats its base", "Systems, scored alike", "random training")]
+    places = [
+        body.index(text)
+        for text in ("tuned model beats its base", "Systems, scored alike", "random training")
+    ]
     assert places == sorted(places)
     assert "should find a true gain of 0.0" in body
 
@@ -60,7 +63,12 @@ def test_the_verdict_comes_first_and_all_systems_follow(run: Run) -> None:
 def test_the_page_needs_nothing_from_elsewhere_and_runs_no_script(run: Run) -> None:
     page = Page(run.report)
     assert not {"script", "link", "img", "iframe", "object", "base"} & {tag for tag, _ in page.tags}
-    assert not [a for _, attributes in page.tags for a in attributes if a in ("src", "href") or a.startswith("on")]
+    assert not [
+        a
+        for _, attributes in page.tags
+        for a in attributes
+        if a in ("src", "href") or a.startswith("on")
+    ]
     assert not re.search(r"url\(|@import", run.report)
 
 
@@ -76,7 +84,13 @@ def test_what_was_dropped_is_named_with_its_reason(run: Run) -> None:
 def test_hostile_text_stays_text(make_run: MakeRun) -> None:
     run = make_run(rejects=[("scrape", HOSTILE, HOSTILE, HOSTILE)], release=HOSTILE)
     run.examples = [
-        replace(example, instruction=HOSTILE, input=HOSTILE, kind=HOSTILE, completion=f"{example.completion} {HOSTILE}")
+        replace(
+            example,
+            instruction=HOSTILE,
+            input=HOSTILE,
+            kind=HOSTILE,
+            completion=f"{example.completion} {HOSTILE}",
+        )
         for example in run.examples
     ]
     write_records(run.folders[1] / "examples.jsonl", run.examples)
@@ -86,7 +100,9 @@ def test_hostile_text_stays_text(make_run: MakeRun) -> None:
     page = Page(run.report)
     assert not {"script", "img"} & {tag for tag, _ in page.tags}
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
-    assert sum(HOSTILE in text for text in page.texts) > 20, "it is shown as it is, not evaluated and not dropped"
+    assert sum(HOSTILE in text for text in page.texts) > 20, (
+        "it is shown as it is, not evaluated and not dropped"
+    )
 
 
 def test_answers_are_shown_side_by_side_with_their_scores(run: Run) -> None:
@@ -123,7 +139,9 @@ def test_long_texts_are_cut_so_that_the_page_stays_small(make_run: MakeRun) -> N
     assert "more characters in answers.jsonl" in run.report
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 0), (0, 0.07), (-0.3, 0.9), (-0.002, 0), (0, 12_000)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 0), (0, 0.07), (-0.3, 0.9), (-0.002, 0), (0, 12_000)]
+)
 def test_an_axis_covers_its_values_with_a_few_ticks_in_order(low: float, high: float) -> None:
     scale = Scale(low, high)
     assert 0 <= scale.at(low) <= scale.at(high) <= 100

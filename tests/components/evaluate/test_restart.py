@@ -36,14 +36,18 @@ def lay_out(root: Path) -> list[Path]:
     train, test, adapter = (root / name for name in ("train", "test", "adapter"))
     write_records(train / "examples.jsonl", make_examples(5, 4, 0, seed=3))
     write_records(test / "examples.jsonl", EXAMPLES)
-    write_records(test / "sources.jsonl", map(source, sorted({example.paper for example in EXAMPLES})))
+    write_records(
+        test / "sources.jsonl", map(source, sorted({example.paper for example in EXAMPLES}))
+    )
     make_adapter(adapter, EXAMPLES)
     return [train, test, adapter]
 
 
 def start(root: Path, inputs: list[Path]) -> multiprocessing.process.BaseProcess:
     folders = [*inputs, root / "evaluation", root / "report.html", root / "summary.md"]
-    process = CONTEXT.Process(target=evaluate_once, args=(str(root / "store"), folders, root / "log"))
+    process = CONTEXT.Process(
+        target=evaluate_once, args=(str(root / "store"), folders, root / "log")
+    )
     process.start()
     return process
 
@@ -76,9 +80,17 @@ def test_killed_at_random_points_and_run_again(tmp_path: Path) -> None:
         assert process.exitcode == 0, (killed / "log").read_text()
 
     for name in ("answers.jsonl", "verdict.json"):
-        assert (killed / "evaluation" / name).read_bytes() == (whole / "evaluation" / name).read_bytes()
-    made = Counter((path.parent, name) for path in stored(killed) for name in json.loads(path.read_text("utf-8")))
+        assert (killed / "evaluation" / name).read_bytes() == (
+            whole / "evaluation" / name
+        ).read_bytes()
+    made = Counter(
+        (path.parent, name)
+        for path in stored(killed)
+        for name in json.loads(path.read_text("utf-8"))
+    )
     assert len(made) == 4 * len(EXAMPLES)
     assert set(made.values()) == {1}, "what was stored before a kill is not made again"
     assert len(stored(killed)) == BATCHES
-    assert len(list(FolderStore(killed / "store").list("looks/arxtune"))) == 1, "however often it starts, one look"
+    assert len(list(FolderStore(killed / "store").list("looks/arxtune"))) == 1, (
+        "however often it starts, one look"
+    )

@@ -19,9 +19,29 @@ THEIRS = RougeScorer(list(METRICS), use_stemmer=True)
 
 def random_text(draw: random.Random) -> str:
     """Return words that repeat, inflected, among punctuation, digits, other scripts and odd blanks."""
-    stems = ["model", "prune", "run", "state", "generaliz", "attention", "fly", "the", "a", "0.42", "x2", "İz", "naïve"]
-    words = [draw.choice(stems) + draw.choice(["", "s", "ed", "ing", "ation", "ly", "'s"]) for _ in range(60)]
-    words += ["".join(draw.choices(string.printable + "αβéß注", k=draw.randrange(1, 9))) for _ in range(20)]
+    stems = [
+        "model",
+        "prune",
+        "run",
+        "state",
+        "generaliz",
+        "attention",
+        "fly",
+        "the",
+        "a",
+        "0.42",
+        "x2",
+        "İz",
+        "naïve",
+    ]
+    words = [
+        draw.choice(stems) + draw.choice(["", "s", "ed", "ing", "ation", "ly", "'s"])
+        for _ in range(60)
+    ]
+    words += [
+        "".join(draw.choices(string.printable + "αβéß注", k=draw.randrange(1, 9)))
+        for _ in range(20)
+    ]
     draw.shuffle(words)
     return draw.choice([" ", "\n", "\u00a0", " - "]).join(words[: draw.randrange(0, 80)])
 
@@ -29,7 +49,9 @@ def random_text(draw: random.Random) -> str:
 def test_every_figure_equals_rouge_scores_under_its_tokenizer() -> None:
     draw = random.Random(11)
     pairs = [(random_text(draw), random_text(draw)) for _ in range(RANDOM_TEXTS)]
-    assert sum(score(*pair, seed_tokens)["rougeL"].fmeasure > 0 for pair in pairs) > RANDOM_TEXTS // 2
+    assert (
+        sum(score(*pair, seed_tokens)["rougeL"].fmeasure > 0 for pair in pairs) > RANDOM_TEXTS // 2
+    )
     for reference, answer in pairs:
         ours, theirs = score(reference, answer, seed_tokens), THEIRS.score(reference, answer)
         for name in METRICS:
@@ -41,17 +63,33 @@ def test_tokens_marked_as_common_are_a_longest_subsequence_of_both_texts() -> No
     draw = random.Random(12)
     for _ in range(200):
         first, second = (draw.choices("abcd", k=draw.randrange(0, 40)) for _ in range(2))
-        marked = [token for token, common in zip(second, common_subsequence(first, second), strict=True) if common]
+        marked = [
+            token
+            for token, common in zip(second, common_subsequence(first, second), strict=True)
+            if common
+        ]
         rest = iter(first)
         assert all(token in rest for token in marked), "in the order of the first text"
         assert len(marked) == lcs_length(first, second)
 
 
 @pytest.mark.parametrize(
-    "text", ["α β γ", "∀ ε > 0 ∃ δ", "потеря внимания", "注意力 机制", "0.42", "ध्यान की हानि", "ℝ → ℂ", "é e\u0301"]
+    "text",
+    [
+        "α β γ",
+        "∀ ε > 0 ∃ δ",
+        "потеря внимания",
+        "注意力 机制",
+        "0.42",
+        "ध्यान की हानि",
+        "ℝ → ℂ",
+        "é e\u0301",
+    ],
 )
 def test_a_text_of_any_script_equals_itself(text: str) -> None:
-    assert {figure.fmeasure for name, figure in score(text, text).items() if name != "rouge2"} == {1.0}
+    assert {figure.fmeasure for name, figure in score(text, text).items() if name != "rouge2"} == {
+        1.0
+    }
 
 
 def test_rouge_score_by_itself_sees_nothing_in_greek() -> None:
@@ -59,10 +97,20 @@ def test_rouge_score_by_itself_sees_nothing_in_greek() -> None:
 
 
 def test_numbers_and_mathematical_symbols_are_tokens_and_punctuation_is_none() -> None:
-    assert unicode_tokens("Loss: 0.42 ≤ x², (ﬁne) 𝛼_i!") == ["loss", "0.42", "≤", "x2", "fine", "α", "i"]
+    assert unicode_tokens("Loss: 0.42 ≤ x², (ﬁne) 𝛼_i!") == [
+        "loss",
+        "0.42",
+        "≤",
+        "x2",
+        "fine",
+        "α",
+        "i",
+    ]
 
 
-def test_scripts_without_blanks_are_compared_by_character_and_marks_stay_with_their_letters() -> None:
+def test_scripts_without_blanks_are_compared_by_character_and_marks_stay_with_their_letters() -> (
+    None
+):
     assert unicode_tokens("注意力 BERT模型") == ["注", "意", "力", "bert", "模", "型"]
     assert unicode_tokens("ध्यान की") == ["ध्यान", "की"]
 
@@ -72,11 +120,15 @@ def test_a_different_decimal_is_a_different_token() -> None:
 
 
 def test_plain_english_scores_the_same_under_both_tokenizers() -> None:
-    reference = "The models were pruned, and running times fell: state-of-the-art pruning doesn't hurt."
+    reference = (
+        "The models were pruned, and running times fell: state-of-the-art pruning doesn't hurt."
+    )
     answer = "Pruned model runs faster; the art of pruning does not hurt models (times fell)."
     assert score(reference, answer) == score(reference, answer, seed_tokens)
 
 
-@pytest.mark.parametrize(("reference", "answer"), [("", ""), ("words here", ""), ("", "words here")])
+@pytest.mark.parametrize(
+    ("reference", "answer"), [("", ""), ("words here", ""), ("", "words here")]
+)
 def test_nothing_scores_nothing(reference: str, answer: str) -> None:
     assert {figure.fmeasure for figure in score(reference, answer).values()} == {0.0}

@@ -38,8 +38,20 @@ ABOVE, ZERO, TOUCHING, BELOW = (0.01, 0.05), (-0.02, 0.03), (0.0, 0.04), (-0.05,
 def against(other: str, interval: tuple[float, float], floor: float | None = None) -> Comparison:
     low, high = interval
     figures = {"standard_error": 0.01, "freedom": 7.0, "p_value": 0.01, "papers_won": 0.6}
-    figures |= {"detectable": 0.028, "detectable_deciding": 0.041, "floor": low if floor is None else floor}
-    return Comparison(other=other, difference=(low + high) / 2, low=low, high=high, examples=40, papers=8, **figures)
+    figures |= {
+        "detectable": 0.028,
+        "detectable_deciding": 0.041,
+        "floor": low if floor is None else floor,
+    }
+    return Comparison(
+        other=other,
+        difference=(low + high) / 2,
+        low=low,
+        high=high,
+        examples=40,
+        papers=8,
+        **figures,
+    )
 
 
 def scores(name: str, rouge: float, seed: float | None = None) -> SystemScores:
@@ -62,14 +74,22 @@ def scores(name: str, rouge: float, seed: float | None = None) -> SystemScores:
     )
 
 
-def decided(pairs: list[Comparison], systems: list[SystemScores] | None = None, **changed: Any) -> tuple[str, str]:
-    found = systems or [scores("base", 0.2), scores("tuned", 0.4), *(scores(n, 0.1) for n in ("echo input", "empty"))]
+def decided(
+    pairs: list[Comparison], systems: list[SystemScores] | None = None, **changed: Any
+) -> tuple[str, str]:
+    found = systems or [
+        scores("base", 0.2),
+        scores("tuned", 0.4),
+        *(scores(n, 0.1) for n in ("echo input", "empty")),
+    ]
     facts = {"trained": True, "examples": 40, "papers": 8, "looks_spent": 0, **changed}
     return decide(RULES, pairs, found, **facts)
 
 
 def word(intervals: dict[str, tuple[float, float]], **changed: Any) -> str:
-    return decided([against(other, interval) for other, interval in intervals.items()], **changed)[0]
+    return decided([against(other, interval) for other, interval in intervals.items()], **changed)[
+        0
+    ]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +113,10 @@ def word(intervals: dict[str, tuple[float, float]], **changed: Any) -> str:
     ],
 )
 def test_the_word_follows_from_the_intervals(
-    base: tuple[float, float], null: tuple[float, float], champion: tuple[float, float] | None, expected: str
+    base: tuple[float, float],
+    null: tuple[float, float],
+    champion: tuple[float, float] | None,
+    expected: str,
 ) -> None:
     intervals = {"base": base, "empty": ABOVE, "echo input": null}
     assert word(intervals | ({"champion": champion} if champion else {})) == expected
@@ -101,7 +124,12 @@ def test_the_word_follows_from_the_intervals(
 
 @pytest.mark.parametrize(
     ("trained", "examples", "papers", "expected"),
-    [(True, 20, 5, BETTER), (True, 19, 5, TOO_LITTLE), (True, 20, 4, TOO_LITTLE), (False, 40, 8, TOO_LITTLE)],
+    [
+        (True, 20, 5, BETTER),
+        (True, 19, 5, TOO_LITTLE),
+        (True, 20, 4, TOO_LITTLE),
+        (False, 40, 8, TOO_LITTLE),
+    ],
 )
 def test_too_little_data_comes_before_every_other_word(
     trained: bool, examples: int, papers: int, expected: str
@@ -125,7 +153,9 @@ def test_a_gain_that_convinces_once_but_not_within_the_year_is_no_evidence_and_s
     assert word == NO_EVIDENCE
     assert "share of the year's error it reaches down to -0.004" in reason
     assert decided([against("base", ABOVE), against("empty", ABOVE, floor=0.0)])[0] == COPYING
-    assert decided([against("base", ABOVE), against("champion", ABOVE, floor=-0.01)])[0] == NO_EVIDENCE
+    assert (
+        decided([against("base", ABOVE), against("champion", ABOVE, floor=-0.01)])[0] == NO_EVIDENCE
+    )
 
 
 def test_no_model_is_better_once_the_looks_of_the_year_are_spent() -> None:
@@ -140,7 +170,10 @@ def test_a_null_that_scores_higher_by_any_published_metric_is_not_beaten() -> No
     systems = [scores("base", 0.2), scores("tuned", 0.4), scores("echo input", 0.3, seed=0.41)]
     word, reason = decided(pairs, systems)
     assert word == COPYING
-    assert "'echo input' scores higher by rouge1 with the seed's tokenizer: 0.410 against 0.400" in reason
+    assert (
+        "'echo input' scores higher by rouge1 with the seed's tokenizer: 0.410 against 0.400"
+        in reason
+    )
 
 
 def verdict() -> Verdict:
@@ -181,6 +214,15 @@ def test_the_table_shows_models_and_the_best_null_with_their_intervals() -> None
     assert lines[0] == "verdict: better than base, not better than copying"
     assert any("was not compared" in line for line in lines)
     (base,) = (line for line in lines if line.startswith("  base "))
-    assert base.split() == ["base", "0.260", "0.105", "0.210", "31.5", "+0.030", "[+0.010,", "+0.050]"]
+    assert base.split() == [
+        "base",
+        "0.260",
+        "0.105",
+        "0.210",
+        "31.5",
+        "+0.030",
+        "[+0.010,",
+        "+0.050]",
+    ]
     assert any(line.startswith("  best null: echo input") for line in lines)
     assert not any("empty" in line for line in lines)

@@ -25,21 +25,36 @@ def run(make_run: MakeRun) -> Run:
 
 def places(run: Run) -> dict[str, Path]:
     names = ("train", "test", "adapter", "evaluation", "report", "summary")
-    return {name: path for name, path in zip(names, run.folders, strict=True) if name != "evaluation"}
+    return {
+        name: path for name, path in zip(names, run.folders, strict=True) if name != "evaluation"
+    }
 
 
 def test_an_untouched_evaluation_is_recomputed_to_the_bit(run: Run) -> None:
     lines = verify(run.folders[3], places(run))
     assert any(line.startswith("240 answers of 8 systems score as stored") for line in lines)
     assert lines[-1].startswith("verdict recomputed: better")
-    assert verify(run.folders[3], {})[-1] == lines[-1], "the evaluation's own folder is enough for the verdict"
+    assert verify(run.folders[3], {})[-1] == lines[-1], (
+        "the evaluation's own folder is enough for the verdict"
+    )
 
 
 def test_any_changed_byte_is_found_and_its_file_named(run: Run) -> None:
     folders = [run.folders[3], *places(run).values()]
-    files = [path for folder in folders for path in ([folder] if folder.is_file() else sorted(folder.rglob("*")))]
+    files = [
+        path
+        for folder in folders
+        for path in ([folder] if folder.is_file() else sorted(folder.rglob("*")))
+    ]
     names = {path.name for path in files}
-    assert names >= {"answers.jsonl", "verdict.json", "examples.jsonl", "manifest.json", "report.html", "adapter.json"}
+    assert names >= {
+        "answers.jsonl",
+        "verdict.json",
+        "examples.jsonl",
+        "manifest.json",
+        "report.html",
+        "adapter.json",
+    }
     for path in files:
         before = path.read_bytes()
         for place in {0, len(before) // 2, len(before) - 1} if before else set():
@@ -59,9 +74,18 @@ def test_a_missing_file_is_named(run: Run) -> None:
 def forge(run: Run, name: str, change: Callable[[Any], Any]) -> None:
     """Change a stored row and make the hashes fit again, as somebody would who knows how."""
     path = run.folders[3] / name
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if name.endswith("l") else None
+    rows = (
+        [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        if name.endswith("l")
+        else None
+    )
     if rows is None:
-        text = json.dumps(change(json.loads(path.read_text("utf-8"))), ensure_ascii=False, indent=2, sort_keys=True)
+        text = json.dumps(
+            change(json.loads(path.read_text("utf-8"))),
+            ensure_ascii=False,
+            indent=2,
+            sort_keys=True,
+        )
     else:
         change(rows[0])
         text = "\n".join(json.dumps(row, ensure_ascii=False, sort_keys=True) for row in rows)
@@ -72,11 +96,31 @@ def forge(run: Run, name: str, change: Callable[[Any], Any]) -> None:
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("answers.jsonl", lambda row: row["scores"].update(rougeL=0.99), "the score of base on 7-0000"),
-        ("answers.jsonl", lambda row: row.update(loss=1.0), r"not what the answers give: systems\[0\]\.loss"),
-        ("verdict.json", lambda row: {**row, "word": "worse"}, "word is 'worse', recomputed 'better'"),
-        ("verdict.json", lambda row: {**row, "dataset_digest": "x"}, "dataset_digest is not that of train and test"),
-        ("verdict.json", lambda row: {**row, "looks_spent": 99}, "recomputed 'the error budget is spent"),
+        (
+            "answers.jsonl",
+            lambda row: row["scores"].update(rougeL=0.99),
+            "the score of base on 7-0000",
+        ),
+        (
+            "answers.jsonl",
+            lambda row: row.update(loss=1.0),
+            r"not what the answers give: systems\[0\]\.loss",
+        ),
+        (
+            "verdict.json",
+            lambda row: {**row, "word": "worse"},
+            "word is 'worse', recomputed 'better'",
+        ),
+        (
+            "verdict.json",
+            lambda row: {**row, "dataset_digest": "x"},
+            "dataset_digest is not that of train and test",
+        ),
+        (
+            "verdict.json",
+            lambda row: {**row, "looks_spent": 99},
+            "recomputed 'the error budget is spent",
+        ),
     ],
 )
 def test_a_forged_figure_is_found_by_computing_it_again(

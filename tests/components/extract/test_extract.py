@@ -13,7 +13,9 @@ from components.extract.repair import repair, without_edges
 from components.shared.records import Document, read_records, write_records
 from tests.builders import paper, write_pdf
 
-PROSE = "\n".join(f"The model reads line {number} of the page and keeps what it says." for number in range(12))
+PROSE = "\n".join(
+    f"The model reads line {number} of the page and keeps what it says." for number in range(12)
+)
 
 
 def run(folder: Path, **knobs: object) -> tuple[dict[str, object], list[Document]]:
@@ -31,7 +33,11 @@ def papers(folder: Path, **files: bytes | list[str]) -> None:
             path.write_bytes(content)
         else:
             write_pdf(path, content)
-        records.append(paper(arxiv_id=name, pdf=path.name, title=f"Title of {name}", comments=f"file {name}.pdf"))
+        records.append(
+            paper(
+                arxiv_id=name, pdf=path.name, title=f"Title of {name}", comments=f"file {name}.pdf"
+            )
+        )
     write_records(folder / "papers" / "papers.jsonl", records)
 
 
@@ -54,7 +60,9 @@ def test_bad_files_are_rejects_with_reason_and_name(tmp_path: Path) -> None:
         blank=[""],
     )
     summary, documents = run(tmp_path)
-    rejects = {row["item"]: row for row in map(json.loads, (tmp_path / "documents/rejects.jsonl").open())}
+    rejects = {
+        row["item"]: row for row in map(json.loads, (tmp_path / "documents/rejects.jsonl").open())
+    }
     assert [document.paper for document in documents] == ["good"]
     assert rejects["emptyv1"]["reason"] == "empty file"
     assert rejects["textv1"]["reason"] == "not a PDF"
@@ -94,7 +102,9 @@ def test_no_papers_give_no_documents(tmp_path: Path) -> None:
 
 
 def test_repairs_are_made_and_counted() -> None:
-    text, counts = repair("the ef\ufb01cient trans-\nformer\x00 learns\u00a0\u00a0fast\n\n  and well")
+    text, counts = repair(
+        "the ef\ufb01cient trans-\nformer\x00 learns\u00a0\u00a0fast\n\n  and well"
+    )
     assert text == "the efficient transformer learns fast\nand well"
     assert counts == {"ligatures": 1, "hyphen breaks": 1, "control characters": 1}
 
@@ -115,7 +125,10 @@ def test_prose_is_readable_and_glyph_soup_is_not() -> None:
 
 def test_running_heads_page_numbers_and_stamps_are_removed_and_counted() -> None:
     body = ["amber", "birch", "cedar", "dusk", "elm"]
-    pages = [f"A Short Title\n{word} above\n{PROSE}\nInvented Press 2024\n{n}" for n, word in enumerate(body, 1)]
+    pages = [
+        f"A Short Title\n{word} above\n{PROSE}\nInvented Press 2024\n{n}"
+        for n, word in enumerate(body, 1)
+    ]
     pages[0] = f"arXiv:2407.00001v1 [cs.CL] 3 Jul 2024\n{pages[0]}"
     cleaned, counts = without_edges(pages)
     assert counts == {"running heads": 10, "page numbers": 5, "arXiv stamps": 1}

@@ -25,7 +25,10 @@ OFFSETS = st.integers(-GAP + 1, 999) | st.sampled_from([-250, -300.5, -GAP, -100
 
 def text_of(content: bytes, font: bytes = FONT) -> str:
     """Return what pypdf reads on a page of this content."""
-    page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Resources %b /Contents 4 0 R >>" % font
+    page = (
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Resources %b /Contents 4 0 R >>"
+        % font
+    )
     pages = b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
     file = raw_pdf({1: b"<< /Type /Catalog /Pages 2 0 R >>", 2: pages, 3: page, 4: stream(content)})
     return PdfReader(io.BytesIO(file)).pages[0].extract_text()
@@ -33,7 +36,10 @@ def text_of(content: bytes, font: bytes = FONT) -> str:
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make pypdf quicker until the test's end."""
-    for owner, name in ((_text_extraction, "_get_content_stream_for_text"), (Font, "from_font_resource")):
+    for owner, name in (
+        (_text_extraction, "_get_content_stream_for_text"),
+        (Font, "from_font_resource"),
+    ):
         monkeypatch.setattr(owner, name, getattr(owner, name))  # to have it back afterwards
     quicken()
 
@@ -43,14 +49,24 @@ def shown(pieces: Sequence[tuple[str, float]], line: int = 0) -> bytes:
     return f"1 0 0 1 50 {700 - 20 * line} Tm [{array}]TJ\n".encode()
 
 
-@given(st.lists(st.lists(st.tuples(WORDS, OFFSETS), min_size=1, max_size=8), min_size=1, max_size=4))
-def test_words_joined_before_reading_give_the_same_text(lines: list[list[tuple[str, float]]]) -> None:
-    content = b"BT /F1 10 Tf\n" + b"".join(shown(pieces, line) for line, pieces in enumerate(lines)) + b"ET"
+@given(
+    st.lists(st.lists(st.tuples(WORDS, OFFSETS), min_size=1, max_size=8), min_size=1, max_size=4)
+)
+def test_words_joined_before_reading_give_the_same_text(
+    lines: list[list[tuple[str, float]]],
+) -> None:
+    content = (
+        b"BT /F1 10 Tf\n"
+        + b"".join(shown(pieces, line) for line, pieces in enumerate(lines))
+        + b"ET"
+    )
     assert text_of(without_kerning(content)) == text_of(content)
 
 
 def test_the_pieces_of_a_word_are_one() -> None:
-    assert without_kerning(b"[(T)83(o)28(w)28(ards)-333(it)]TJ") == b"[(Towards)-333(it) 139.000] TJ"
+    assert (
+        without_kerning(b"[(T)83(o)28(w)28(ards)-333(it)]TJ") == b"[(Towards)-333(it) 139.000] TJ"
+    )
     assert without_kerning(b"[<0001>-20<0002> 5 <0003>] TJ") == b"[<000100020003> -15.000] TJ"
 
 
@@ -77,7 +93,9 @@ def test_what_is_no_kerning_stays(content: bytes) -> None:
     assert without_kerning(content).replace(b" TJ", b"TJ") == content.replace(b" TJ", b"TJ")
 
 
-def test_real_papers_give_the_text_that_plain_pypdf_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_papers_give_the_text_that_plain_pypdf_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paths = sample_papers(tmp_path)[:4]
     plain = [[page.extract_text() for page in PdfReader(path).pages] for path in paths]
     quick(monkeypatch)

@@ -17,7 +17,13 @@ from components.shared.records import write_records
 from components.shared.stage import known_error
 from tests.builders import example
 
-KNOBS: dict[str, Any] = {"epochs": 3, "batch_size": 2, "gradient_accumulation": 1, "lora_r": 4, "held_out": 0.34}
+KNOBS: dict[str, Any] = {
+    "epochs": 3,
+    "batch_size": 2,
+    "gradient_accumulation": 1,
+    "lora_r": 4,
+    "held_out": 0.34,
+}
 KNOBS |= {"learning_rate": 1e-2, "checkpoint_minutes": 0, "gradient_checkpointing": False}
 KNOBS |= {"max_length": 128, "packing": False}
 STEPS_RUN = "steps-run"  # one line a step that any process has done
@@ -28,7 +34,8 @@ context = multiprocessing.get_context("forkserver")
 def write_examples(folder: Path) -> None:
     """Write 24 examples of three papers: one is held out, 16 make 24 steps in three epochs."""
     rows = [
-        example(triple=f"t{n}", paper=f"p{n % 3}", prompt=f"Say {n}.\n", completion=f"It is {n}.") for n in range(24)
+        example(triple=f"t{n}", paper=f"p{n % 3}", prompt=f"Say {n}.\n", completion=f"It is {n}.")
+        for n in range(24)
     ]
     write_records(folder / "train/examples.jsonl", rows)
 
@@ -74,14 +81,18 @@ def _run(
     import torch
 
     torch.set_num_threads(1)
-    os.environ |= environment or {}  # the process that this one is forked from has kept an older one
+    os.environ |= (
+        environment or {}
+    )  # the process that this one is forked from has kept an older one
     tempfile.tempdir = str(folder)
     log = (folder / "log").open("a", buffering=1)
     if prepare:
         prepare()
     before = Visible.on_log
 
-    def noted(self: Any, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+    def noted(
+        self: Any, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
+    ) -> None:
         before(self, args, state, control, logs, **kwargs)
         if logs and "loss" in logs:
             with (folder / STEPS_RUN).open("a") as file:

@@ -14,7 +14,15 @@ from components.shared.models import load_tokenizer
 from components.shared.records import Example
 from tests.builders import example
 
-ALPHABET = [*"abc XYZ.,;:()\n\t\"“”'-0123456789αβ≤±é漢🙂", "</s>", "<s>", "<pad>", "### Response:\n", "token", " the "]
+ALPHABET = [
+    *"abc XYZ.,;:()\n\t\"“”'-0123456789αβ≤±é漢🙂",
+    "</s>",
+    "<s>",
+    "<pad>",
+    "### Response:\n",
+    "token",
+    " the ",
+]
 CASES = 300
 
 
@@ -28,7 +36,9 @@ def random_examples(seed: int, count: int = CASES) -> list[Example]:
 
 
 @pytest.fixture(scope="module", params=["plain", "starts with a token", "tiny"])
-def tokenizer(request: pytest.FixtureRequest, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def tokenizer(
+    request: pytest.FixtureRequest, base: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
     if request.param == "tiny":
         folder = tmp_path_factory.mktemp("tiny")
         make_base(folder, 0)
@@ -44,7 +54,9 @@ def tokenizer(request: pytest.FixtureRequest, base: Path, tmp_path_factory: pyte
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_mask_covers_exactly_the_completion_and_its_end_token(tokenizer: Any, seed: int) -> None:
+def test_the_mask_covers_exactly_the_completion_and_its_end_token(
+    tokenizer: Any, seed: int
+) -> None:
     examples = random_examples(seed)
     for given, made in zip(examples, encode(tokenizer, examples), strict=True):
         prompt = tokenizer(given.prompt)["input_ids"]
@@ -52,7 +64,9 @@ def test_the_mask_covers_exactly_the_completion_and_its_end_token(tokenizer: Any
         assert made.labels[: len(prompt)] == [IGNORE] * len(prompt)
         assert made.labels[len(prompt) :] == made.input_ids[len(prompt) :]
         assert made.labels[-1] == tokenizer.eos_token_id
-        assert made.labels.count(tokenizer.eos_token_id) == 1, "an end token written in a paper is text"
+        assert made.labels.count(tokenizer.eos_token_id) == 1, (
+            "an end token written in a paper is text"
+        )
         assert tokenizer.pad_token_id not in made.input_ids
         again = tokenizer.decode(made.labels[len(prompt) : -1])
         assert "".join(again.split()) == "".join(given.completion.split())
@@ -78,20 +92,32 @@ def test_packing_changes_no_token_and_no_label(base: Path, tmp_path: Path, seed:
     for row in packed:
         start = 0
         for length in row["seq_lengths"]:
-            apart.append((row["input_ids"][start : start + length], row["labels"][start : start + length]))
+            apart.append(
+                (row["input_ids"][start : start + length], row["labels"][start : start + length])
+            )
             start += length
         assert start == len(row["input_ids"])
     assert sorted(apart) == sorted((e.input_ids, e.labels) for e in fitting)
 
 
 @pytest.mark.parametrize("packing", [True, False])
-def test_what_the_model_is_taught_is_what_was_encoded(base: Path, tmp_path: Path, packing: bool) -> None:
+def test_what_the_model_is_taught_is_what_was_encoded(
+    base: Path, tmp_path: Path, packing: bool
+) -> None:
     fitting, _ = split_by_length(encode(load_tokenizer(str(base)), random_examples(7, 60)), 256)
-    fitting = [e for e in fitting if e.labels[0] == IGNORE]  # a first token has nothing before it to be foretold from
+    fitting = [
+        e for e in fitting if e.labels[0] == IGNORE
+    ]  # a first token has nothing before it to be foretold from
     trainer = _trainer(base, fitting, tmp_path, packing=packing, max_length=256)
-    taught = [label for rows in trainer.get_train_dataloader() for label in rows["labels"].flatten().tolist()]
+    taught = [
+        label
+        for rows in trainer.get_train_dataloader()
+        for label in rows["labels"].flatten().tolist()
+    ]
     wanted = [label for e in fitting for label in e.labels]
-    assert sorted(label for label in taught if label != IGNORE) == sorted(label for label in wanted if label != IGNORE)
+    assert sorted(label for label in taught if label != IGNORE) == sorted(
+        label for label in wanted if label != IGNORE
+    )
 
 
 def _trainer(base: Path, encoded: list[Encoded], folder: Path, **knobs: Any) -> Any:

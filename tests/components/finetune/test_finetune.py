@@ -15,12 +15,22 @@ from components.shared.records import file_digest, write_records
 from components.shared.store import FolderStore, release_log
 from tests.builders import example
 
-SMALL: dict[str, Any] = {"epochs": 1, "held_out": 0, "batch_size": 2, "gradient_accumulation": 1, "lora_r": 4}
+SMALL: dict[str, Any] = {
+    "epochs": 1,
+    "held_out": 0,
+    "batch_size": 2,
+    "gradient_accumulation": 1,
+    "lora_r": 4,
+}
 SMALL |= {"max_length": 128, "packing": False}
 
 
-def run(folder: Path, base: Path, rows: int = 6, out: str = "adapter", **knobs: Any) -> dict[str, Any]:
-    examples = [example(triple=f"t{n}", prompt=f"Say {n}.\n", completion=f"It is {n}.") for n in range(rows)]
+def run(
+    folder: Path, base: Path, rows: int = 6, out: str = "adapter", **knobs: Any
+) -> dict[str, Any]:
+    examples = [
+        example(triple=f"t{n}", prompt=f"Say {n}.\n", completion=f"It is {n}.") for n in range(rows)
+    ]
     write_records(folder / "train/examples.jsonl", examples)
     config = FinetuneConfig(store=str(folder / "store"), base_model=str(base), **{**SMALL, **knobs})
     return finetune(config, folder / "train", folder / out, folder / f"{out}.html")
@@ -47,13 +57,17 @@ def trained(whole: Path, tmp_path: Path) -> Path:
 def test_an_adapter_names_its_base_data_and_weights(base: Path, whole: Path) -> None:
     made = about(whole)
     assert (made["trained"], made["examples"], made["base"]) == (True, 6, str(base))
-    assert made["adapter_digest"] == file_digest(whole / "adapter/weights/adapter_model.safetensors")
+    assert made["adapter_digest"] == file_digest(
+        whole / "adapter/weights/adapter_model.safetensors"
+    )
     steps = [json.loads(line) for line in (whole / "adapter/steps.jsonl").open()]
     assert [row["step"] for row in steps] == list(range(1, 4))
     assert all({"loss", "learning_rate"} <= row.keys() for row in steps)
 
 
-def test_the_same_again_is_not_trained_again(base: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_again_is_not_trained_again(
+    base: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*arguments: object) -> dict[str, Any]:
         raise AssertionError("trained again")
 
@@ -78,7 +92,9 @@ def test_examples_that_are_too_long_are_counted_not_cut(base: Path, tmp_path: Pa
     summary = run(tmp_path, base, rows=4, max_length=24)
     assert summary["dropped"] == {}
     examples = [example(triple="long", prompt="word " * 200, completion="End.")]
-    examples += [example(triple=f"t{n}", prompt=f"Say {n}.\n", completion=f"It is {n}.") for n in range(4)]
+    examples += [
+        example(triple=f"t{n}", prompt=f"Say {n}.\n", completion=f"It is {n}.") for n in range(4)
+    ]
     write_records(tmp_path / "train/examples.jsonl", examples)
     config = FinetuneConfig(store=str(tmp_path / "store"), base_model=str(base), **SMALL)
     summary = finetune(config, tmp_path / "train", tmp_path / "b", tmp_path / "b.html")
@@ -134,6 +150,8 @@ def test_the_curve_and_the_figures_are_recorded(whole: Path) -> None:
 
 
 @pytest.mark.parametrize("knob", [{"attention": "flash_attention_2"}, {"liger": True}])
-def test_what_needs_a_gpu_is_refused_without_one(base: Path, tmp_path: Path, knob: dict[str, Any]) -> None:
+def test_what_needs_a_gpu_is_refused_without_one(
+    base: Path, tmp_path: Path, knob: dict[str, Any]
+) -> None:
     with pytest.raises(ConfigError, match="needs an NVIDIA GPU"):
         run(tmp_path, base, **knob)

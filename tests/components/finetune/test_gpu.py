@@ -27,15 +27,22 @@ def a_gpu_is_there() -> None:
 
 
 def material(base: Path, count: int = 64) -> Material:
-    rows = [example(triple=f"t{n}", prompt=f"Say {n}.\n", completion=f"It is {n}.") for n in range(count)]
+    rows = [
+        example(triple=f"t{n}", prompt=f"Say {n}.\n", completion=f"It is {n}.")
+        for n in range(count)
+    ]
     return Material(str(base), encode(load_tokenizer(str(base)), rows))
 
 
 def config(**knobs: Any) -> FinetuneConfig:
-    return FinetuneConfig(**{"max_length": 256, "lora_r": 8, "learning_rate": 5e-3, "epochs": 4, **knobs})
+    return FinetuneConfig(
+        **{"max_length": 256, "lora_r": 8, "learning_rate": 5e-3, "epochs": 4, **knobs}
+    )
 
 
-def test_auto_is_nf4_with_the_paged_8_bit_optimizer_and_it_learns(base: Path, tmp_path: Path) -> None:
+def test_auto_is_nf4_with_the_paged_8_bit_optimizer_and_it_learns(
+    base: Path, tmp_path: Path
+) -> None:
     import bitsandbytes
 
     trainer = build_trainer(config(), material(base), tmp_path)
@@ -55,19 +62,31 @@ def test_a_plain_base_is_loaded_in_bf16_where_the_gpu_has_it(base: Path) -> None
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "flex_attention"])
-def test_packing_changes_no_loss_whatever_the_attention(base: Path, tmp_path: Path, attention: str) -> None:
+def test_packing_changes_no_loss_whatever_the_attention(
+    base: Path, tmp_path: Path, attention: str
+) -> None:
     import torch
 
     losses = []
     for packing in (False, True):
-        knobs = {"packing": packing, "attention": attention, "quantisation": "none", "lora_dropout": 0.0}
-        trainer = build_trainer(config(**knobs, batch_size=64), material(base), tmp_path / str(packing))
+        knobs = {
+            "packing": packing,
+            "attention": attention,
+            "quantisation": "none",
+            "lora_dropout": 0.0,
+        }
+        trainer = build_trainer(
+            config(**knobs, batch_size=64), material(base), tmp_path / str(packing)
+        )
         trainer.model.eval()
         with torch.no_grad():
             rows = [trainer._prepare_inputs(batch) for batch in trainer.get_train_dataloader()]
             taught = sum(int((batch["labels"] != -100).sum()) for batch in rows)
             losses.append(
-                sum(float(trainer.compute_loss(trainer.model, batch, num_items_in_batch=taught)) for batch in rows)
+                sum(
+                    float(trainer.compute_loss(trainer.model, batch, num_items_in_batch=taught))
+                    for batch in rows
+                )
             )
     assert losses[0] == pytest.approx(losses[1], rel=2e-2)
 
@@ -87,12 +106,17 @@ def test_all_gpus_train_together(base: Path, tmp_path: Path, sharding: str) -> N
     import torch
 
     rows = [
-        example(triple=f"t{n}", paper=f"p{n % 8}", prompt=f"Say {n}.\n", completion=f"It is {n}.") for n in range(64)
+        example(triple=f"t{n}", paper=f"p{n % 8}", prompt=f"Say {n}.\n", completion=f"It is {n}.")
+        for n in range(64)
     ]
     write_records(tmp_path / "train/examples.jsonl", rows)
-    knobs = config(held_out=0.25, packing=False, gradient_accumulation=8, sharding=sharding).to_dict()
+    knobs = config(
+        held_out=0.25, packing=False, gradient_accumulation=8, sharding=sharding
+    ).to_dict()
     knobs |= {"store": str(tmp_path / "store"), "base_model": str(base)}
-    finetune(FinetuneConfig(**knobs), tmp_path / "train", tmp_path / "adapter", tmp_path / "curve.html")
+    finetune(
+        FinetuneConfig(**knobs), tmp_path / "train", tmp_path / "adapter", tmp_path / "curve.html"
+    )
     made = json.loads((tmp_path / "adapter/adapter.json").read_text())
     assert made["processes"] == torch.cuda.device_count()
     assert made["held_out_losses"][-1] < made["held_out_losses"][0]

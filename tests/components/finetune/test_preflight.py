@@ -32,7 +32,9 @@ def test_the_seeds_recipe_for_8b_fits_a_24_gib_gpu_in_4_bits_and_not_in_16(shape
     needed = preflight.check(config(), shape, LONGEST, there=24 * GIB, cuda=True)
     assert 4.5 < needed.weights / GIB < 6
     with pytest.raises(ModelError) as found:
-        preflight.check(config(quantisation="none", batch_size=1), shape, LONGEST, there=16 * GIB, cuda=True)
+        preflight.check(
+            config(quantisation="none", batch_size=1), shape, LONGEST, there=16 * GIB, cuda=True
+        )
     assert "an-8b: training needs about" in str(found.value)
     assert "finetune.quantisation=nf4" in str(found.value)
 
@@ -44,9 +46,13 @@ def test_the_fix_that_is_named_fits(shape: Shape) -> None:
             preflight.check(plain, shape, LONGEST, there=there, cuda=True)
         named = str(found.value).rsplit("set ", 1)[1].split(":")[0]
         fixed = FinetuneConfig.build(
-            plain.to_dict(), dict(part.removeprefix("finetune.").split("=") for part in named.split(", "))
+            plain.to_dict(),
+            dict(part.removeprefix("finetune.").split("=") for part in named.split(", ")),
         )
-        assert fixed.batch_size * fixed.gradient_accumulation == plain.batch_size * plain.gradient_accumulation
+        assert (
+            fixed.batch_size * fixed.gradient_accumulation
+            == plain.batch_size * plain.gradient_accumulation
+        )
         preflight.check(fixed, shape, LONGEST, there=there, cuda=True)
 
 
@@ -55,7 +61,9 @@ def test_nothing_helps_a_device_that_is_far_too_small(shape: Shape) -> None:
         preflight.check(config(), shape, LONGEST, there=2 * GIB, cuda=True)
 
 
-@pytest.mark.parametrize("more", [{"lora_r": 128}, {"batch_size": 8}, {"gradient_checkpointing": False}])
+@pytest.mark.parametrize(
+    "more", [{"lora_r": 128}, {"batch_size": 8}, {"gradient_checkpointing": False}]
+)
 def test_more_of_anything_needs_more(shape: Shape, more: dict[str, Any]) -> None:
     before = preflight.memory(config(), shape, LONGEST, cuda=True).total
     assert preflight.memory(config(**more), shape, LONGEST, cuda=True).total > before
@@ -63,14 +71,22 @@ def test_more_of_anything_needs_more(shape: Shape, more: dict[str, Any]) -> None
 
 def test_the_time_grows_with_the_work_and_falls_with_the_device(shape: Shape) -> None:
     once = preflight.seconds(config(epochs=1), shape, 10**6, 500, peak=1e15)
-    assert preflight.seconds(config(epochs=3), shape, 10**6, 500, peak=1e15) == pytest.approx(3 * once)
-    assert preflight.seconds(config(epochs=1), shape, 10**6, 500, peak=2e15) == pytest.approx(once / 2)
-    assert preflight.seconds(config(epochs=1), replace(shape, linear=0), 10**6, 500, peak=1e15) < once
+    assert preflight.seconds(config(epochs=3), shape, 10**6, 500, peak=1e15) == pytest.approx(
+        3 * once
+    )
+    assert preflight.seconds(config(epochs=1), shape, 10**6, 500, peak=2e15) == pytest.approx(
+        once / 2
+    )
+    assert (
+        preflight.seconds(config(epochs=1), replace(shape, linear=0), 10**6, 500, peak=1e15) < once
+    )
 
 
 def test_a_base_is_shared_out_where_a_process_cannot_hold_it(shape: Shape) -> None:
     def sharding(there: int, processes: int = 4, **knobs: Any) -> str:
-        placed = preflight.place(config(**knobs), shape, LONGEST, there=there, cuda=True, processes=processes)
+        placed = preflight.place(
+            config(**knobs), shape, LONGEST, there=there, cuda=True, processes=processes
+        )
         return placed.sharding
 
     assert sharding(20 * GIB) == "ddp"

@@ -28,7 +28,13 @@ from components.shared.store import FolderStore
 from tests.builders import example
 
 DEADLINE = 300.0  # seconds
-KNOBS: dict[str, Any] = {"epochs": 3, "batch_size": 2, "gradient_accumulation": 2, "lora_r": 4, "held_out": 0.25}
+KNOBS: dict[str, Any] = {
+    "epochs": 3,
+    "batch_size": 2,
+    "gradient_accumulation": 2,
+    "lora_r": 4,
+    "held_out": 0.25,
+}
 KNOBS |= {"learning_rate": 1e-2, "checkpoint_minutes": 0, "gradient_checkpointing": False}
 KNOBS |= {"max_length": 128, "packing": False}
 ROWS = 18  # to train on: with batches of 2 two processes get 20
@@ -101,7 +107,9 @@ def test_where_it_was_trained_is_not_asked_again(
     assert "trained before on exactly this" in capsys.readouterr().out
 
 
-def test_a_base_that_is_shared_out_gives_a_plain_adapter(base: Path, together: Path, tmp_path: Path) -> None:
+def test_a_base_that_is_shared_out_gives_a_plain_adapter(
+    base: Path, together: Path, tmp_path: Path
+) -> None:
     made = run(base, tmp_path, processes=2, sharding="fsdp")
     assert made["held_out_losses"] == pytest.approx(about(together)["held_out_losses"], rel=1e-3)
     assert 0 < made["mfu"] < 1
@@ -112,12 +120,16 @@ def test_a_base_that_is_shared_out_gives_a_plain_adapter(base: Path, together: P
 def test_an_error_of_the_workers_is_one_line_of_the_stage(
     base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ArxtuneError, match=r"^no example fits into 16 tokens; raise finetune\.max_length$"):
+    with pytest.raises(
+        ArxtuneError, match=r"^no example fits into 16 tokens; raise finetune\.max_length$"
+    ):
         run(base, tmp_path, processes=2, max_length=16)
     assert "Traceback" not in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("rows", "batch", "count"), [(18, 2, 2), (16, 4, 4), (3, 4, 2), (5, 1, 4), (7, 2, 1)])
+@pytest.mark.parametrize(
+    ("rows", "batch", "count"), [(18, 2, 2), (16, 4, 4), (3, 4, 2), (5, 1, 4), (7, 2, 1)]
+)
 def test_every_row_is_read_once_but_those_that_fill_up(rows: int, batch: int, count: int) -> None:
     from accelerate.data_loader import prepare_data_loader
     from torch.utils.data import DataLoader
@@ -125,7 +137,9 @@ def test_every_row_is_read_once_but_those_that_fill_up(rows: int, batch: int, co
     loader = DataLoader(range(rows), batch_size=batch, shuffle=True)  # type: ignore[arg-type]
     read: Counter[int] = Counter()
     for process in range(count):
-        shard = prepare_data_loader(loader, num_processes=count, process_index=process, use_seedable_sampler=True)
+        shard = prepare_data_loader(
+            loader, num_processes=count, process_index=process, use_seedable_sampler=True
+        )
         shard.set_epoch(0)
         read += Counter(int(row) for rows_of_batch in shard for row in rows_of_batch)
     assert set(read) == set(range(rows))
@@ -134,9 +148,14 @@ def test_every_row_is_read_once_but_those_that_fill_up(rows: int, batch: int, co
 
 @pytest.mark.parametrize(
     ("batch", "accumulation", "count", "fix"),
-    [(4, 4, 8, "set finetune.batch_size=2, finetune.gradient_accumulation=8"), (4, 4, 3, "a number .* divides 16")],
+    [
+        (4, 4, 8, "set finetune.batch_size=2, finetune.gradient_accumulation=8"),
+        (4, 4, 3, "a number .* divides 16"),
+    ],
 )
-def test_a_batch_that_cannot_be_shared_names_the_fix(batch: int, accumulation: int, count: int, fix: str) -> None:
+def test_a_batch_that_cannot_be_shared_names_the_fix(
+    batch: int, accumulation: int, count: int, fix: str
+) -> None:
     config = FinetuneConfig(batch_size=batch, gradient_accumulation=accumulation)
     with pytest.raises(ConfigError, match=f"cannot be shared by {count} processes; .*{fix}"):
         accumulation_for(config, count)
@@ -151,18 +170,30 @@ def test_the_batch_of_a_step_is_the_recipes() -> None:
 def start(base: Path, folder: Path, **knobs: Any) -> "subprocess.Popen[str]":
     """Start the stage as by hand; what it prints is appended to folder/log."""
     write_examples(folder)
-    flags = {"train": folder / "train", "adapter": folder / "out/adapter", "curve": folder / "out/curve.html"}
+    flags = {
+        "train": folder / "train",
+        "adapter": folder / "out/adapter",
+        "curve": folder / "out/curve.html",
+    }
     flags |= {"store": folder / "store", "base_model": base, "processes": 2, **KNOBS, **knobs}
     command = [sys.executable, "-m", "components.finetune"]
-    command += [word for name, value in flags.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    command += [
+        word
+        for name, value in flags.items()
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
     with (folder / "log").open("a") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, text=True)
 
 
-def wait_for_step(process: "subprocess.Popen[str]", folder: Path, step: int) -> list[psutil.Process]:
+def wait_for_step(
+    process: "subprocess.Popen[str]", folder: Path, step: int
+) -> list[psutil.Process]:
     """Return all processes that the stage has started, once the checkpoint of a step is in the store."""
     until = time.monotonic() + DEADLINE
-    while not any(int(path.parent.name) >= step for path in folder.glob("store/checkpoints/*/*/manifest.json")):
+    while not any(
+        int(path.parent.name) >= step for path in folder.glob("store/checkpoints/*/*/manifest.json")
+    ):
         assert process.poll() is None, (folder / "log").read_text()
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -178,18 +209,24 @@ def end(process: "subprocess.Popen[str]", started: list[psutil.Process]) -> int:
 
 def worker(started: list[psutil.Process], rank: int) -> psutil.Process:
     """Return the worker of a rank."""
-    (found,) = [one for one in started if one.environ().get("RANK") == str(rank) and "-u" in one.cmdline()]
+    (found,) = [
+        one for one in started if one.environ().get("RANK") == str(rank) and "-u" in one.cmdline()
+    ]
     return found
 
 
 @pytest.mark.soak
-def test_killed_and_ended_it_comes_to_the_adapter_of_one_left_alone(base: Path, together: Path, tmp_path: Path) -> None:
+def test_killed_and_ended_it_comes_to_the_adapter_of_one_left_alone(
+    base: Path, together: Path, tmp_path: Path
+) -> None:
     process = start(base, tmp_path)
     started = wait_for_step(process, tmp_path, 2)
     worker(started, 1).kill()
     assert end(process, started) == 1
     last = (tmp_path / "log").read_text().rstrip().splitlines()[-1]
-    assert last.startswith("arxtune: error: one of 2 processes of the training was ended by SIGKILL")
+    assert last.startswith(
+        "arxtune: error: one of 2 processes of the training was ended by SIGKILL"
+    )
 
     process = start(base, tmp_path)
     started = wait_for_step(process, tmp_path, 6)
@@ -218,7 +255,9 @@ def test_no_worker_outlives_a_stage_that_is_killed_and_one_process_goes_on(
     process = start(base, tmp_path, processes=1)
     assert end(process, []) == 0, (tmp_path / "log").read_text()
     assert "going on from the checkpoint of step" in (tmp_path / "log").read_text()
-    assert about(tmp_path)["held_out_losses"] == pytest.approx(about(together)["held_out_losses"], rel=0.03)
+    assert about(tmp_path)["held_out_losses"] == pytest.approx(
+        about(together)["held_out_losses"], rel=0.03
+    )
 
 
 def free_port() -> int:
@@ -230,29 +269,45 @@ def free_port() -> int:
 
 def start_node(request: str, folder: Path, number: int, port: int) -> "subprocess.Popen[str]":
     """Start torchrun as the pod of a node does: two nodes of one process, each with a disk of its own."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node-rank", str(number)]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nnodes",
+        "2",
+        "--node-rank",
+        str(number),
+    ]
     command += ["--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", str(port)]
     command += ["-m", "components.finetune.worker", str(folder / "store"), request]
     disk = folder / f"node-{number}"
     disk.mkdir(exist_ok=True)
     with (folder / "log").open("a") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, text=True, env=os.environ | {"TMPDIR": str(disk)})
+        return subprocess.Popen(
+            command, stdout=log, stderr=log, text=True, env=os.environ | {"TMPDIR": str(disk)}
+        )
 
 
 @pytest.mark.soak
-def test_two_nodes_go_on_together_from_the_checkpoint_of_both(base: Path, together: Path, tmp_path: Path) -> None:
+def test_two_nodes_go_on_together_from_the_checkpoint_of_both(
+    base: Path, together: Path, tmp_path: Path
+) -> None:
     write_examples(tmp_path)
     config = FinetuneConfig(store=str(tmp_path / "store"), base_model=str(base), **KNOBS)
     store = FolderStore(tmp_path / "store")
     examples = list(read_records(tmp_path / "train/examples.jsonl", Example))
     request = put_request(Job(config, store, prepare_base(config, store, tmp_path), examples))
-    nodes = [start_node(request, tmp_path, number, port) for number, port in enumerate([free_port()] * 2)]
+    nodes = [
+        start_node(request, tmp_path, number, port) for number, port in enumerate([free_port()] * 2)
+    ]
     wait_for_step(nodes[0], tmp_path, 4)
     worker(psutil.Process(nodes[1].pid).children(), rank=1).terminate()
     assert all(node.wait(DEADLINE) for node in nodes), "both stop, at the same step"
     assert (tmp_path / "log").read_text().count("asked to stop: writing the checkpoint") == 1
 
-    nodes = [start_node(request, tmp_path, number, port) for number, port in enumerate([free_port()] * 2)]
+    nodes = [
+        start_node(request, tmp_path, number, port) for number, port in enumerate([free_port()] * 2)
+    ]
     assert [node.wait(DEADLINE) for node in nodes] == [0, 0], (tmp_path / "log").read_text()
     assert "going on from the checkpoint of step" in (tmp_path / "log").read_text()
     (place,) = {"/".join(key.split("/")[:2]) for key in store.list("adapters")}

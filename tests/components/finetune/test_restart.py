@@ -39,7 +39,9 @@ def losses(folder: Path) -> list[tuple[int, float]]:
 
 @pytest.fixture(autouse=True, scope="module")
 def loaded() -> Iterator[None]:
-    with preloading("tests.components.finetune.children", "components.finetune.trainer", "datasets"):
+    with preloading(
+        "tests.components.finetune.children", "components.finetune.trainer", "datasets"
+    ):
         yield
 
 
@@ -56,7 +58,9 @@ def left_alone(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_training_that_is_left_alone_leaves_no_checkpoint(left_alone: Path) -> None:
     assert children.steps_run(left_alone) == list(range(1, STEPS + 1))
     assert not list(FolderStore(left_alone / "store").list("checkpoints"))
-    assert len([loss for _, loss in losses(left_alone)]) == STEPS + 1 + 3, "held-out loss at the start and each epoch"
+    assert len([loss for _, loss in losses(left_alone)]) == STEPS + 1 + 3, (
+        "held-out loss at the start and each epoch"
+    )
 
 
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
@@ -68,7 +72,9 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(
     for kill_at in sorted(choose.sample(range(1, STEPS - 1), KILLS)):
         process = children.start(base, tmp_path, str(tmp_path / "store"))
         wait_for_step(process, tmp_path, kill_at)
-        time.sleep(choose.uniform(0, 0.05))  # anywhere in the step after, or in the writing of the checkpoint
+        time.sleep(
+            choose.uniform(0, 0.05)
+        )  # anywhere in the step after, or in the writing of the checkpoint
         os.kill(process.pid, kind)
         process.join(DEADLINE)
         assert process.exitcode in (-kind, 128 + kind)
@@ -81,10 +87,14 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(
     assert losses(tmp_path) == losses(left_alone)
     run = children.steps_run(tmp_path)
     repeated = len(run) - STEPS
-    assert repeated <= (KILLS if kind == signal.SIGKILL else 0), f"more than one interval repeated: {run}"
+    assert repeated <= (KILLS if kind == signal.SIGKILL else 0), (
+        f"more than one interval repeated: {run}"
+    )
 
 
-def test_a_damaged_checkpoint_is_passed_over_with_a_line(base: Path, left_alone: Path, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_passed_over_with_a_line(
+    base: Path, left_alone: Path, tmp_path: Path
+) -> None:
     children.write_examples(tmp_path)
     process = children.start(base, tmp_path, str(tmp_path / "store"))
     wait_for_step(process, tmp_path, 5)
@@ -92,7 +102,11 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_line(base: Path, left_alone:
     process.join(DEADLINE)
     store = FolderStore(tmp_path / "store")
     newest, older = Checkpoints(store, key(tmp_path)).steps()
-    (optimizer,) = [name for name in store.list(f"checkpoints/{key(tmp_path)}/{newest:08d}") if "optimizer" in name]
+    (optimizer,) = [
+        name
+        for name in store.list(f"checkpoints/{key(tmp_path)}/{newest:08d}")
+        if "optimizer" in name
+    ]
     damaged = tmp_path / "store" / optimizer
     damaged.write_bytes(damaged.read_bytes()[:-100] + bytes(100))
 
@@ -106,7 +120,9 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_line(base: Path, left_alone:
 
 def test_a_full_disk_costs_checkpoints_and_ends_in_one_line(base: Path, tmp_path: Path) -> None:
     children.write_examples(tmp_path)
-    process = children.start(base, tmp_path, str(tmp_path / "store"), prepare=children.no_large_files)
+    process = children.start(
+        base, tmp_path, str(tmp_path / "store"), prepare=children.no_large_files
+    )
     process.join(DEADLINE)
     log = (tmp_path / "log").read_text()
     assert children.steps_run(tmp_path) == list(range(1, STEPS + 1)), log
@@ -116,7 +132,9 @@ def test_a_full_disk_costs_checkpoints_and_ends_in_one_line(base: Path, tmp_path
     assert not list(FolderStore(tmp_path / "store").list("checkpoints"))
 
 
-def test_an_output_folder_that_is_read_only_is_told_before_anything_is_trained(base: Path, tmp_path: Path) -> None:
+def test_an_output_folder_that_is_read_only_is_told_before_anything_is_trained(
+    base: Path, tmp_path: Path
+) -> None:
     children.write_examples(tmp_path)
     (tmp_path / "out").mkdir(mode=0o555)
     for path in (tmp_path, *tmp_path.parents):
@@ -126,7 +144,10 @@ def test_an_output_folder_that_is_read_only_is_told_before_anything_is_trained(b
     process = children.start(base, tmp_path, str(tmp_path / "store"), prepare=children.nobody)
     process.join(DEADLINE)
     assert process.exitcode == 1
-    assert f"ERROR cannot write {tmp_path / 'out'}" in (tmp_path / "log").read_text().rstrip().splitlines()[-1]
+    assert (
+        f"ERROR cannot write {tmp_path / 'out'}"
+        in (tmp_path / "log").read_text().rstrip().splitlines()[-1]
+    )
     assert children.steps_run(tmp_path) == []
 
 
@@ -150,7 +171,10 @@ def test_a_store_that_goes_away_costs_checkpoints_not_the_training(
     with s3_server(tmp_path / "home") as environment:
         parts = urlsplit(environment["AWS_ENDPOINT_URL"])
         door = Door((str(parts.hostname), int(parts.port or 0)))
-        for name, value in {**environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{door.port}"}.items():
+        for name, value in {
+            **environment,
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{door.port}",
+        }.items():
             monkeypatch.setenv(name, value)
         process = children.start(base, tmp_path, f"s3://{BUCKET}", environment=dict(os.environ))
         wait_for_step(process, tmp_path, 3)

@@ -20,7 +20,9 @@ from components.shared.records import Example, read_records
 from components.shared.store import open_store
 from tests.components.finetune.children import KNOBS, write_examples
 from tests.components.finetune.test_trainjob import CHILD, wait_for
-from tests.components.finetune.test_trainjob import api as api  # the fixture: the stand-in of the API server
+from tests.components.finetune.test_trainjob import (
+    api as api,
+)  # the fixture: the stand-in of the API server
 from tests.components.finetune.trainjob_api import CORE, STAGE_POD, TrainJobServer, run_here
 
 
@@ -53,10 +55,15 @@ def test_the_try_after_one_that_was_ended_goes_on_where_it_was(
 ) -> None:
     config = small(api, base, tmp_path, epochs=40.0)
     api.linger = 1 << 30  # until its processes have ended
-    store, examples = open_store(config.store), list(read_records(tmp_path / "train/examples.jsonl", Example))
+    store, examples = (
+        open_store(config.store),
+        list(read_records(tmp_path / "train/examples.jsonl", Example)),
+    )
     request = put_request(Job(config, store, prepare_base(config, store, tmp_path), examples))
     with subprocess.Popen([sys.executable, "-c", CHILD, api.url, request, config.store]) as stage:
-        wait_for(lambda: any(" steps " in text for lines in api.logs.values() for _, text in list(lines)))
+        wait_for(
+            lambda: any(" steps " in text for lines in api.logs.values() for _, text in list(lines))
+        )
         stage.send_signal(signal.SIGTERM)
         assert stage.wait(300) == 143
     (name,) = api.deleted

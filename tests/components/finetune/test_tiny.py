@@ -48,7 +48,8 @@ def test_it_goes_on_with_what_it_has_read(made: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["“Cosine decay” (see 1,312) is 0.04.", "Line one.\nLine two.", "α β γ ≤ 0.5 ± é", TEMPLATE]
+    "text",
+    ["“Cosine decay” (see 1,312) is 0.04.", "Line one.\nLine two.", "α β γ ≤ 0.5 ± é", TEMPLATE],
 )
 def test_text_survives_the_tokenizer_but_for_blanks(made: Path, text: str) -> None:
     tokenizer = load_tokenizer(str(made))

@@ -18,12 +18,23 @@ ANSWERS = ["Two experts.", "α = 0.42 (±1).", "A much longer answer, with\na li
 
 
 def examples() -> list[Example]:
-    prompt = render_prompt("Quote the sentence.", "The routed model sends each token to two experts.")
-    return [example(triple=str(n), prompt=prompt, completion=render_completion(a)) for n, a in enumerate(ANSWERS)]
+    prompt = render_prompt(
+        "Quote the sentence.", "The routed model sends each token to two experts."
+    )
+    return [
+        example(triple=str(n), prompt=prompt, completion=render_completion(a))
+        for n, a in enumerate(ANSWERS)
+    ]
 
 
 def config(**knobs: Any) -> FinetuneConfig:
-    small = {"batch_size": 4, "gradient_accumulation": 1, "lora_r": 4, "packing": False, "max_length": 256}
+    small = {
+        "batch_size": 4,
+        "gradient_accumulation": 1,
+        "lora_r": 4,
+        "packing": False,
+        "max_length": 256,
+    }
     return FinetuneConfig(**{**small, **knobs})
 
 
@@ -33,7 +44,9 @@ def batch(base: Path, tmp_path: Path, **knobs: Any) -> tuple[Any, dict[str, Any]
     return trainer, next(iter(trainer.get_train_dataloader()))
 
 
-def test_the_loss_covers_exactly_the_completion_and_its_end_token(base: Path, tmp_path: Path) -> None:
+def test_the_loss_covers_exactly_the_completion_and_its_end_token(
+    base: Path, tmp_path: Path
+) -> None:
     trainer, rows = batch(base, tmp_path)
     tokenizer = trainer.processing_class
     taught = []
@@ -45,7 +58,9 @@ def test_the_loss_covers_exactly_the_completion_and_its_end_token(base: Path, tm
     assert sorted(taught) == sorted(ANSWERS)
 
 
-def test_the_pad_token_is_not_the_end_token_and_is_never_learned(base: Path, tmp_path: Path) -> None:
+def test_the_pad_token_is_not_the_end_token_and_is_never_learned(
+    base: Path, tmp_path: Path
+) -> None:
     trainer, rows = batch(base, tmp_path)
     tokenizer = trainer.processing_class
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
@@ -60,7 +75,9 @@ def test_packing_changes_no_label_and_no_loss(base: Path, tmp_path: Path) -> Non
     packer, packed = batch(base, tmp_path / "b", lora_dropout=0.0, packing=True)
 
     def learned(rows: dict[str, Any]) -> list[int]:
-        return sorted(token for labels in rows["labels"].tolist() for token in labels if token != -100)
+        return sorted(
+            token for labels in rows["labels"].tolist() for token in labels if token != -100
+        )
 
     assert learned(packed) == learned(apart)
     losses = []
@@ -91,7 +108,11 @@ def test_nf4_quantises_and_trains_on_the_cpu(base: Path, tmp_path: Path) -> None
 def test_the_defaults_are_the_seeds_recipe(base: Path, tmp_path: Path) -> None:
     made = arguments(FinetuneConfig(optimizer="adamw_torch"), tmp_path)
     adapter = lora(FinetuneConfig(), load_base(str(base)))
-    ours = {name: getattr(adapter if hasattr(adapter, name) else made, name) for name in SEED if name != "optim"}
+    ours = {
+        name: getattr(adapter if hasattr(adapter, name) else made, name)
+        for name in SEED
+        if name != "optim"
+    }
     assert ours | {"optim": FinetuneConfig.optimizer} == SEED
     assert made.packing_strategy == "bfd"
     assert adapter.target_modules == set(PROJECTIONS)
@@ -100,7 +121,9 @@ def test_the_defaults_are_the_seeds_recipe(base: Path, tmp_path: Path) -> None:
 def test_the_held_out_loss_falls_and_is_measured_every_epoch(base: Path, tmp_path: Path) -> None:
     encoded = encode(load_tokenizer(str(base)), examples())
     trainer = build_trainer(
-        config(epochs=2, learning_rate=1e-2, warmup_steps=0), Material(str(base), encoded, encoded[:2]), tmp_path
+        config(epochs=2, learning_rate=1e-2, warmup_steps=0),
+        Material(str(base), encoded, encoded[:2]),
+        tmp_path,
     )
     trainer.train()
     losses = [row["eval_loss"] for row in trainer.state.log_history if "eval_loss" in row]

@@ -56,7 +56,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[TrainJobServer]:
     with TrainJobServer() as server:
         own = client.ApiClient(client.Configuration(host=server.url))
-        monkeypatch.setattr(trainjob, "in_cluster", lambda *_: cluster.Cluster(own, "ns", "stage", trainjob.GRANT))
+        monkeypatch.setattr(
+            trainjob, "in_cluster", lambda *_: cluster.Cluster(own, "ns", "stage", trainjob.GRANT)
+        )
         yield server
 
 
@@ -99,7 +101,9 @@ def succeed(api: TrainJobServer, job: dict[str, Any]) -> None:
     api.update(job["metadata"]["name"], "Complete")
 
 
-def test_a_training_is_submitted_followed_and_said(api: TrainJobServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_is_submitted_followed_and_said(
+    api: TrainJobServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     said = ""
 
     def heard(words: str) -> bool:
@@ -111,14 +115,21 @@ def test_a_training_is_submitted_followed_and_said(api: TrainJobServer, capsys: 
     wait_for(lambda: heard(f"TrainJob {NAME}: submitted, on 2 nodes"))
     api.update(NAME, "Suspended")
     wait_for(lambda: heard("suspended: it waits in its queue"))
-    unscheduled = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available: 3 Insufficient gpu"}
+    unscheduled = {
+        "type": "PodScheduled",
+        "status": "False",
+        "message": "0/3 nodes are available: 3 Insufficient gpu",
+    }
     api.pods = [pod_of(NAME, 0), pod_of(NAME, 1, conditions=[unscheduled])]
     api.update(NAME)
     wait_for(lambda: heard(f"no node for the pod {NAME}-node-0-1-abcde: 0/3 nodes are available"))
     waiting = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
     api.pods[1] = pod_of(NAME, 1, containerStatuses=[{"name": "node", **waiting}])
     wait_for(lambda: heard("does not start: ImagePullBackOff: no such image"))
-    log = api.logs[f"{NAME}-node-0-0-abcde"] = [(time.time(), "| finetune  step 1"), (time.time(), "a library's words")]
+    log = api.logs[f"{NAME}-node-0-0-abcde"] = [
+        (time.time(), "| finetune  step 1"),
+        (time.time(), "a library's words"),
+    ]
     api.update(NAME, ready=1)
     wait_for(lambda: heard("all its pods run"))
     log.append((time.time(), "| finetune  step 2"))
@@ -135,13 +146,23 @@ def test_the_trainjob_is_what_the_stages_pod_is(api: TrainJobServer) -> None:
     run()
     job = api.jobs[NAME]
     (owner,) = job["metadata"]["ownerReferences"]
-    assert owner == {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "run", "uid": "u1"}
+    assert owner == {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Workflow",
+        "name": "run",
+        "uid": "u1",
+    }
     trainer = job["spec"]["trainer"]
     assert trainer["image"] == "registry.example/team/llm:0.1.0"
     assert trainer["command"][-3:] == ["components.finetune.worker", "s3://arxtune", REQUEST]
     assert (trainer["numNodes"], trainer["numProcPerNode"]) == (2, 2)
-    assert trainer["resourcesPerNode"] == {"requests": {"cpu": "4"}, "limits": {"cpu": "8", "nvidia.com/gpu": "2"}}
-    (patch,) = job["spec"]["runtimePatches"][0]["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
+    assert trainer["resourcesPerNode"] == {
+        "requests": {"cpu": "4"},
+        "limits": {"cpu": "8", "nvidia.com/gpu": "2"},
+    }
+    (patch,) = job["spec"]["runtimePatches"][0]["trainingRuntimeSpec"]["template"]["spec"][
+        "replicatedJobs"
+    ]
     own = STAGE_POD["spec"]
     assert patch["template"]["spec"]["template"]["spec"] == {
         key: own[key] for key in ("nodeSelector", "tolerations", "serviceAccountName")
@@ -160,14 +181,23 @@ def test_a_pod_that_only_waits_tells_what_a_node_gets() -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    ["410 too old resource version", "401 Unauthorized", "500 etcd is away", "429 slow down", "drop"],
+    [
+        "410 too old resource version",
+        "401 Unauthorized",
+        "500 etcd is away",
+        "429 slow down",
+        "drop",
+    ],
 )
 def test_what_breaks_on_the_way_is_lived_through(api: TrainJobServer, fault: str) -> None:
     every = ["watch=", f"GET {JOBS}/", "GET .*labelSelector", "GET .*/log"]
     api.logs[f"{NAME}-node-0-0-abcde"] = []
     api.pods = [pod_of(NAME, 0)]
     if "410" not in fault:
-        api.faults = [(where, fault) for where in every for _ in range(3)] + [("POST", fault), ("pods/stage", fault)]
+        api.faults = [(where, fault) for where in every for _ in range(3)] + [
+            ("POST", fault),
+            ("pods/stage", fault),
+        ]
     else:
         api.faults = [("watch=", fault)] * 3
     following = Following()
@@ -177,8 +207,15 @@ def test_what_breaks_on_the_way_is_lived_through(api: TrainJobServer, fault: str
     assert list(api.jobs) == [NAME]
 
 
-def test_an_expired_watch_is_opened_anew(api: TrainJobServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
+def test_an_expired_watch_is_opened_anew(
+    api: TrainJobServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = {
+        "kind": "Status",
+        "code": 410,
+        "reason": "Expired",
+        "message": "too old resource version",
+    }
     api.answers[JOBS] = (200, json.dumps({"type": "ERROR", "object": gone}) + "\n")
     own = {"metadata": {"name": NAME, "resourceVersion": "1"}, "spec": {}}
     api.jobs[NAME] = own
@@ -190,7 +227,9 @@ def test_an_expired_watch_is_opened_anew(api: TrainJobServer, monkeypatch: pytes
 
 def test_an_api_that_stays_away_ends_in_one_line(api: TrainJobServer) -> None:
     api.faults = [("GET", "503 away")] * 100
-    with pytest.raises(ClusterError, match=r"cannot read the TrainJob .*: HTTP 503: away; is the API server up\?"):
+    with pytest.raises(
+        ClusterError, match=r"cannot read the TrainJob .*: HTTP 503: away; is the API server up\?"
+    ):
         run()
 
 
@@ -218,7 +257,9 @@ def test_a_stage_that_is_ended_takes_the_trainjob_with_it(api: TrainJobServer) -
 
 
 @pytest.mark.parametrize("outcome", ["Failed", "Complete"])
-def test_one_that_is_over_and_left_no_adapter_is_made_anew(api: TrainJobServer, outcome: str) -> None:
+def test_one_that_is_over_and_left_no_adapter_is_made_anew(
+    api: TrainJobServer, outcome: str
+) -> None:
     api.jobs[NAME] = {"metadata": {"name": NAME, "uid": "old"}, "spec": {}}
     api.update(NAME, outcome)
     api.linger, api.on_create = 3, succeed
@@ -256,7 +297,10 @@ def test_a_failure_tells_the_workers_own_line(api: TrainJobServer) -> None:
         api.update(NAME, "Failed")
 
     api.on_create = fail
-    with pytest.raises(ClusterError, match="failed: no example fits into 16 tokens; look into it: kubectl logs -n ns"):
+    with pytest.raises(
+        ClusterError,
+        match="failed: no example fits into 16 tokens; look into it: kubectl logs -n ns",
+    ):
         run()
 
 
@@ -271,11 +315,18 @@ def test_a_failure_without_words_tells_how_a_pod_ended(api: TrainJobServer) -> N
         run()
 
 
-def test_a_quota_that_is_used_up_is_said_once(api: TrainJobServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_quota_that_is_used_up_is_said_once(
+    api: TrainJobServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     def refuse(pod: str, when: str) -> dict[str, Any]:
         message = f'Error creating: pods "{pod}" is forbidden: exceeded quota: arxtune-gpus'
         about = {"name": f"{NAME}-node-0"}
-        return {"message": message, "lastTimestamp": when, "involvedObject": about, "metadata": {"name": pod}}
+        return {
+            "message": message,
+            "lastTimestamp": when,
+            "involvedObject": about,
+            "metadata": {"name": pod},
+        }
 
     api.events = [refuse("a", "2026-01-01T00:00:00Z")]
     following = Following()
@@ -305,12 +356,26 @@ FORBIDDEN = 'trainjobs is forbidden: User "x" cannot create resource "trainjobs"
             "there is no TrainingRuntime arxtune in ns; arxtune deploy --component trainer",
         ),
         (JOBS, (403, {"message": FORBIDDEN}), "makes the Role arxtune-trainer: bind it"),
-        (JOBS, (403, {"message": "exceeded quota: jobs"}), "cannot create the TrainJob .*: exceeded quota: jobs$"),
-        (JOBS, (400, {"message": 'unknown field "spec.runtimePatches"'}), "install Kubeflow Trainer 2.2 or newer"),
-        (f"{CORE}/pods/stage", (403, {"message": 'User "x" cannot get pods'}), "makes the Role arxtune-trainer"),
+        (
+            JOBS,
+            (403, {"message": "exceeded quota: jobs"}),
+            "cannot create the TrainJob .*: exceeded quota: jobs$",
+        ),
+        (
+            JOBS,
+            (400, {"message": 'unknown field "spec.runtimePatches"'}),
+            "install Kubeflow Trainer 2.2 or newer",
+        ),
+        (
+            f"{CORE}/pods/stage",
+            (403, {"message": 'User "x" cannot get pods'}),
+            "makes the Role arxtune-trainer",
+        ),
     ],
 )
-def test_what_the_cluster_lacks_is_one_line(api: TrainJobServer, path: str, answer: tuple[int, Any], line: str) -> None:
+def test_what_the_cluster_lacks_is_one_line(
+    api: TrainJobServer, path: str, answer: tuple[int, Any], line: str
+) -> None:
     api.answers[path] = answer
     with pytest.raises(ClusterError, match=line) as raised:
         run()
@@ -324,10 +389,14 @@ def test_outside_of_a_cluster_it_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
         run()
 
 
-def test_in_a_cluster_a_pod_knows_its_name_and_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_in_a_cluster_a_pod_knows_its_name_and_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "token").write_text("secret")
     (tmp_path / "namespace").write_text("team\n")
-    monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(
+        "kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME", str(tmp_path / "token")
+    )
     monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_CERT_FILENAME", certifi.where())
     monkeypatch.setattr(client.Configuration, "_default", None)
     monkeypatch.setattr(cluster, "NAMESPACE", tmp_path / "namespace")

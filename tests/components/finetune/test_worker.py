@@ -17,13 +17,19 @@ from components.shared.records import write_records
 from components.shared.store import FolderStore, open_store, release_log
 from tests.builders import example
 
-EXAMPLES = [example(triple=f"t{n}", prompt=f"Say {n}: “ü”\n", completion=f"It is {n}.") for n in range(4)]
+EXAMPLES = [
+    example(triple=f"t{n}", prompt=f"Say {n}: “ü”\n", completion=f"It is {n}.") for n in range(4)
+]
 
 
 def job_of(folder: Path, base: Path, **knobs: Any) -> Job:
     store = FolderStore(folder / "store")
-    store.put_folder(f"bases/{tiny.recipe_hash(FinetuneConfig.seed)}", base)  # as if it had been made before
-    config = FinetuneConfig(store=str(folder / "store"), **{"base_model": str(base), "epochs": 2, **knobs})
+    store.put_folder(
+        f"bases/{tiny.recipe_hash(FinetuneConfig.seed)}", base
+    )  # as if it had been made before
+    config = FinetuneConfig(
+        store=str(folder / "store"), **{"base_model": str(base), "epochs": 2, **knobs}
+    )
     found = prepare_base(config, store, folder / "adapter")
     return Job(config, store, found, EXAMPLES, find_start(config, store, found))
 
@@ -36,7 +42,9 @@ def sent(job: Job, folder: Path) -> Job:
     return get_job(FolderStore(link), str(link), request, folder / "worker")
 
 
-@pytest.mark.parametrize("knobs", [{}, {"base_model": TINY}, {"processes": 2, "checkpoint_minutes": 0}])
+@pytest.mark.parametrize(
+    "knobs", [{}, {"base_model": TINY}, {"processes": 2, "checkpoint_minutes": 0}]
+)
 def test_it_is_the_same_training(base: Path, tmp_path: Path, knobs: dict[str, Any]) -> None:
     asked = job_of(tmp_path, base, **knobs)
     got = sent(asked, tmp_path)
@@ -66,7 +74,9 @@ def test_the_same_asked_twice_is_one_request(base: Path, tmp_path: Path) -> None
     assert put_request(replace(job, examples=job.examples[1:])) != first
 
 
-def test_a_worker_with_other_libraries_is_refused(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_with_other_libraries_is_refused(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = job_of(tmp_path, base)
     request = put_request(asked)
     monkeypatch.setattr("components.finetune.job.LIBRARIES", ("torch",))
@@ -91,7 +101,13 @@ def test_on_more_than_one_node_the_stage_asks_and_collects(
 
     monkeypatch.setattr("components.finetune.trainjob.run_on_nodes", run_on_nodes)
     write_records(tmp_path / "train/examples.jsonl", EXAMPLES)
-    small: dict[str, Any] = {"epochs": 1, "held_out": 0, "lora_r": 4, "max_length": 128, "packing": False}
+    small: dict[str, Any] = {
+        "epochs": 1,
+        "held_out": 0,
+        "lora_r": 4,
+        "max_length": 128,
+        "packing": False,
+    }
     config = FinetuneConfig(store=str(tmp_path / "store"), base_model=str(base), nodes=2, **small)
     finetune(config, tmp_path / "train", tmp_path / "adapter", tmp_path / "curve.html")
     ((nodes, request),) = asked

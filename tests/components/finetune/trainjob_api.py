@@ -18,7 +18,9 @@ import jsonschema
 
 from components.shared.loopback import LoopbackServer, QuickHandler
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "manifests/schemas/crds.json").read_text("utf-8"))["TrainJob"]["spec"]
+SCHEMA = json.loads((Path(__file__).parents[2] / "manifests/schemas/crds.json").read_text("utf-8"))[
+    "TrainJob"
+]["spec"]
 JOBS = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/ns/trainjobs"
 RUNTIME = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/ns/trainingruntimes/arxtune"
 CORE = "/api/v1/namespaces/ns"
@@ -28,7 +30,13 @@ STAGE_POD: dict[str, Any] = {
     "metadata": {
         "name": "stage",
         "ownerReferences": [
-            {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "run", "uid": "u1", "controller": True}
+            {
+                "apiVersion": "argoproj.io/v1alpha1",
+                "kind": "Workflow",
+                "name": "run",
+                "uid": "u1",
+                "controller": True,
+            }
         ],
     },
     "spec": {
@@ -40,7 +48,10 @@ STAGE_POD: dict[str, Any] = {
             {
                 "name": "main",
                 "image": "registry.example/team/llm:0.1.0",
-                "resources": {"requests": {"cpu": "4"}, "limits": {"cpu": "8", "nvidia.com/gpu": "2"}},
+                "resources": {
+                    "requests": {"cpu": "4"},
+                    "limits": {"cpu": "8", "nvidia.com/gpu": "2"},
+                },
             },
         ],
     },
@@ -55,12 +66,17 @@ class TrainJobServer(LoopbackServer):
     and a message, or "drop", which breaks the connection off.
     """
 
-    def __init__(self, on_create: Callable[["TrainJobServer", dict[str, Any]], None] | None = None) -> None:
+    def __init__(
+        self, on_create: Callable[["TrainJobServer", dict[str, Any]], None] | None = None
+    ) -> None:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.pods: list[dict[str, Any]] = []
         self.logs: dict[str, list[tuple[float, str]]] = {}
         self.events: list[dict[str, Any]] = []
-        self.answers: dict[str, tuple[int, Any]] = {RUNTIME: (200, {}), f"{CORE}/pods/stage": (200, STAGE_POD)}
+        self.answers: dict[str, tuple[int, Any]] = {
+            RUNTIME: (200, {}),
+            f"{CORE}/pods/stage": (200, STAGE_POD),
+        }
         self.faults: list[tuple[str, str]] = []
         self.requests: list[str] = []
         self.deleted: list[str] = []
@@ -73,8 +89,14 @@ class TrainJobServer(LoopbackServer):
     def update(self, name: str, conditions: str = "", ready: int = 0) -> None:
         """Set the status of a TrainJob: conditions that are true, such as "Complete", and how many jobs are ready."""
         with self.changed:
-            true = [{"type": kind, "status": "True", "message": f"is {kind.lower()}"} for kind in conditions.split()]
-            self.jobs[name]["status"] = {"conditions": true, "jobsStatus": [{"name": "node", "ready": ready}]}
+            true = [
+                {"type": kind, "status": "True", "message": f"is {kind.lower()}"}
+                for kind in conditions.split()
+            ]
+            self.jobs[name]["status"] = {
+                "conditions": true,
+                "jobsStatus": [{"name": "node", "ready": ready}],
+            }
             self.touch(name)
 
     def touch(self, name: str) -> None:
@@ -126,7 +148,9 @@ class TrainJobServer(LoopbackServer):
         """Return the TrainJob when it has another version, or None."""
 
         def news() -> bool:
-            return name not in self.jobs or self.jobs[name]["metadata"]["resourceVersion"] != version
+            return (
+                name not in self.jobs or self.jobs[name]["metadata"]["resourceVersion"] != version
+            )
 
         with self.changed:
             self.changed.wait_for(news, seconds)
@@ -177,7 +201,14 @@ class _Handler(QuickHandler):
             self._send(*self.api.log(url.path.split("/")[-2], query))
         elif url.path == f"{CORE}/pods":
             wanted = query["labelSelector"][0].partition("=")[2]
-            self._send(200, {"items": [pod for pod in self.api.pods if pod["metadata"]["labels"][JOBSET] == wanted]})
+            self._send(
+                200,
+                {
+                    "items": [
+                        pod for pod in self.api.pods if pod["metadata"]["labels"][JOBSET] == wanted
+                    ]
+                },
+            )
         else:
             self._send(200, {"items": self.api.events})
 
@@ -191,7 +222,9 @@ class _Handler(QuickHandler):
     def _send(self, status: int, body: Any) -> None:
         data = (body if isinstance(body, str) else json.dumps(body)).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "text/plain" if isinstance(body, str) else "application/json")
+        self.send_header(
+            "Content-Type", "text/plain" if isinstance(body, str) else "application/json"
+        )
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -200,7 +233,11 @@ class _Handler(QuickHandler):
 def pod_of(job: str, index: int, **status: Any) -> dict[str, Any]:
     """Return a pod as the trainer would make it."""
     labels = {JOBSET: job, INDEX: str(index)}
-    metadata = {"name": f"{job}-node-0-{index}-abcde", "labels": labels, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    metadata = {
+        "name": f"{job}-node-0-{index}-abcde",
+        "labels": labels,
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+    }
     return {"metadata": metadata, "spec": {"containers": []}, "status": status}
 
 
@@ -233,7 +270,9 @@ def run_here(api: TrainJobServer, job: dict[str, Any]) -> None:
         readers.append(threading.Thread(target=_collect, args=(process, lines), daemon=True))
         readers[-1].start()
     api.update(name, ready=1)
-    while "deletionTimestamp" not in job["metadata"] and any(process.poll() is None for process in processes):
+    while "deletionTimestamp" not in job["metadata"] and any(
+        process.poll() is None for process in processes
+    ):
         time.sleep(0.05)
     for process in processes:
         process.terminate()

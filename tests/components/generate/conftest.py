@@ -44,10 +44,19 @@ def groq_key(monkeypatch: pytest.MonkeyPatch) -> str:
 def ask(tmp_path: Path, groq_key: str) -> Run:
     """Return a function that runs the stage against a stand-in; the same folder and store each time."""
 
-    def run(standin: StandIn, count: int = 12, store: str = "store", **knobs: Any) -> dict[str, Any]:
+    def run(
+        standin: StandIn, count: int = 12, store: str = "store", **knobs: Any
+    ) -> dict[str, Any]:
         write_records(tmp_path / "documents/documents.jsonl", [document(list(pages(count)))])
-        settings = {"backoff_s": 0.02, "max_answer_tokens": 1024, "answer_deadline_s": 10.0, **knobs}
-        config = GenerateConfig(teacher="groq", teacher_url=standin.url, store=str(tmp_path / store), **settings)
+        settings = {
+            "backoff_s": 0.02,
+            "max_answer_tokens": 1024,
+            "answer_deadline_s": 10.0,
+            **knobs,
+        }
+        config = GenerateConfig(
+            teacher="groq", teacher_url=standin.url, store=str(tmp_path / store), **settings
+        )
         return generate(config, tmp_path / "documents", tmp_path / "triples")
 
     return run

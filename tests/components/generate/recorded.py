@@ -28,11 +28,15 @@ RECORDED: dict[str, tuple[str, list[tuple[str, str, str]] | None]] = {
     "words after": (f'{{"triples": [{_J}]}}\nI hope this helps!', ONE),
     "words around a list": (f"Below is the list. [{_J}, {_K}] That is all.", TWO),
     "capital names": (
-        _J.replace("instruction", "Instruction").replace('"input', '"Input').replace("output", "Output"),
+        _J.replace("instruction", "Instruction")
+        .replace('"input', '"Input')
+        .replace("output", "Output"),
         ONE,
     ),
     "shouted names": (
-        _J.replace("instruction", "INSTRUCTION").replace('"input', '"INPUT').replace("output", "OUTPUT"),
+        _J.replace("instruction", "INSTRUCTION")
+        .replace('"input', '"INPUT')
+        .replace("output", "OUTPUT"),
         ONE,
     ),
     "numbered names": (
@@ -44,25 +48,37 @@ RECORDED: dict[str, tuple[str, list[tuple[str, str, str]] | None]] = {
     "each in a wrapper": (f'[{{"triple": {_J}}}, {{"triple": {_K}}}]', TWO),
     "deep": (f'{{"result": {{"data": {{"items": [{_J}, {_K}]}}}}}}', TWO),
     "question, context, answer": (
-        _J.replace('"instruction', '"question').replace('"input', '"context').replace('"output', '"answer'),
+        _J.replace('"instruction', '"question')
+        .replace('"input', '"context')
+        .replace('"output', '"answer'),
         ONE,
     ),
     "task, passage, response": (
-        _J.replace('"instruction', '"task').replace('"input', '"passage').replace('"output', '"response'),
+        _J.replace('"instruction', '"task')
+        .replace('"input', '"passage')
+        .replace('"output', '"response'),
         ONE,
     ),
     "prompt, text, completion": (
-        _J.replace('"instruction', '"prompt').replace('"input', '"text').replace('"output', '"completion'),
+        _J.replace('"instruction', '"prompt')
+        .replace('"input', '"text')
+        .replace('"output', '"completion'),
         ONE,
     ),
     "expected output": (_J.replace('"output', '"expected_output'), ONE),
     "misspelt names": (_J.replace('"instruction', '"intruction').replace('"output', '"ouput'), ONE),
-    "field as a list": (_J.replace('"The loss rose.\\nIt then fell."', '["The loss rose.", "It then fell."]'), ONE),
+    "field as a list": (
+        _J.replace('"The loss rose.\\nIt then fell."', '["The loss rose.", "It then fell."]'),
+        ONE,
+    ),
     "number as output": (
         '{"instruction": "How many?", "input": "There were 7.", "output": 7}',
         [("How many?", "There were 7.", "7")],
     ),
-    "null input": ('{"instruction": "Say it.", "input": null, "output": "It."}', [("Say it.", "", "It.")]),
+    "null input": (
+        '{"instruction": "Say it.", "input": null, "output": "It."}',
+        [("Say it.", "", "It.")],
+    ),
     "no input": ('{"instruction": "Say it.", "output": "It."}', [("Say it.", "", "It.")]),
     "raw line breaks in strings": (_J.replace("\\n", "\n"), ONE),
     "unknown fields beside": (_J[:-1] + ', "difficulty": "easy", "page": 3}', ONE),
@@ -93,7 +109,10 @@ RECORDED: dict[str, tuple[str, list[tuple[str, str, str]] | None]] = {
     "italic labels": (_named("*Instruction:* ", "*Input:* ", "*Output:* "), TWO),
     "underscored labels": (_named("__Instruction__: ", "__Input__: ", "__Output__: "), TWO),
     "markdown headings": (_named("### Instruction\n", "### Input\n", "### Output\n"), TWO),
-    "markdown headings with colon": (_named("### Instruction:\n", "### Input:\n", "### Output:\n"), TWO),
+    "markdown headings with colon": (
+        _named("### Instruction:\n", "### Input:\n", "### Output:\n"),
+        TWO,
+    ),
     "labels on their own line": (_named("Instruction:\n", "Input:\n", "Output:\n"), TWO),
     "bullets": (_named("- Instruction: ", "- Input: ", "- Output: "), TWO),
     "starred bullets": (_named("* **Instruction:** ", "* **Input:** ", "* **Output:** "), TWO),
@@ -120,7 +139,10 @@ RECORDED: dict[str, tuple[str, list[tuple[str, str, str]] | None]] = {
     "greeting and farewell": (f"Here are the triples:\n\n{_L}\n\n{_M}\n\nI hope these help!", TWO),
     "labels in a fence": (f"```\n{_L}\n\n{_M}\n```", TWO),
     "no input label": ("Instruction: Say it.\nOutput: It.", [("Say it.", "", "It.")]),
-    "last without output": (f"{_L}\n\nInstruction: How long?\nInput: 7 hours.", [A, ("How long?", "7 hours.", "")]),
+    "last without output": (
+        f"{_L}\n\nInstruction: How long?\nInput: 7 hours.",
+        [A, ("How long?", "7 hours.", "")],
+    ),
     # tags and tables
     "tags": (
         "<triple><instruction>Name the cause.</instruction><input>The loss rose.\nIt then fell.</input>"
@@ -146,7 +168,10 @@ RECORDED: dict[str, tuple[str, list[tuple[str, str, str]] | None]] = {
     "nothing": ("", None),
     "blank": (" \n\n ", None),
     "refusal": ("I am sorry, but I cannot help with that.", None),
-    "prose with the words": ("The input is long and the output is short. An instruction would help.", None),
+    "prose with the words": (
+        "The input is long and the output is short. An instruction would help.",
+        None,
+    ),
     "a string": ('"triples"', None),
     "numbers": ("[1, 2, 3]", None),
     "other JSON": ('{"summary": "The loss rose."}', None),

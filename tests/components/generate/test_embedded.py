@@ -16,9 +16,13 @@ PARAGRAPH = (
 )
 
 
-def ask(text: str, paper: str = "2405.90001", page: int = 1, seed: int = 42) -> list[dict[str, str]]:
+def ask(
+    text: str, paper: str = "2405.90001", page: int = 1, seed: int = 42
+) -> list[dict[str, str]]:
     request = Request(paper=paper, version=1, page=page, text=text, seed=seed)
-    found: list[dict[str, str]] = json.loads(EmbeddedTeacher().ask(EmbeddedTeacher().payload(request)).text)["triples"]
+    found: list[dict[str, str]] = json.loads(
+        EmbeddedTeacher().ask(EmbeddedTeacher().payload(request)).text
+    )["triples"]
     return found
 
 

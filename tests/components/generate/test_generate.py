@@ -39,7 +39,9 @@ class CountingTeacher:
         return Reply(self.answers[(self.asked - 1) % len(self.answers)])
 
 
-def run(folder: Path, teacher: object, monkeypatch: pytest.MonkeyPatch, pages: list[str]) -> list[Triple]:
+def run(
+    folder: Path, teacher: object, monkeypatch: pytest.MonkeyPatch, pages: list[str]
+) -> list[Triple]:
     monkeypatch.setattr(core, "make_teacher", lambda config: teacher)
     write_records(folder / "documents/documents.jsonl", [document(pages)])
     config = GenerateConfig(store=str(folder / "store"), teacher="embedded")
@@ -53,7 +55,9 @@ GOOD = (
 )
 
 
-def test_a_triple_points_at_the_passage_it_rests_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_triple_points_at_the_passage_it_rests_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (triple,) = run(tmp_path, CountingTeacher(GOOD), monkeypatch, [PAGE])
     ((start, end),) = triple.evidence
     assert PAGE[start:end] == triple.input
@@ -69,8 +73,12 @@ def test_the_same_page_is_asked_about_once(tmp_path: Path, monkeypatch: pytest.M
     assert first == again
 
 
-def test_an_answer_that_cannot_be_read_is_kept_as_a_reject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(tmp_path, CountingTeacher("I am sorry, I cannot do that."), monkeypatch, [PAGE]) == []
+def test_an_answer_that_cannot_be_read_is_kept_as_a_reject(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (
+        run(tmp_path, CountingTeacher("I am sorry, I cannot do that."), monkeypatch, [PAGE]) == []
+    )
     (line,) = (tmp_path / "triples/rejects.jsonl").read_text().splitlines()
     assert "no triple in the teacher's answer" in line
     assert "I am sorry" in line
@@ -84,7 +92,9 @@ def test_short_pages_are_not_asked_about(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_groq_without_a_key_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GROQ_API_KEY", raising=False)
-    with pytest.raises(TeacherError, match="GROQ_API_KEY is not set; set it, or --teacher embedded"):
+    with pytest.raises(
+        TeacherError, match="GROQ_API_KEY is not set; set it, or --teacher embedded"
+    ):
         core.make_teacher(GenerateConfig(teacher="groq"))
 
 

@@ -24,13 +24,18 @@ PASSING_FAULTS = [
 ]  # fmt: skip
 
 
-def test_every_page_is_asked_about_once_and_a_rerun_asks_nothing(ask: Run, dataset: Callable[[], str]) -> None:
+def test_every_page_is_asked_about_once_and_a_rerun_asks_nothing(
+    ask: Run, dataset: Callable[[], str]
+) -> None:
     with StandIn() as standin:
         first = ask(standin)
         before = dataset()
         again = ask(standin)
     assert first["facts"]["answers asked for"] == len(standin.bill) == 12
-    assert (again["facts"]["answers asked for"], again["facts"]["answers from the store"]) == (0, 12)
+    assert (again["facts"]["answers asked for"], again["facts"]["answers from the store"]) == (
+        0,
+        12,
+    )
     assert dataset() == before
     assert first["kept"] > 12
 
@@ -43,14 +48,20 @@ def test_provenance_is_complete_and_its_spans_exist(ask: Run, tmp_path: Path) ->
     triples = list(read_records(tmp_path / "triples/triples.jsonl", Triple))
     assert triples
     for triple in triples:
-        assert (triple.paper, triple.version, triple.teacher) == ("2405.90001", 1, "groq/llama-3.3-70b-versatile")
+        assert (triple.paper, triple.version, triple.teacher) == (
+            "2405.90001",
+            1,
+            "groq/llama-3.3-70b-versatile",
+        )
         assert triple.grounding == 1.0
         for start, end in triple.evidence:
             assert " ".join(texts[triple.page][start:end].split()) == triple.input
 
 
 @pytest.mark.parametrize("fault", PASSING_FAULTS)
-def test_a_fault_that_passes_leaves_no_trace(ask: Run, dataset: Callable[[], str], fault: str) -> None:
+def test_a_fault_that_passes_leaves_no_trace(
+    ask: Run, dataset: Callable[[], str], fault: str
+) -> None:
     with StandIn() as standin:
         ask(standin, store="without")
     expected = dataset()
@@ -75,7 +86,9 @@ def test_any_schedule_of_faults_gives_the_same_triples_and_pays_once(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_shape_of_the_answers_does_not_matter(ask: Run, dataset: Callable[[], str], shape: str) -> None:
+def test_the_shape_of_the_answers_does_not_matter(
+    ask: Run, dataset: Callable[[], str], shape: str
+) -> None:
     with StandIn() as standin:
         ask(standin, 4, store="object")
     expected = dataset()
@@ -89,10 +102,15 @@ def test_the_shape_of_the_answers_does_not_matter(ask: Run, dataset: Callable[[]
     [
         ("401", "the teacher refuses the key (401); check GROQ_API_KEY"),
         ("404", "has no model 'llama-3.3-70b-versatile' (404); name another by --teacher-model"),
-        ("429:4000", "the teacher's quota of the day is used up, for 1.1 h; run again then: answers are kept"),
+        (
+            "429:4000",
+            "the teacher's quota of the day is used up, for 1.1 h; run again then: answers are kept",
+        ),
     ],
 )
-def test_what_asking_again_would_not_mend_stops_at_once_and_keeps_the_rest(ask: Run, fault: str, line: str) -> None:
+def test_what_asking_again_would_not_mend_stops_at_once_and_keeps_the_rest(
+    ask: Run, fault: str, line: str
+) -> None:
     with StandIn(faults=["", "", "", "", fault]) as standin:
         with pytest.raises(TeacherError) as caught:
             ask(standin, max_in_flight=1)
@@ -106,7 +124,8 @@ def test_a_teacher_that_stays_away_is_an_error_that_says_so(ask: Run) -> None:
     with (
         StandIn(faults=["503"] * 100) as standin,
         pytest.raises(
-            TeacherError, match=r"answers 503, 3 times for one page; run again later: answers so far are kept"
+            TeacherError,
+            match=r"answers 503, 3 times for one page; run again later: answers so far are kept",
         ),
     ):
         ask(standin, retries=2, max_in_flight=1)
@@ -138,7 +157,9 @@ def test_requests_a_minute_are_learned_from_the_refusal(ask: Run) -> None:
     assert standin.ended - standin.started < 1.6 * 2 * minute
 
 
-def test_the_order_in_which_answers_come_does_not_matter(ask: Run, dataset: Callable[[], str]) -> None:
+def test_the_order_in_which_answers_come_does_not_matter(
+    ask: Run, dataset: Callable[[], str]
+) -> None:
     with StandIn() as standin:
         ask(standin, 20, store="one by one", max_in_flight=1)
     expected = dataset()
@@ -158,14 +179,18 @@ def test_the_budget_is_never_passed(ask: Run) -> None:
 
 
 def test_the_forecast_tells_tokens_and_dollars(groq_key: str) -> None:
-    payload = GroqTeacher("llama-3.3-70b-versatile").payload(Request("2405.90001", 1, 1, "x" * 4000, 42))
+    payload = GroqTeacher("llama-3.3-70b-versatile").payload(
+        Request("2405.90001", 1, 1, "x" * 4000, 42)
+    )
     line = forecast("llama-3.3-70b-versatile", [payload] * 100)
     assert line.startswith("forecast: 100 pages to ask about, about 1")
     assert "$" in line
     assert "$" not in forecast("a model without a price", [payload])
 
 
-def test_a_model_that_takes_no_response_format_is_asked_without(ask: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_takes_no_response_format_is_asked_without(
+    ask: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refusal = StandIn.error
 
     def answer(self: StandIn, body: dict[str, object], fault: str) -> object:
@@ -181,8 +206,14 @@ def test_a_model_that_takes_no_response_format_is_asked_without(ask: Run, monkey
 
 def test_models_that_can_are_held_to_a_schema(groq_key: str) -> None:
     request = Request("2405.90001", 1, 1, "text", 42)
-    assert GroqTeacher("openai/gpt-oss-120b").payload(request)["response_format"]["type"] == "json_schema"
-    assert GroqTeacher("llama-3.3-70b-versatile").payload(request)["response_format"]["type"] == "json_object"
+    assert (
+        GroqTeacher("openai/gpt-oss-120b").payload(request)["response_format"]["type"]
+        == "json_schema"
+    )
+    assert (
+        GroqTeacher("llama-3.3-70b-versatile").payload(request)["response_format"]["type"]
+        == "json_object"
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,7 +228,9 @@ def test_any_server_of_the_protocol_can_be_named(url: str, base: str) -> None:
     assert endpoint(url) == base
 
 
-@pytest.mark.parametrize("url", ["llm.example", "ftp://llm.example", "http://", "https://me:secret@llm.example/v1"])
+@pytest.mark.parametrize(
+    "url", ["llm.example", "ftp://llm.example", "http://", "https://me:secret@llm.example/v1"]
+)
 def test_a_bad_address_is_an_error_that_repeats_no_password(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         endpoint(url)
@@ -205,7 +238,8 @@ def test_a_bad_address_is_an_error_that_repeats_no_password(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("2m59.56s", 179.56), ("180ms", 0.18), ("1h2m", 3720), ("7", 7), ("x", None)]
+    ("text", "value"),
+    [("2m59.56s", 179.56), ("180ms", 0.18), ("1h2m", 3720), ("7", 7), ("x", None)],
 )
 def test_durations_are_read_as_groq_writes_them(text: str, value: float | None) -> None:
     assert seconds(text) == (None if value is None else pytest.approx(value))

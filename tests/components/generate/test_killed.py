@@ -36,7 +36,9 @@ def test_killed_at_random_points_it_ends_with_the_same_triples_and_pays_once(
         store = f"killed {done}"
         with StandIn(latency=0.05, fault_rate=0.2, seed=done) as standin:
             for _ in range(6):  # one store is killed over again, until there is nothing left to ask
-                stage = _FORK.Process(target=ask, args=(standin, PAGES, store), kwargs={"max_in_flight": 4})
+                stage = _FORK.Process(
+                    target=ask, args=(standin, PAGES, store), kwargs={"max_in_flight": 4}
+                )
                 stage.start()
                 time.sleep(choose.uniform(0.05, 1.5))
                 alive = stage.is_alive()
@@ -62,15 +64,23 @@ def test_two_runs_at_once_pay_once(ask: Run) -> None:
     assert max(Counter(name for name, _ in standin.bill).values()) == 1
 
 
-@pytest.mark.parametrize("faults", [[], ["401"], ["404"], ["429:4000"], ["500"] * 9, ["reset", "garbage", "prose"]])
+@pytest.mark.parametrize(
+    "faults", [[], ["401"], ["404"], ["429:4000"], ["500"] * 9, ["reset", "garbage", "prose"]]
+)
 def test_a_key_never_reaches_log_error_or_artifact(
-    ask: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], faults: list[str]
+    ask: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    faults: list[str],
 ) -> None:
     monkeypatch.setenv("GROQ_API_KEY", SECRET)
     message = ""
     with StandIn(faults=faults, key=SECRET) as standin, contextlib.ExitStack() as stack:
         plain = standin.error
-        monkeypatch.setattr(standin, "error", lambda status, text, *rest: plain(status, f"{text} {SECRET}", *rest))
+        monkeypatch.setattr(
+            standin, "error", lambda status, text, *rest: plain(status, f"{text} {SECRET}", *rest)
+        )
         try:
             ask(standin, 6, retries=3, max_in_flight=1)
         except ArxtuneError as error:

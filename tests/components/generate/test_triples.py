@@ -11,21 +11,27 @@ from components.generate.teacher import Draft
 from components.generate.triples import parse
 from tests.components.generate.recorded import ONE, RECORDED, TWO
 
-PROFILE = settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-
-anything = st.text(st.characters(blacklist_categories=("Cs", "Cc")) | st.just("\n"), min_size=1, max_size=60).map(
-    str.strip
+PROFILE = settings(
+    max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
+
+anything = st.text(
+    st.characters(blacklist_categories=("Cs", "Cc")) | st.just("\n"), min_size=1, max_size=60
+).map(str.strip)
 words = st.text(string.ascii_letters + "αβγé ,;'()[]{}%&<>|/+0123456789", min_size=1, max_size=40)
 prose = (
     st.lists(words.map(lambda line: f"w {line.strip()} w."), min_size=1, max_size=3)
     .map("\n".join)
-    .filter(lambda text: "{" not in text and "[" not in text and "<" not in text and "|" not in text)
+    .filter(
+        lambda text: "{" not in text and "[" not in text and "<" not in text and "|" not in text
+    )
 )
 
 
 def drafts_of(text: st.SearchStrategy[str]) -> st.SearchStrategy[list[Draft]]:
-    return st.lists(st.builds(Draft, text.filter(bool), text, text.filter(bool)), min_size=1, max_size=4)
+    return st.lists(
+        st.builds(Draft, text.filter(bool), text, text.filter(bool)), min_size=1, max_size=4
+    )
 
 
 @pytest.mark.parametrize("shape", EXACT)
@@ -70,12 +76,17 @@ def test_at_least_sixty_shapes_are_recorded() -> None:
 def test_a_recorded_shape_is_read(name: str) -> None:
     answer, wanted = RECORDED[name]
     drafts = parse(answer)
-    assert (None if drafts is None else [(d.instruction, d.input, d.output) for d in drafts]) == wanted
+    assert (
+        None if drafts is None else [(d.instruction, d.input, d.output) for d in drafts]
+    ) == wanted
     assert wanted in (None, [], ONE, TWO) or len(wanted) > 0
 
 
 def test_the_end_of_a_cut_labelled_answer_is_no_output() -> None:
-    drafts = parse("Instruction: A.\nInput: B.\nOutput: C.\n\nInstruction: D.\nInput: E.\nOutput: Half an", cut=True)
+    drafts = parse(
+        "Instruction: A.\nInput: B.\nOutput: C.\n\nInstruction: D.\nInput: E.\nOutput: Half an",
+        cut=True,
+    )
     assert drafts is not None
     assert [draft.output for draft in drafts] == ["C.", ""]
 

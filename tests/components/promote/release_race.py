@@ -13,12 +13,26 @@ WAIT = 60  # seconds for the other process
 
 def promoter(store: Path, rounds: int, barrier: Any, seen: Any) -> None:
     """Promote a new adapter in each round."""
-    _race(store, rounds, barrier, seen, "promoter", lambda number: publish(FolderStore(store), store, f"new-{number}"))
+    _race(
+        store,
+        rounds,
+        barrier,
+        seen,
+        "promoter",
+        lambda number: publish(FolderStore(store), store, f"new-{number}"),
+    )
 
 
 def roller(store: Path, rounds: int, barrier: Any, seen: Any) -> None:
     """Roll back in each round."""
-    _race(store, rounds, barrier, seen, "roller", lambda number: registry.rollback(FolderStore(store), "arxtune"))
+    _race(
+        store,
+        rounds,
+        barrier,
+        seen,
+        "roller",
+        lambda number: registry.rollback(FolderStore(store), "arxtune"),
+    )
 
 
 def publish(store: FolderStore, root: Path, digest: str) -> dict[str, Any]:

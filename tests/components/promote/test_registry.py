@@ -28,7 +28,9 @@ def test_a_rollback_is_one_more_entry_and_takes_nothing_away(store: FolderStore)
     assert registry.rollback(store, "arxtune", "v1-aaaa")["version"] == 1
     actions = [entry["action"] for entry in registry.history(store, "arxtune")]
     assert actions == ["promoted"] * 3 + ["rolled back from v3-cccc", "rolled back from v2-bbbb"]
-    assert publish(store, store.root, "dddd")["version"] == 4, "numbers go on after the highest ever"
+    assert publish(store, store.root, "dddd")["version"] == 4, (
+        "numbers go on after the highest ever"
+    )
     current = registry.current(store, "arxtune")
     assert current
     assert registry.label(current) == "v4-dddd"
@@ -39,8 +41,12 @@ def test_rolling_back_to_what_is_current_changes_nothing(store: FolderStore) -> 
     assert len(registry.history(store, "arxtune")) == 3
 
 
-@pytest.mark.parametrize(("wanted", "message"), [("9", "no such version"), ("v3-x", "no such version")])
-def test_an_unknown_version_names_the_known_ones(store: FolderStore, wanted: str, message: str) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "message"), [("9", "no such version"), ("v3-x", "no such version")]
+)
+def test_an_unknown_version_names_the_known_ones(
+    store: FolderStore, wanted: str, message: str
+) -> None:
     with pytest.raises(DataError, match=f"{message}.*v1-aaaa, v2-bbbb, v3-cccc"):
         registry.find(store, "arxtune", wanted)
 
@@ -80,7 +86,10 @@ def test_a_changed_entry_of_the_log_is_named(store: FolderStore) -> None:
 def test_promotion_and_rollback_racing_leave_one_pointer(store: FolderStore) -> None:
     context = multiprocessing.get_context("spawn")
     barrier, seen = context.Barrier(2), context.Queue()
-    racers = [context.Process(target=target, args=(store.root, ROUNDS, barrier, seen)) for target in (promoter, roller)]
+    racers = [
+        context.Process(target=target, args=(store.root, ROUNDS, barrier, seen))
+        for target in (promoter, roller)
+    ]
     for racer in racers:
         racer.start()
     found = [seen.get(timeout=120) for _ in range(2 * ROUNDS)]
@@ -90,7 +99,11 @@ def test_promotion_and_rollback_racing_leave_one_pointer(store: FolderStore) -> 
     by_round: defaultdict[int, set[str]] = defaultdict(set)
     for number, _who, label in found:
         by_round[number].add(label)
-    assert all(len(labels) == 1 for labels in by_round.values()), "both processes see the same release"
+    assert all(len(labels) == 1 for labels in by_round.values()), (
+        "both processes see the same release"
+    )
     entries = registry.history(store, "arxtune")
-    assert sum(entry["action"] == "promoted" for entry in entries) == 3 + ROUNDS, "no promotion is lost"
+    assert sum(entry["action"] == "promoted" for entry in entries) == 3 + ROUNDS, (
+        "no promotion is lost"
+    )
     assert registry.verify(store, registry.find(store, "arxtune")) == 1

@@ -37,9 +37,15 @@ class LeaseServer(LoopbackServer):
         with self.lock:
             held = self.leases.get(path)
             told = body["metadata"].get("resourceVersion")
-            if (held is not None) == new or (held and told and told != held["metadata"]["resourceVersion"]):
+            if (held is not None) == new or (
+                held and told and told != held["metadata"]["resourceVersion"]
+            ):
                 self.conflicts += 1
-                return 409, {"kind": "Status", "reason": "AlreadyExists" if new else "Conflict", "code": 409}
+                return 409, {
+                    "kind": "Status",
+                    "reason": "AlreadyExists" if new else "Conflict",
+                    "code": 409,
+                }
             self._version += 1
             body["metadata"]["resourceVersion"] = str(self._version)
             self.leases[path] = body
@@ -55,7 +61,11 @@ class _Handler(QuickHandler):
 
     def do_POST(self) -> None:  # noqa: N802
         body = self._body()
-        self._send(*self.leases.write(f"{self.path.removeprefix(PREFIX)}/{body['metadata']['name']}", body, new=True))
+        self._send(
+            *self.leases.write(
+                f"{self.path.removeprefix(PREFIX)}/{body['metadata']['name']}", body, new=True
+            )
+        )
 
     def do_PUT(self) -> None:  # noqa: N802
         self._send(*self.leases.write(self.path.removeprefix(PREFIX), self._body(), new=False))
@@ -66,7 +76,14 @@ class _Handler(QuickHandler):
 
     def _send(self, status: int, body: dict[str, Any]) -> None:
         if self.leases.forbidden:
-            status, body = 403, {"kind": "Status", "code": 403, "message": 'User "pod" cannot get resource "leases"'}
+            status, body = (
+                403,
+                {
+                    "kind": "Status",
+                    "code": 403,
+                    "message": 'User "pod" cannot get resource "leases"',
+                },
+            )
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -38,14 +38,21 @@ def memory(process: psutil.Process) -> int:
     return total
 
 
-def test_stage_and_browser_read_six_pages_of_200_rows_in_less_than_a_gibibyte(tmp_path: Path) -> None:
+def test_stage_and_browser_read_six_pages_of_200_rows_in_less_than_a_gibibyte(
+    tmp_path: Path,
+) -> None:
     corpus = Corpus(
-        tuple(make_entry(f"2406.{number:05d}", abstract="A sentence of it. " * 80) for number in range(1200))
+        tuple(
+            make_entry(f"2406.{number:05d}", abstract="A sentence of it. " * 80)
+            for number in range(1200)
+        )
     )
     peak = 0
     with StandIn(corpus) as site:
         command = [sys.executable, "-c", LIST, site.url, str(tmp_path)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as stage:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as stage:
             assert stage.stdout
             lines = []
             for line in stage.stdout:  # one a page

@@ -57,4 +57,6 @@ def test_all_hosts_of_arxiv_are_one_site_with_apis_of_its_own() -> None:
 
 def test_the_contact_stands_in_the_user_agent() -> None:
     assert ScrapeConfig().user_agent == "arxtune/0.1"
-    assert ScrapeConfig(contact="me@example.org").user_agent == "arxtune/0.1 (contact: me@example.org)"
+    assert (
+        ScrapeConfig(contact="me@example.org").user_agent == "arxtune/0.1 (contact: me@example.org)"
+    )

@@ -60,8 +60,14 @@ def test_four_processes_at_once_keep_one_pace(tmp_path: Path, count: int) -> Non
         assert [process.wait(900) for process in processes] == [0] * 4
     assert len(site.requests) >= count
     assert violations(site.requests, PACE) == []
-    busy = [later.time - earlier.ended for earlier, later in pairwise(site.requests) if earlier.status in (429, 503)]
-    assert [pause >= least for pause, least in zip(busy, (1, 1, 2.5 * PACE), strict=True)] == [True] * 3
+    busy = [
+        later.time - earlier.ended
+        for earlier, later in pairwise(site.requests)
+        if earlier.status in (429, 503)
+    ]
+    assert [pause >= least for pause, least in zip(busy, (1, 1, 2.5 * PACE), strict=True)] == [
+        True
+    ] * 3
 
 
 def test_a_violation_would_be_noticed() -> None:
@@ -110,7 +116,9 @@ def test_a_lease_cut_off_by_a_crash_is_read_as_just_used(tmp_path: Path) -> None
         assert time.time() - started > 0.9
 
 
-def test_without_a_home_the_state_lies_in_the_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_home_the_state_lies_in_the_temporary_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.setenv("HOME", "/proc/nowhere")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -122,7 +130,9 @@ def test_without_a_home_the_state_lies_in_the_temporary_folder(monkeypatch: pyte
 def pod(server: LeaseServer, duration_s: float = 30) -> KubernetesLease:
     """Return the lease as one more pod sees it."""
     api = client.ApiClient(client.Configuration(host=server.url))
-    return KubernetesLease(Cluster(api, "ns", "pod", GRANT), "arxtune-requests-arxiv.org", duration_s, poll_s=0.02)
+    return KubernetesLease(
+        Cluster(api, "ns", "pod", GRANT), "arxtune-requests-arxiv.org", duration_s, poll_s=0.02
+    )
 
 
 def test_pods_take_turns_at_one_pace_in_spite_of_conflicts() -> None:
@@ -181,12 +191,18 @@ def test_parking_is_seen_by_every_pod() -> None:
     with LeaseServer() as server:
         with pod(server).turn(0) as slate:
             slate.park(60, "HTTP 403")
-        with pytest.raises(SourceError, match=r"left alone until .* because of HTTP 403"), pod(server).turn(0):
+        with (
+            pytest.raises(SourceError, match=r"left alone until .* because of HTTP 403"),
+            pod(server).turn(0),
+        ):
             pass
 
 
 def test_a_pod_without_the_right_says_what_to_grant() -> None:
-    with LeaseServer(forbidden=True) as server, pytest.raises(ClusterError, match="grant get, create and update"):
+    with (
+        LeaseServer(forbidden=True) as server,
+        pytest.raises(ClusterError, match="grant get, create and update"),
+    ):
         pod(server)._acquire()
 
 

@@ -44,29 +44,43 @@ def ids(folder: Path) -> list[str]:
 def state_of(folder: Path) -> str:
     """Return a digest of the records, but for the time of fetching, and of every PDF."""
     rows = [json.loads(line) for line in (folder / "papers.jsonl").read_text().splitlines()]
-    whole = hashlib.sha256(json.dumps([{**row, "fetched_at": ""} for row in rows], sort_keys=True).encode())
+    whole = hashlib.sha256(
+        json.dumps([{**row, "fetched_at": ""} for row in rows], sort_keys=True).encode()
+    )
     for path in sorted((folder / "pdf").iterdir()):
         whole.update(path.name.encode() + path.read_bytes())
     return whole.hexdigest()
 
 
-def test_an_unchanged_site_is_asked_for_one_page_and_no_pdf(configure: Configure, tmp_path: Path) -> None:
+def test_an_unchanged_site_is_asked_for_one_page_and_no_pdf(
+    configure: Configure, tmp_path: Path
+) -> None:
     with StandIn(Corpus(PAPERS)) as site:
         config = configure(site.url, source="api", page_size=25)
         scrape(config, tmp_path / "first")
         before = len(site.requests)
         scrape(config, tmp_path / "second")
-        assert [request.path.split("?")[0] for request in site.requests[before:]] == ["/robots.txt", "/api/query"]
+        assert [request.path.split("?")[0] for request in site.requests[before:]] == [
+            "/robots.txt",
+            "/api/query",
+        ]
     assert state_of(tmp_path / "first") == state_of(tmp_path / "second")
 
 
-def test_five_new_papers_and_two_new_versions_are_seven_pdfs(configure: Configure, tmp_path: Path) -> None:
+def test_five_new_papers_and_two_new_versions_are_seven_pdfs(
+    configure: Configure, tmp_path: Path
+) -> None:
     with StandIn(Corpus(PAPERS)) as site:
         config = configure(site.url, source="api")
         scrape(config, tmp_path / "first")
         later = PAPERS[-1].revised + timedelta(days=3)
         site.publish(*(replace(entry, version=2, revised=later) for entry in PAPERS[2:4]))
-        site.publish(*(make_entry(f"2407.{number:05d}", submitted="2024-07-01T12:00:00Z") for number in range(1, 6)))
+        site.publish(
+            *(
+                make_entry(f"2407.{number:05d}", submitted="2024-07-01T12:00:00Z")
+                for number in range(1, 6)
+            )
+        )
         before = len(site.asked("/pdf/"))
         summary = scrape(config, tmp_path / "second")
         assert len(site.asked("/pdf/")) - before == summary["facts"]["fetched"] == 7
@@ -74,7 +88,9 @@ def test_five_new_papers_and_two_new_versions_are_seven_pdfs(configure: Configur
     assert {"2406.00003v2", "2406.00004v2"} < set(ids(tmp_path / "second"))
 
 
-def test_a_paper_announced_later_than_the_overlap_is_found_by_the_count(configure: Configure, tmp_path: Path) -> None:
+def test_a_paper_announced_later_than_the_overlap_is_found_by_the_count(
+    configure: Configure, tmp_path: Path
+) -> None:
     with StandIn(Corpus(PAPERS)) as site:
         config = configure(site.url, source="api", overlap_days=1)
         scrape(config, tmp_path / "first")
@@ -83,7 +99,9 @@ def test_a_paper_announced_later_than_the_overlap_is_found_by_the_count(configur
     assert "2406.00099v1" in ids(tmp_path / "second")
 
 
-def test_a_site_with_other_papers_is_not_answered_from_memory(configure: Configure, tmp_path: Path) -> None:
+def test_a_site_with_other_papers_is_not_answered_from_memory(
+    configure: Configure, tmp_path: Path
+) -> None:
     other = tuple(make_entry(f"2405.{number:05d}") for number in range(1, 13))
     for papers in (PAPERS, other):
         with StandIn(Corpus(papers)) as site:
@@ -91,7 +109,9 @@ def test_a_site_with_other_papers_is_not_answered_from_memory(configure: Configu
             assert ids(tmp_path / "papers") == [f"{entry.arxiv_id}v1" for entry in papers]
 
 
-def test_a_backfill_reaches_further_back_with_each_run(configure: Configure, tmp_path: Path) -> None:
+def test_a_backfill_reaches_further_back_with_each_run(
+    configure: Configure, tmp_path: Path
+) -> None:
     with StandIn(Corpus(PAPERS)) as site:
         for expected in (4, 6, 8, 8):
             scrape(configure(site.url, source="api", max_papers=2, backfill=2), tmp_path / "papers")
@@ -102,12 +122,17 @@ def test_a_backfill_reaches_further_back_with_each_run(configure: Configure, tmp
 
 def test_a_later_run_may_want_more_papers(configure: Configure, tmp_path: Path) -> None:
     many = tuple(
-        make_entry(f"24{1 + n // 25:02d}.{n:05d}", submitted=f"2024-{1 + n // 25:02d}-{1 + n % 25:02d}T12:00:00Z")
+        make_entry(
+            f"24{1 + n // 25:02d}.{n:05d}",
+            submitted=f"2024-{1 + n // 25:02d}-{1 + n % 25:02d}T12:00:00Z",
+        )
         for n in range(250)
     )
     with StandIn(Corpus(many)) as site:
         for count in (3, 40, 3):
-            config = configure(site.url, source="api", max_papers=count, page_size=25, published_after="2024-01-01")
+            config = configure(
+                site.url, source="api", max_papers=count, page_size=25, published_after="2024-01-01"
+            )
             scrape(config, tmp_path / "papers")
             assert ids(tmp_path / "papers") == [f"{entry.arxiv_id}v1" for entry in many[-count:]]
 
@@ -157,7 +182,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("undisturbed")
     with StandIn(Corpus(PAPERS)) as site:
         store, state = str(folder / "store"), str(folder / "state")
-        config = ScrapeConfig(site=site.url, store=store, state=state, seconds_between_requests=0, source="api")
+        config = ScrapeConfig(
+            site=site.url, store=store, state=state, seconds_between_requests=0, source="api"
+        )
         scrape(config, folder / "papers")
     return state_of(folder / "papers")
 
@@ -179,7 +206,11 @@ def test_a_fault_at_any_point_changes_nothing_in_the_end(
                 assert fault in ("403", "captcha")
                 scrape(config, tmp_path / f"papers{number}")
             assert state_of(tmp_path / f"papers{number}") == undisturbed, point
-            whole = [r for r in site.requests if r.path.startswith("/pdf/") and r.status == 200 and r.sent >= len(PDF)]
+            whole = [
+                r
+                for r in site.requests
+                if r.path.startswith("/pdf/") and r.status == 200 and r.sent >= len(PDF)
+            ]
             twice = [path for path, count in Counter(r.path for r in whole).items() if count > 1]
             assert twice == [], point
 

@@ -36,9 +36,19 @@ def records(folder: Path) -> list[Paper]:
 
 def command(site: str, folder: Path) -> list[str]:
     """Return the stage's command line, with its store beside the folder."""
-    flags = {"papers": folder, "store": folder.parent / "store", "state": folder.parent / "state", "site": site}
+    flags = {
+        "papers": folder,
+        "store": folder.parent / "store",
+        "state": folder.parent / "state",
+        "site": site,
+    }
     flags |= {"seconds-between-requests": "0"}
-    return [sys.executable, "-m", "components.scrape", *(f"--{name}={value}" for name, value in flags.items())]
+    return [
+        sys.executable,
+        "-m",
+        "components.scrape",
+        *(f"--{name}={value}" for name, value in flags.items()),
+    ]
 
 
 def rejects(folder: Path) -> dict[str, dict[str, str]]:
@@ -46,7 +56,9 @@ def rejects(folder: Path) -> dict[str, dict[str, str]]:
     return {row["item"]: row for row in rows}
 
 
-def test_the_papers_that_match_are_fetched_once_and_told_truly(configure: Configure, tmp_path: Path) -> None:
+def test_the_papers_that_match_are_fetched_once_and_told_truly(
+    configure: Configure, tmp_path: Path
+) -> None:
     with StandIn(SAMPLES) as site:
         config = configure(site.url, page_size=25, max_papers=100)
         summary = scrape(config, tmp_path / "first")
@@ -55,31 +67,53 @@ def test_the_papers_that_match_are_fetched_once_and_told_truly(configure: Config
         assert len(MATCHING) < len(SAMPLES.entries)
         for paper in papers:
             entry = MATCHING[paper.arxiv_id]
-            assert (paper.title, tuple(paper.authors), paper.abstract) == (entry.title, entry.authors, entry.abstract)
+            assert (paper.title, tuple(paper.authors), paper.abstract) == (
+                entry.title,
+                entry.authors,
+                entry.abstract,
+            )
             assert (paper.version, paper.licence) == (entry.version, entry.licence)
-            assert (paper.submitted, tuple(paper.categories)) == (f"{entry.submitted:%Y-%m-%d}", entry.categories)
+            assert (paper.submitted, tuple(paper.categories)) == (
+                f"{entry.submitted:%Y-%m-%d}",
+                entry.categories,
+            )
             assert (tmp_path / "first" / paper.pdf).read_bytes() == entry.pdf()
-        asked = {kind: len(site.asked(kind)) for kind in ("/robots.txt", "/search", "/abs/", "/pdf/")}
-        assert asked == {"/robots.txt": 1, "/search": 2, "/abs/": len(MATCHING), "/pdf/": len(MATCHING)}
+        asked = {
+            kind: len(site.asked(kind)) for kind in ("/robots.txt", "/search", "/abs/", "/pdf/")
+        }
+        assert asked == {
+            "/robots.txt": 1,
+            "/search": 2,
+            "/abs/": len(MATCHING),
+            "/pdf/": len(MATCHING),
+        }
         assert len(site.requests) == sum(asked.values()) == summary["facts"]["requests"]
 
         again = scrape(config, tmp_path / "second")
         assert len(site.asked("/abs/")) == len(site.asked("/pdf/")) == len(MATCHING)
         assert again["facts"]["from_store"] == len(MATCHING)
         assert again["facts"]["requests"] == 2, "robots.txt and one page of the latest revisions"
-    names = sorted(path.relative_to(tmp_path / "first") for path in (tmp_path / "first").rglob("*.[pj][ds]*"))
+    names = sorted(
+        path.relative_to(tmp_path / "first") for path in (tmp_path / "first").rglob("*.[pj][ds]*")
+    )
     for name in names:
         if name.name != "lineage.jsonl":
-            assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+            assert (tmp_path / "first" / name).read_bytes() == (
+                tmp_path / "second" / name
+            ).read_bytes()
 
 
 BORDERS = Corpus(
     (
         make_entry("2404.00001", submitted="2024-04-17T23:59:59Z"),
-        make_entry("2404.00002", submitted="2024-04-18T00:00:00Z"),  # still the 17th where arXiv shows it
+        make_entry(
+            "2404.00002", submitted="2024-04-18T00:00:00Z"
+        ),  # still the 17th where arXiv shows it
         make_entry("2404.00003", authors=tuple(f"Author {number}" for number in range(30))),
         make_entry("2404.00004", title="Withdrawn language models", withdrawn=True),
-        make_entry("2405.00001", title="Old news of language models", submitted="2023-05-01T00:00:00Z"),
+        make_entry(
+            "2405.00001", title="Old news of language models", submitted="2023-05-01T00:00:00Z"
+        ),
         make_entry("2405.00002", version=3),
         make_entry("2405.00003"),
         make_entry("2405.00004"),
@@ -97,7 +131,9 @@ FAULTS = {
 }
 
 
-def test_what_fails_is_a_reject_with_a_reason_and_stops_nothing(configure: Configure, tmp_path: Path) -> None:
+def test_what_fails_is_a_reject_with_a_reason_and_stops_nothing(
+    configure: Configure, tmp_path: Path
+) -> None:
     with StandIn(BORDERS, faults=FAULTS) as site:
         summary = scrape(configure(site.url), tmp_path / "papers")
     dropped = rejects(tmp_path / "papers")
@@ -117,11 +153,17 @@ def test_what_fails_is_a_reject_with_a_reason_and_stops_nothing(configure: Confi
     assert (summary["seen"], summary["kept"], summary["facts"]["found"]) == (9, 4, 9)
 
 
-def test_only_the_newest_are_taken_and_the_cut_is_told(configure: Configure, tmp_path: Path) -> None:
+def test_only_the_newest_are_taken_and_the_cut_is_told(
+    configure: Configure, tmp_path: Path
+) -> None:
     corpus = Corpus(tuple(make_entry(f"24{month:02d}.00001") for month in range(5, 13)))
     with StandIn(corpus) as site:
         summary = scrape(configure(site.url, max_papers=3, source="api"), tmp_path)
-    assert [paper.arxiv_id for paper in records(tmp_path)] == ["2410.00001", "2411.00001", "2412.00001"]
+    assert [paper.arxiv_id for paper in records(tmp_path)] == [
+        "2410.00001",
+        "2411.00001",
+        "2412.00001",
+    ]
     assert (summary["facts"]["found"], summary["facts"]["taken"]) == (8, 3)
     assert summary["facts"]["cut_off"] == "found 8, took 3, max_papers 3"
 
@@ -139,7 +181,9 @@ def test_search_pages_that_fail_are_asked_again_and_retry_after_is_heard_in_the_
     faults = ["503:1", "ok", "truncate", "html"]
     with StandIn(BORDERS, faults={"/search": faults}) as site:
         assert scrape(configure(site.url, max_papers=1), tmp_path)["kept"] == 1
-        first, second, *_ = [request for request in site.requests if request.path.startswith("/search")]
+        first, second, *_ = [
+            request for request in site.requests if request.path.startswith("/search")
+        ]
         assert second.time - first.ended >= 1
 
 
@@ -151,21 +195,37 @@ def test_a_list_that_stays_incomplete_is_an_error(configure: Configure, tmp_path
         scrape(configure(site.url, source="api"), tmp_path)
 
 
-def test_a_question_that_nothing_matches_says_what_to_change(configure: Configure, tmp_path: Path) -> None:
-    with StandIn(BORDERS) as site, pytest.raises(DataError, match=r"found no papers.*widen scrape.query"):
+def test_a_question_that_nothing_matches_says_what_to_change(
+    configure: Configure, tmp_path: Path
+) -> None:
+    with (
+        StandIn(BORDERS) as site,
+        pytest.raises(DataError, match=r"found no papers.*widen scrape.query"),
+    ):
         scrape(configure(site.url, query="zebras", source="api"), tmp_path)
 
 
 def test_a_stage_killed_while_it_downloads_goes_on_where_it_was(tmp_path: Path) -> None:
     corpus = Corpus(tuple(make_entry(f"2405.{number:05d}") for number in range(1, 9)))
     with StandIn(corpus, faults={"/pdf/2405.00004": ["hang"]}) as site:
-        with subprocess.Popen(command(site.url, tmp_path / "papers"), stdout=subprocess.DEVNULL) as stage:
-            wait_until(lambda: len(site.asked("/pdf/")) == 5)  # newest first: 8, 7, 6, 5, and now 4 is on its way
+        with subprocess.Popen(
+            command(site.url, tmp_path / "papers"), stdout=subprocess.DEVNULL
+        ) as stage:
+            wait_until(
+                lambda: len(site.asked("/pdf/")) == 5
+            )  # newest first: 8, 7, 6, 5, and now 4 is on its way
             stage.kill()
         assert not (tmp_path / "papers" / "papers.jsonl").exists()
-        subprocess.run(command(site.url, tmp_path / "papers"), check=True, stdout=subprocess.DEVNULL, timeout=600)
+        subprocess.run(
+            command(site.url, tmp_path / "papers"),
+            check=True,
+            stdout=subprocess.DEVNULL,
+            timeout=600,
+        )
         pdfs = [path for path in site.asked("/pdf/") if "00004" not in path]
-        assert sorted(pdfs) == sorted(f"/pdf/2405.{number:05d}v1" for number in (1, 2, 3, 5, 6, 7, 8))
+        assert sorted(pdfs) == sorted(
+            f"/pdf/2405.{number:05d}v1" for number in (1, 2, 3, 5, 6, 7, 8)
+        )
     papers = records(tmp_path / "papers")
     assert [paper.arxiv_id for paper in papers] == [entry.arxiv_id for entry in corpus.entries]
     assert all((tmp_path / "papers" / paper.pdf).read_bytes() == PDF for paper in papers)
@@ -176,7 +236,10 @@ def test_a_stage_killed_while_it_downloads_goes_on_where_it_was(tmp_path: Path) 
 def test_no_browser_outlives_the_stage(tmp_path: Path, sent: signal.Signals) -> None:
     short = tempfile.TemporaryDirectory()  # Chromium's sockets need short paths
     folder = Path(short.name)
-    environment = {**os.environ, "TMPDIR": short.name}  # the browser's folder lies there and names its processes
+    environment = {
+        **os.environ,
+        "TMPDIR": short.name,
+    }  # the browser's folder lies there and names its processes
     with short, StandIn(BORDERS, faults={"/search": ["hang"]}) as site:
         with subprocess.Popen(
             command(site.url, tmp_path / "papers"),
@@ -186,7 +249,9 @@ def test_no_browser_outlives_the_stage(tmp_path: Path, sent: signal.Signals) -> 
         ) as stage:
             wait_until(lambda: browser_processes(folder) and site.asked("/search"))
             stage.send_signal(sent)
-        wait_until(lambda: not browser_processes(folder) and not list(folder.glob("arxtune-browser-*")), 5)
+        wait_until(
+            lambda: not browser_processes(folder) and not list(folder.glob("arxtune-browser-*")), 5
+        )
 
 
 def browser_processes(folder: Path) -> list[str]:

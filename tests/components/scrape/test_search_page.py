@@ -32,7 +32,13 @@ def raw_page(first: int, last: int, total: int, **fields: Any) -> Raw:
     """Return a page of results as the script returns it."""
     heading = f"\n  Showing {first:,}\u2013{last:,} of {total:,} results\n"
     rows = [raw_row(number) for number in range(first, last + 1)]
-    return {"title": "Search", "heading": heading, "warning": "", "whole": True, "rows": rows} | fields
+    return {
+        "title": "Search",
+        "heading": heading,
+        "warning": "",
+        "whole": True,
+        "rows": rows,
+    } | fields
 
 
 def test_a_row_becomes_a_listing() -> None:
@@ -49,7 +55,11 @@ def test_a_row_becomes_a_listing() -> None:
 def test_a_revised_paper_keeps_its_first_day_and_does_not_tell_its_version() -> None:
     dates = "Submitted 2 July, 2025; v1 submitted 30 April, 2024; originally announced May 2024."
     listing = parse_row(raw_row(dates=dates))
-    assert (listing.first_day, listing.revised, listing.version) == (date(2024, 4, 30), date(2025, 7, 2), None)
+    assert (listing.first_day, listing.revised, listing.version) == (
+        date(2024, 4, 30),
+        date(2025, 7, 2),
+        None,
+    )
 
 
 def test_an_id_may_name_its_version_and_be_of_the_old_kind() -> None:
@@ -58,7 +68,9 @@ def test_an_id_may_name_its_version_and_be_of_the_old_kind() -> None:
 
 
 def test_a_list_of_authors_that_was_cut_is_noticed() -> None:
-    assert parse_row(raw_row(byline="Authors: A, B , et al. (3 additional authors not shown)")).more_authors
+    assert parse_row(
+        raw_row(byline="Authors: A, B , et al. (3 additional authors not shown)")
+    ).more_authors
 
 
 @pytest.mark.parametrize("fields", [{"id": ""}, {"title": " "}, {"dates": "Submitted yesterday"}])
@@ -78,8 +90,14 @@ def test_numbers_of_a_page_may_hold_commas() -> None:
         (raw_page(1, 25, 60, rows=[raw_row()] * 13), "holds 13 rows"),
         (raw_page(26, 50, 60), "announces 26 to 50"),
         (raw_page(1, 25, 60, whole=False), "has no end"),
-        (raw_page(1, 25, 60, heading="Advanced Search", warning="\n Not a valid year "), "Not a valid year"),
-        (raw_page(1, 25, 60, heading="Good morning", title="Hello"), "not a page of results: 'Hello'"),
+        (
+            raw_page(1, 25, 60, heading="Advanced Search", warning="\n Not a valid year "),
+            "Not a valid year",
+        ),
+        (
+            raw_page(1, 25, 60, heading="Good morning", title="Hello"),
+            "not a page of results: 'Hello'",
+        ),
     ],
 )
 def test_a_page_that_cannot_be_trusted_is_an_error(raw: Raw, told: str) -> None:
@@ -90,12 +108,19 @@ def test_a_page_that_cannot_be_trusted_is_an_error(raw: Raw, told: str) -> None:
 
 def test_the_question_names_every_setting_that_the_site_would_take_from_its_cookie() -> None:
     window = Window(date(2024, 4, 17), date(2024, 6, 1))
-    config = ScrapeConfig(query="*", field="title", categories=("cs.CL", "hep-th"), cross_lists=False)
-    asked = parse_qs(urlsplit(search_url(config, window, 200, "-submitted_date")).query, keep_blank_values=True)
+    config = ScrapeConfig(
+        query="*", field="title", categories=("cs.CL", "hep-th"), cross_lists=False
+    )
+    asked = parse_qs(
+        urlsplit(search_url(config, window, 200, "-submitted_date")).query, keep_blank_values=True
+    )
     assert (asked["terms-0-term"], asked["terms-0-field"]) == ([""], ["title"])
     assert (asked["date-from_date"], asked["date-to_date"]) == (["2024-04-17"], ["2024-06-01"])
     assert (asked["size"], asked["start"], asked["abstracts"]) == (["200"], ["200"], ["show"])
-    assert (asked["date-date_type"], asked["order"]) == (["submitted_date_first"], ["-submitted_date"])
+    assert (asked["date-date_type"], asked["order"]) == (
+        ["submitted_date_first"],
+        ["-submitted_date"],
+    )
     assert asked["classification-computer_science"] == asked["classification-physics"] == ["y"]
     assert asked["classification-include_cross_list"] == ["exclude"]
     assert "advanced" in asked

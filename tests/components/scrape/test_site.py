@@ -56,12 +56,16 @@ def test_what_stays_wrong_is_refused_with_a_reason(
 
 
 @pytest.mark.parametrize("fault", ["403", "captcha"])
-def test_a_site_that_wants_us_to_stop_is_not_asked_again_by_anyone(configure: Configure, fault: str) -> None:
+def test_a_site_that_wants_us_to_stop_is_not_asked_again_by_anyone(
+    configure: Configure, fault: str
+) -> None:
     with StandIn(CORPUS, faults={"/pdf": [fault]}) as standin:
         config = configure(standin.url, seconds_between_requests=0.1)
         with pytest.raises(SourceError, match="wants us to stop"):
             fetch(standin, config)
-        with pytest.raises(SourceError, match=r"left alone until .* UTC, because of .*run again in"):
+        with pytest.raises(
+            SourceError, match=r"left alone until .* UTC, because of .*run again in"
+        ):
             fetch(standin, config)
         assert len(standin.requests) == 1
 
@@ -82,7 +86,9 @@ def test_pauses_grow_while_the_site_is_busy(configure: Configure) -> None:
     with StandIn(CORPUS, faults={"/pdf": ["429"] * 3}) as standin:
         fetch(standin, configure(standin.url, seconds_between_requests=0.1))
         pauses = [later.time - earlier.ended for earlier, later in pairwise(standin.requests)]
-    assert [pause >= least for pause, least in zip(pauses, (0.25, 0.5, 1.0), strict=True)] == [True] * 3
+    assert [pause >= least for pause, least in zip(pauses, (0.25, 0.5, 1.0), strict=True)] == [
+        True
+    ] * 3
 
 
 def test_three_addresses_that_fail_in_a_row_end_the_stage(configure: Configure) -> None:
@@ -118,7 +124,9 @@ def test_a_download_goes_on_where_it_was_cut(configure: Configure, tmp_path: Pat
         assert part.read_bytes() == BIG
 
 
-def test_a_download_begins_anew_when_the_file_has_changed(configure: Configure, tmp_path: Path) -> None:
+def test_a_download_begins_anew_when_the_file_has_changed(
+    configure: Configure, tmp_path: Path
+) -> None:
     part = tmp_path / "a.part"
     part.write_bytes(b"the beginning of something else")
     part.with_suffix(".tag").write_text('"its tag"')
@@ -128,10 +136,15 @@ def test_a_download_begins_anew_when_the_file_has_changed(configure: Configure, 
     assert part.read_bytes() == PDF
 
 
-def test_a_file_over_the_limit_is_given_up_while_it_streams(configure: Configure, tmp_path: Path) -> None:
+def test_a_file_over_the_limit_is_given_up_while_it_streams(
+    configure: Configure, tmp_path: Path
+) -> None:
     endless = Corpus((make_entry("2406.00001", pdf=lambda: bytes(2_000_000)),))
     with StandIn(endless, faults={"/pdf": ["drip:0.05"]}) as standin:
-        with Site(configure(standin.url, max_pdf_bytes=100_000)) as site, pytest.raises(Refusal, match="too large"):
+        with (
+            Site(configure(standin.url, max_pdf_bytes=100_000)) as site,
+            pytest.raises(Refusal, match="too large"),
+        ):
             site.download(standin.url + PAPER, tmp_path / "a.part")
         assert standin.requests[0].sent < 500_000
     assert list(tmp_path.glob("a.*")) == [tmp_path / "a.tag"]
@@ -147,7 +160,10 @@ def test_a_file_over_the_limit_is_given_up_while_it_streams(configure: Configure
     ],
 )
 def test_redirects_do_not_leave_the_site(configure: Configure, target: str, told: str) -> None:
-    with StandIn(CORPUS, faults={"/pdf": [f"redirect:{target}"] * 9}) as standin, pytest.raises(Refusal, match=told):
+    with (
+        StandIn(CORPUS, faults={"/pdf": [f"redirect:{target}"] * 9}) as standin,
+        pytest.raises(Refusal, match=told),
+    ):
         fetch(standin, configure(standin.url))
 
 
@@ -173,7 +189,11 @@ def test_robots_txt_decides_between_search_pages_and_api(configure: Configure) -
         assert chosen(source="api") == "api"
     with StandIn(CORPUS, robots=ROBOTS) as standin:
         assert chosen() == "api"
-        assert chosen(source="search", accept_robots_risk=True) == chosen(accept_robots_risk=True) == "search"
+        assert (
+            chosen(source="search", accept_robots_risk=True)
+            == chosen(accept_robots_risk=True)
+            == "search"
+        )
         with pytest.raises(SourceError, match=rf"disallows {PATH}.*accept_robots_risk"):
             chosen(source="search")
 
@@ -184,11 +204,16 @@ def test_the_crawl_delay_of_robots_txt_is_adopted(configure: Configure) -> None:
         assert site.pace == 15
 
 
-@pytest.mark.parametrize(("faults", "allowed"), [(["404"], True), (["503"] * 9, False), (["403"], False)])
+@pytest.mark.parametrize(
+    ("faults", "allowed"), [(["404"], True), (["503"] * 9, False), (["403"], False)]
+)
 def test_a_missing_robots_txt_allows_all_and_a_broken_one_nothing(
     configure: Configure, faults: list[str], allowed: bool
 ) -> None:
-    with StandIn(CORPUS, faults={"/robots.txt": faults}) as standin, Site(configure(standin.url)) as site:
+    with (
+        StandIn(CORPUS, faults={"/robots.txt": faults}) as standin,
+        Site(configure(standin.url)) as site,
+    ):
         if allowed:
             site.read_robots()
             assert site.allows(PATH)
@@ -201,7 +226,10 @@ def test_a_site_that_does_not_answer_is_one_clear_line(configure: Configure) -> 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        with Site(configure(url)) as site, pytest.raises(SourceError, match=f"{url}.* does not answer .*scrape.site"):
+        with (
+            Site(configure(url)) as site,
+            pytest.raises(SourceError, match=f"{url}.* does not answer .*scrape.site"),
+        ):
             site.read_robots()
 
 

@@ -37,7 +37,13 @@ BORDERS = (
     "2024-06-01T03:59:59Z",
     "2024-06-01T04:56:00Z",
 )
-CATEGORIES = (("cs.CL",), ("cs.LG", "cs.CL"), ("stat.ML", "cs.LG"), ("math-ph", "hep-th"), ("astro-ph.GA",))
+CATEGORIES = (
+    ("cs.CL",),
+    ("cs.LG", "cs.CL"),
+    ("stat.ML", "cs.LG"),
+    ("math-ph", "hep-th"),
+    ("astro-ph.GA",),
+)
 
 
 def invented_corpus() -> Corpus:
@@ -50,7 +56,9 @@ def invented_corpus() -> Corpus:
     for number, moment in enumerate(BORDERS):
         day = datetime.fromisoformat(moment)
         entries.append(_paper(f"{day:%y%m}.{90_000 + number:05d}", 2_000 + number, day, chance))
-    for number, (name, moment) in enumerate((("hep-th/9901001", "1999-01-03"), ("math/0703001", "2007-03-01"))):
+    for number, (name, moment) in enumerate(
+        (("hep-th/9901001", "1999-01-03"), ("math/0703001", "2007-03-01"))
+    ):
         day = datetime.fromisoformat(f"{moment}T12:00:00Z")
         entries.append(_paper(name, 3_000 + number, day, chance))
     return Corpus(tuple(sorted(entries, key=lambda entry: entry.arxiv_id)))
@@ -62,7 +70,9 @@ def _paper(name: str, number: int, day: datetime, chance: random.Random) -> Entr
     return make_entry(
         name,
         title=title + " gamma" * (number < 200) + " delta" * (number < 50),
-        abstract="It is about x < y and Großmann's sparse attention." if number % 2 else "Attention that is sparse.",
+        abstract="It is about x < y and Großmann's sparse attention."
+        if number % 2
+        else "Attention that is sparse.",
         authors=tuple(f"Author {part} Ñame" for part in range(30 if number % 100 == 0 else 2)),
         categories=CATEGORIES[number % len(CATEGORIES)],
         submitted=day.isoformat(),
@@ -92,11 +102,18 @@ QUESTIONS = (
     Question({"query": "*", **EARLY}, label="all, beyond the limit of results"),
     Question({"query": "*"}, label="all since the default day"),
     Question({"query": "*", "published_before": "2024-06-01"}, label="both borders"),
-    Question({"query": "*", "published_after": "2024-05-31", "published_before": "2024-06-01"}, label="one day"),
+    Question(
+        {"query": "*", "published_after": "2024-05-31", "published_before": "2024-06-01"},
+        label="one day",
+    ),
     Question({"query": "gamma", **EARLY}, lambda e: "gamma" in e.title, 200, label="200 results"),
     Question({"query": "delta", **EARLY}, lambda e: "delta" in e.title, 50, label="50 results"),
     Question(
-        {"query": "gamma", "max_papers": 25, **EARLY}, lambda e: "gamma" in e.title, 25, 25, label="the newest 25"
+        {"query": "gamma", "max_papers": 25, **EARLY},
+        lambda e: "gamma" in e.title,
+        25,
+        25,
+        label="the newest 25",
     ),
     Question({"query": "*", "max_papers": 30}, count=30, newest=30, label="the newest 30 of many"),
     Question(
@@ -110,11 +127,26 @@ QUESTIONS = (
         label="a category and an archive with cross-lists",
     ),
     Question(
-        {"query": '"sparse attention" models', "field": "all"}, lambda e: "sparse att" in e.abstract, label="a phrase"
+        {"query": '"sparse attention" models', "field": "all"},
+        lambda e: "sparse att" in e.abstract,
+        label="a phrase",
     ),
-    Question({"query": "29", "field": "author", **EARLY}, lambda e: len(e.authors) == 30, label="a cut-off author"),
-    Question({"query": "rareword", "field": "comments", **EARLY}, lambda e: e.comments != "", 1, label="one paper"),
-    Question({"query": "*", **EARLY, "published_before": "2008-01-01"}, count=2, label="ids of the old kind"),
+    Question(
+        {"query": "29", "field": "author", **EARLY},
+        lambda e: len(e.authors) == 30,
+        label="a cut-off author",
+    ),
+    Question(
+        {"query": "rareword", "field": "comments", **EARLY},
+        lambda e: e.comments != "",
+        1,
+        label="one paper",
+    ),
+    Question(
+        {"query": "*", **EARLY, "published_before": "2008-01-01"},
+        count=2,
+        label="ids of the old kind",
+    ),
 )
 
 
@@ -130,9 +162,17 @@ def truth(question: Question, config: ScrapeConfig) -> list[tuple[Any, ...]]:
         and (not config.published_before or f"{entry.submitted:%Y-%m-%d}" < config.published_before)
     ]
     eastern = ZoneInfo("America/New_York")
-    found.sort(key=lambda entry: (entry.submitted.astimezone(eastern).date(), entry.arxiv_id), reverse=True)
+    found.sort(
+        key=lambda entry: (entry.submitted.astimezone(eastern).date(), entry.arxiv_id), reverse=True
+    )
     return [
-        (entry.arxiv_id, entry.version, entry.title, f"{entry.submitted:%Y-%m-%d}", entry.categories)
+        (
+            entry.arxiv_id,
+            entry.version,
+            entry.title,
+            f"{entry.submitted:%Y-%m-%d}",
+            entry.categories,
+        )
         for entry in found[: question.newest]
     ]
 
@@ -144,8 +184,17 @@ def answer(config: ScrapeConfig, source: Source, reader: DetailsReader) -> list[
     found = []
     for listing in catalogue.newest(config):
         details = reader.of(listing)
-        if in_days(datetime.fromisoformat(details.submitted).date(), config) and len(found) < config.max_papers:
-            row = (listing.arxiv_id, details.version, listing.title, details.submitted, tuple(listing.categories))
+        if (
+            in_days(datetime.fromisoformat(details.submitted).date(), config)
+            and len(found) < config.max_papers
+        ):
+            row = (
+                listing.arxiv_id,
+                details.version,
+                listing.title,
+                details.submitted,
+                tuple(listing.categories),
+            )
             assert listing.more_authors == (config.source == "search" and len(details.authors) > 25)
             found.append(row)
     return found
@@ -164,15 +213,29 @@ def test_every_source_and_page_size_gives_the_truth(site: StandIn, tmp_path: Pat
     assert len(CORPUS.entries) > 1_000
     assert sum(entry.withdrawn for entry in CORPUS.entries) > 10
     common: dict[str, Any] = {"site": site.url, "seconds_between_requests": 0, "timeout_s": 120}
-    common |= {"store": str(tmp_path), "state": str(tmp_path / "state"), "result_limit": LIMIT, "max_requests": 99_999}
+    common |= {
+        "store": str(tmp_path),
+        "state": str(tmp_path / "state"),
+        "result_limit": LIMIT,
+        "max_requests": 99_999,
+    }
     wrong = []
     with ExitStack() as stack:
         http = stack.enter_context(Site(ScrapeConfig(**common)))
-        opened = {name: stack.enter_context(open_source(ScrapeConfig(**common), http, name)) for name, _size in WAYS}
+        opened = {
+            name: stack.enter_context(open_source(ScrapeConfig(**common), http, name))
+            for name, _size in WAYS
+        }
         for name, size in WAYS:
             for question in QUESTIONS:
                 config = ScrapeConfig(
-                    **{"max_papers": 5_000, **common, **question.knobs, "page_size": size, "source": name}
+                    **{
+                        "max_papers": 5_000,
+                        **common,
+                        **question.knobs,
+                        "page_size": size,
+                        "source": name,
+                    }
                 )
                 reader = DetailsReader(config, http, FolderStore(tmp_path / name), name)
                 source: Any = type(opened[name]).__new__(type(opened[name]))
@@ -213,14 +276,24 @@ def test_fewer_papers_than_announced_are_an_error_with_the_difference(
     with StandIn(Corpus((make_entry("2406.00001"), make_entry("2406.00002")))) as standin:
         config = configure(standin.url, source="api")
         told = r"announced 2 papers and listed 1 \(\+1\)"
-        with Site(config) as http, open_source(config, http, "api") as source, pytest.raises(SourceError, match=told):
+        with (
+            Site(config) as http,
+            open_source(config, http, "api") as source,
+            pytest.raises(SourceError, match=told),
+        ):
             Catalogue("unsaved").update(config, source, 10)
 
 
-def test_one_day_with_more_papers_than_a_site_shows_is_an_error(configure: Callable[..., ScrapeConfig]) -> None:
+def test_one_day_with_more_papers_than_a_site_shows_is_an_error(
+    configure: Callable[..., ScrapeConfig],
+) -> None:
     papers = Corpus(tuple(make_entry(f"2406.{number:05d}") for number in range(1, 61)))
     with StandIn(papers, result_limit=50) as standin:
         config = configure(standin.url, page_size=25, result_limit=50, max_papers=500, source="api")
         told = "2024-06-20 alone has 60 papers and the site shows 50"
-        with Site(config) as http, open_source(config, http, "api") as source, pytest.raises(SourceError, match=told):
+        with (
+            Site(config) as http,
+            open_source(config, http, "api") as source,
+            pytest.raises(SourceError, match=told),
+        ):
             Catalogue("unsaved").update(config, source, 500)

@@ -26,12 +26,18 @@ COMMAND = [sys.executable, "-m", "components.scrape.standin"]
 MANY = tuple(make_entry(f"2406.{number:05d}") for number in range(1, 61))
 CORPUS = Corpus(
     (
-        make_entry("2404.00001", submitted="2024-04-18T04:55:59Z", title="Before the day of language models"),
+        make_entry(
+            "2404.00001",
+            submitted="2024-04-18T04:55:59Z",
+            title="Before the day of language models",
+        ),
         make_entry("2404.00002", submitted="2024-04-18T04:56:00Z"),
         make_entry("2404.00003", submitted="2024-04-20T04:55:59Z"),
         make_entry("2404.00004", submitted="2024-04-20T04:56:00Z", title="A model of a language"),
         make_entry("2405.00001", title="Sparse networks", abstract="Nothing to see."),
-        make_entry("2405.00002", authors=tuple(f"Author {number}" for number in range(30)), version=3),
+        make_entry(
+            "2405.00002", authors=tuple(f"Author {number}" for number in range(30)), version=3
+        ),
         make_entry("2405.00003", title="Withdrawn <language> & models", withdrawn=True),
         *MANY,
     )
@@ -93,12 +99,17 @@ def test_results_are_paged_and_the_heading_counts_them(site: StandIn) -> None:
         ({"start": -5}, 200),
     ],
 )
-def test_sizes_and_starts_have_arxivs_limits(site: StandIn, parameters: dict[str, Any], status: int) -> None:
+def test_sizes_and_starts_have_arxivs_limits(
+    site: StandIn, parameters: dict[str, Any], status: int
+) -> None:
     assert search(site, **parameters).status_code == status
 
 
 def test_a_range_of_days_begins_at_0456_utc_and_excludes_its_last_day(site: StandIn) -> None:
-    assert sorted(ids(search(site, since="2024-04-18", until="2024-04-20"))) == ["2404.00002", "2404.00003"]
+    assert sorted(ids(search(site, since="2024-04-18", until="2024-04-20"))) == [
+        "2404.00002",
+        "2404.00003",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +127,9 @@ def test_a_bad_date_brings_the_form_back(site: StandIn, since: str, until: str, 
 
 
 def test_without_the_advanced_parameter_there_is_only_the_form(site: StandIn) -> None:
-    answer = httpx.get(site.url + "/search/advanced", params={"terms-0-term": "model"}, trust_env=False)
+    answer = httpx.get(
+        site.url + "/search/advanced", params={"terms-0-term": "model"}, trust_env=False
+    )
     assert heading(answer) == "Advanced Search"
 
 
@@ -124,8 +137,13 @@ def test_no_result_has_its_own_page(site: StandIn) -> None:
     assert heading(search(site, words="zebra")) == "Sorry, your query returned no results"
 
 
-def test_long_lists_of_authors_are_cut_in_results_but_not_on_the_abstract_page(site: StandIn) -> None:
-    assert "et al. (5 additional authors not shown)" in search(site, since="2024-05-01", until="2024-06-01").text
+def test_long_lists_of_authors_are_cut_in_results_but_not_on_the_abstract_page(
+    site: StandIn,
+) -> None:
+    assert (
+        "et al. (5 additional authors not shown)"
+        in search(site, since="2024-05-01", until="2024-06-01").text
+    )
     page = httpx.get(site.url + "/abs/2405.00002", trust_env=False).text
     assert "Author 29</a>" in page
     assert "[v3]</strong>" in page
@@ -150,7 +168,10 @@ def test_a_pdf_comes_in_chunks_with_its_resolved_name(site: StandIn) -> None:
     assert answer.headers["Content-Disposition"] == 'inline; filename="2405.00002v3.pdf"'
     assert "Content-Length" in httpx.head(site.url + "/pdf/2405.00002", trust_env=False).headers
     assert httpx.get(site.url + "/pdf/2405.00002v4", trust_env=False).status_code == 404
-    assert httpx.get(site.url + "/pdf/2405.00002.pdf", trust_env=False).headers["Location"] == "/pdf/2405.00002"
+    assert (
+        httpx.get(site.url + "/pdf/2405.00002.pdf", trust_env=False).headers["Location"]
+        == "/pdf/2405.00002"
+    )
 
 
 def test_a_part_of_a_pdf_is_served_while_it_is_the_same(site: StandIn) -> None:
@@ -159,23 +180,42 @@ def test_a_part_of_a_pdf_is_served_while_it_is_the_same(site: StandIn) -> None:
     part = httpx.get(site.url + "/pdf/2405.00002", headers=asked, trust_env=False)
     assert (part.status_code, part.content) == (206, PDF[100:])
     assert part.headers["Content-Range"] == f"bytes 100-{len(PDF) - 1}/{len(PDF)}"
-    changed = httpx.get(site.url + "/pdf/2405.00002", headers={**asked, "If-Range": '"other"'}, trust_env=False)
+    changed = httpx.get(
+        site.url + "/pdf/2405.00002", headers={**asked, "If-Range": '"other"'}, trust_env=False
+    )
     assert (changed.status_code, changed.content) == (200, PDF)
 
 
 def feed(site: StandIn, query: str, **parameters: Any) -> httpx.Response:
-    return httpx.get(site.url + "/api/query", params={"search_query": query, **parameters}, trust_env=False)
+    return httpx.get(
+        site.url + "/api/query", params={"search_query": query, **parameters}, trust_env=False
+    )
 
 
 def test_the_api_counts_all_and_shows_some(site: StandIn) -> None:
-    answer = feed(site, "all:language AND all:models", max_results=3, sortBy="submittedDate", sortOrder="ascending")
+    answer = feed(
+        site,
+        "all:language AND all:models",
+        max_results=3,
+        sortBy="submittedDate",
+        sortOrder="ascending",
+    )
     assert "<opensearch:totalResults>66</opensearch:totalResults>" in answer.text
-    assert re.findall(r"abs/([\d.]+v\d)</id>", answer.text) == ["2404.00001v1", "2404.00002v1", "2404.00003v1"]
+    assert re.findall(r"abs/([\d.]+v\d)</id>", answer.text) == [
+        "2404.00001v1",
+        "2404.00002v1",
+        "2404.00003v1",
+    ]
     assert "v3</id>" in feed(site, 'au:"Author 29"').text
-    assert "<entry>" not in feed(site, "submittedDate:[202404180000 TO 202404180455] AND cat:hep-th").text
+    assert (
+        "<entry>"
+        not in feed(site, "submittedDate:[202404180000 TO 202404180455] AND cat:hep-th").text
+    )
 
 
-@pytest.mark.parametrize(("query", "status"), [("(ti:a OR ti:b) ANDNOT abs:c", 200), ("ti:a AND", 400), ("x:y", 400)])
+@pytest.mark.parametrize(
+    ("query", "status"), [("(ti:a OR ti:b) ANDNOT abs:c", 200), ("ti:a AND", 400), ("x:y", 400)]
+)
 def test_the_api_refuses_what_it_cannot_read(site: StandIn, query: str, status: int) -> None:
     answer = feed(site, query)
     assert answer.status_code == status
@@ -184,7 +224,11 @@ def test_the_api_refuses_what_it_cannot_read(site: StandIn, query: str, status: 
 
 def test_oai_tells_every_version_and_the_licence(site: StandIn) -> None:
     def record(name: str) -> str:
-        query = {"verb": "GetRecord", "metadataPrefix": "arXivRaw", "identifier": f"oai:arXiv.org:{name}"}
+        query = {
+            "verb": "GetRecord",
+            "metadataPrefix": "arXivRaw",
+            "identifier": f"oai:arXiv.org:{name}",
+        }
         return httpx.get(site.url + "/oai", params=query, trust_env=False).text
 
     assert record("2405.00002").count("<version version=") == 3
@@ -193,8 +237,18 @@ def test_oai_tells_every_version_and_the_licence(site: StandIn) -> None:
 
 
 def test_every_page_says_that_this_is_not_arxiv(site: StandIn) -> None:
-    for path in ("/", "/robots.txt", "/nowhere", "/abs/2405.00001", "/search/advanced", "/search/advanced?advanced="):
-        assert "Stand-in of arxtune. Not arXiv. The papers are invented." in httpx.get(site.url + path).text
+    for path in (
+        "/",
+        "/robots.txt",
+        "/nowhere",
+        "/abs/2405.00001",
+        "/search/advanced",
+        "/search/advanced?advanced=",
+    ):
+        assert (
+            "Stand-in of arxtune. Not arXiv. The papers are invented."
+            in httpx.get(site.url + path).text
+        )
 
 
 def test_the_sample_papers_are_real_pdfs_of_the_same_bytes_each_time() -> None:
@@ -230,7 +284,11 @@ def test_every_pdf_of_a_folder_is_served_byte_for_byte(tmp_path: Path) -> None:
         assert entry.pdf() == (folder / name).read_bytes()
         assert not entry.licence
     named = by_file["2405.12345v2.pdf"]
-    assert (named.arxiv_id, named.version, f"{named.submitted:%Y-%m-%d}") == ("2405.12345", 2, "2024-05-01")
+    assert (named.arxiv_id, named.version, f"{named.submitted:%Y-%m-%d}") == (
+        "2405.12345",
+        2,
+        "2024-05-01",
+    )
     assert named.title == "A title of its own"
     assert by_file["broken.pdf"].title == "broken"
     assert re.fullmatch(r"0000\.\d{5}", by_file["notes.PDF"].arxiv_id)
@@ -239,7 +297,9 @@ def test_every_pdf_of_a_folder_is_served_byte_for_byte(tmp_path: Path) -> None:
     assert [entry.arxiv_id for entry in again] == [entry.arxiv_id for entry in corpus.entries]
 
 
-def test_a_file_that_cannot_be_read_in_time_goes_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_read_in_time_goes_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(describe, "DEADLINE_S", 0.0)
     corpus = folder_corpus(local_folder(tmp_path / "papers"))
     assert {entry.title for entry in corpus.entries} == {"2405.12345v2", "notes", "broken", "empty"}
@@ -260,7 +320,9 @@ def test_a_port_in_use_is_one_clear_line(site: StandIn) -> None:
 
 def test_the_command_prints_its_url_logs_requests_and_ends_on_sigterm(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "requests.jsonl"
-    with subprocess.Popen([*COMMAND, "--log", str(log)], stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        [*COMMAND, "--log", str(log)], stdout=subprocess.PIPE, text=True
+    ) as server:
         assert server.stdout
         url = server.stdout.readline().strip()
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
@@ -273,7 +335,9 @@ def test_the_command_prints_its_url_logs_requests_and_ends_on_sigterm(tmp_path: 
 def test_the_command_ends_with_the_process_that_started_it() -> None:
     code = f"import subprocess, time; subprocess.Popen({COMMAND!r}); time.sleep(60)"
     environment = {name: value for name, value in os.environ.items() if name != "ARXTUNE_RUN_PID"}
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
+    ) as parent:
         assert parent.stdout
         url = parent.stdout.readline().strip()
         parent.kill()
@@ -290,7 +354,9 @@ def test_the_command_ends_with_the_process_that_started_it() -> None:
 
 
 def test_a_bad_folder_on_the_command_line_is_one_line(tmp_path: Path) -> None:
-    ended = subprocess.run([*COMMAND, "--papers", str(tmp_path)], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [*COMMAND, "--papers", str(tmp_path)], capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 1
     assert ended.stderr.startswith("arxtune: error: ")
     assert ended.stderr.count("\n") == 1

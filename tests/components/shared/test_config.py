@@ -21,7 +21,9 @@ class Config(StageConfig):
 
 
 def test_later_layers_win_and_text_is_converted() -> None:
-    config = Config.build({"count": 4, "rate": 1}, {"count": "5", "careful": "yes", "names": "x, y"})
+    config = Config.build(
+        {"count": 4, "rate": 1}, {"count": "5", "careful": "yes", "names": "x, y"}
+    )
     assert (config.count, config.rate, config.careful, config.names) == (5, 1.0, True, ("x", "y"))
 
 

@@ -31,12 +31,30 @@ def test_a_faithful_answer_passes(answer: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
-        ("Each Birch guess took 0.12 milliseconds.", "the number 0.12 does not stand in the passage"),
-        ("Throughput climbed from 59 to 31 tokens per second.", "59 stands where the passage has 31"),
-        ("Each Maple guess took 0.11 milliseconds.", "the name Maple does not stand in the passage"),
-        ("The Larkspur controller outruns Elmwood on 1,024 prompts.", "Larkspur stands where the passage has Elmwood"),
-        ("Cats sleep through most afternoons of a warm summer.", "its words are hardly those of the passage"),
-        ("Each Birch guess took 0.11 milliseconds. Cats sleep through warm summers.", "its words are hardly"),
+        (
+            "Each Birch guess took 0.12 milliseconds.",
+            "the number 0.12 does not stand in the passage",
+        ),
+        (
+            "Throughput climbed from 59 to 31 tokens per second.",
+            "59 stands where the passage has 31",
+        ),
+        (
+            "Each Maple guess took 0.11 milliseconds.",
+            "the name Maple does not stand in the passage",
+        ),
+        (
+            "The Larkspur controller outruns Elmwood on 1,024 prompts.",
+            "Larkspur stands where the passage has Elmwood",
+        ),
+        (
+            "Cats sleep through most afternoons of a warm summer.",
+            "its words are hardly those of the passage",
+        ),
+        (
+            "Each Birch guess took 0.11 milliseconds. Cats sleep through warm summers.",
+            "its words are hardly",
+        ),
         ("", "the output is empty"),
         ("...", "the output is empty"),
     ],
@@ -49,7 +67,9 @@ def test_an_invention_is_named(answer: str, problem: str) -> None:
 
 def share_rejected(cases: list[Case], most: int = 150) -> float:
     chosen = random.Random(0).sample(cases, min(most, len(cases)))
-    return sum(grounding(case.output, case.evidence).score < GROUNDED for case in chosen) / len(chosen)
+    return sum(grounding(case.output, case.evidence).score < GROUNDED for case in chosen) / len(
+        chosen
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +78,9 @@ def inventions() -> list[Case]:
 
 
 @pytest.mark.parametrize("kind", ["number changed", "name swapped", "foreign sentence"])
-def test_at_least_95_of_100_planted_inventions_are_rejected(inventions: list[Case], kind: str) -> None:
+def test_at_least_95_of_100_planted_inventions_are_rejected(
+    inventions: list[Case], kind: str
+) -> None:
     cases = [case for case in inventions if case.planted == kind]
     assert len(cases) >= 50
     assert share_rejected(cases) >= 0.95

@@ -23,7 +23,9 @@ def folder(base: Path, tmp_path: Path) -> Path:
 
 def change(path: Path, **fields: object) -> None:
     content = {**json.loads(path.read_text()), **fields}
-    path.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
+    path.write_text(
+        json.dumps({name: value for name, value in content.items() if value is not None})
+    )
 
 
 def refused(folder: Path, *words: str) -> None:
@@ -43,17 +45,27 @@ def refused(folder: Path, *words: str) -> None:
 def save_adapter(base: Path, folder: Path, **options: object) -> Path:
     from peft import LoraConfig, get_peft_model
 
-    model = get_peft_model(load_base(str(base)), LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    model = get_peft_model(
+        load_base(str(base)), LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    )
     model.save_pretrained(str(folder))
     return folder
 
 
 def test_pickled_weights(tmp_path: Path) -> None:
-    refused(random_llama(tmp_path / "model", pickled=True), "pickled (pytorch_model.bin)", "convert it to safetensors")
+    refused(
+        random_llama(tmp_path / "model", pickled=True),
+        "pickled (pytorch_model.bin)",
+        "convert it to safetensors",
+    )
 
 
 def test_remote_code(folder: Path) -> None:
-    change(folder / "config.json", model_type="own", auto_map={"AutoConfig": "own.Config", "AutoModel": "own.Model"})
+    change(
+        folder / "config.json",
+        model_type="own",
+        auto_map={"AutoConfig": "own.Config", "AutoModel": "own.Model"},
+    )
     (folder / "own.py").write_text("raise SystemExit('this code was run')")
     refused(folder, "code of its own, and none is run")
 

@@ -39,7 +39,9 @@ def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
         list(read_records(tmp_path / "none.jsonl", Example))
 
 
-def test_a_crash_while_writing_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_while_writing_leaves_the_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_atomically(tmp_path / "file", "old")
 
     def crash(handle: int) -> None:

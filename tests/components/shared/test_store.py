@@ -13,7 +13,10 @@ from pipelines.servers import s3_server
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with s3_server(tmp_path_factory.mktemp("home")) as environment, pytest.MonkeyPatch.context() as patch:
+    with (
+        s3_server(tmp_path_factory.mktemp("home")) as environment,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         for name, value in environment.items():
             patch.setenv(name, value)
         yield "s3://arxtune"
@@ -24,7 +27,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "folder":
         return open_store(str(tmp_path / "store"))
     bucket = request.getfixturevalue("s3")
-    return open_store(f"{bucket}/{tmp_path.name}" + ("/deep/er" if "prefix" in request.param else ""))
+    return open_store(
+        f"{bucket}/{tmp_path.name}" + ("/deep/er" if "prefix" in request.param else "")
+    )
 
 
 def test_what_is_put_comes_back(store: Store) -> None:
@@ -77,7 +82,9 @@ def test_a_folder_without_its_manifest_does_not_exist(store: Store, tmp_path: Pa
     assert not (tmp_path / "other").exists()
 
 
-def test_a_folder_whose_manifest_holds_no_hashes_counts_as_absent(store: Store, tmp_path: Path) -> None:
+def test_a_folder_whose_manifest_holds_no_hashes_counts_as_absent(
+    store: Store, tmp_path: Path
+) -> None:
     store.put_json("adapters/old/manifest.json", ["weights.bin"])
     assert not store.get_folder("adapters/old", tmp_path / "old")
     assert store.files_of("adapters/old") is None
@@ -94,7 +101,9 @@ def test_a_missing_bucket_is_one_clear_line(s3: str) -> None:
         open_store("s3://nowhere")
 
 
-@pytest.mark.parametrize(("url", "message"), [("ftp://x", "unknown kind"), ("s3://", "no bucket is named")])
+@pytest.mark.parametrize(
+    ("url", "message"), [("ftp://x", "unknown kind"), ("s3://", "no bucket is named")]
+)
 def test_urls_that_are_no_store(url: str, message: str) -> None:
     with pytest.raises(StoreError, match=message):
         open_store(url)

@@ -39,8 +39,13 @@ NAMED = os.environ.get("ARXTUNE_TEST_STORE", "").rstrip("/")
 BUCKETS = ["s3", *(["named"] if NAMED else [])]
 WRITERS, ROUNDS, KILLS = 8, 30, int(os.environ.get("ARXTUNE_KILLS", "6"))
 _FORK = multiprocessing.get_context("fork")
-in_buckets = pytest.mark.parametrize("url", BUCKETS, indirect=True)  # for faults that a folder does not have
-AT_THE_END = ["POST .*uploadId=: 200 InternalError", "POST .*uploadId=: 404 NoSuchUpload"]  # S3 may err after its 200
+in_buckets = pytest.mark.parametrize(
+    "url", BUCKETS, indirect=True
+)  # for faults that a folder does not have
+AT_THE_END = [
+    "POST .*uploadId=: 200 InternalError",
+    "POST .*uploadId=: 404 NoSuchUpload",
+]  # S3 may err after its 200
 LINES = {
     "503 SlowDown": "too many 503 error responses; the server is busy or broken: try again later",
     "drop": "ProtocolError; is AWS_ENDPOINT_URL right and up",
@@ -90,9 +95,15 @@ class _Relay(BaseHTTPRequestHandler):
             status, headers = int(fault[:3]), {"Content-Type": "application/xml", "Date": date}
             data = f"<Error><Code>{fault[4:]}</Code></Error>".encode()
         else:
-            kind = http.client.HTTPSConnection if target.scheme == "https" else http.client.HTTPConnection
+            kind = (
+                http.client.HTTPSConnection
+                if target.scheme == "https"
+                else http.client.HTTPConnection
+            )
             with closing(kind(target.netloc, timeout=60)) as upstream:
-                upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+                upstream.putrequest(
+                    self.command, self.path, skip_host=True, skip_accept_encoding=True
+                )
                 for name, value in self.headers.items():
                     upstream.putheader(name, value)
                 upstream.endheaders(body[: len(body) // 2] if fault == "cut" else body)
@@ -119,9 +130,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
 
 
 @pytest.fixture(params=["folder", *BUCKETS])
-def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def url(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     """Yield the URL of an empty store, with the environment that opens it."""
-    place, root = uuid.uuid4().hex, {"folder": str(tmp_path), "s3": "s3://arxtune"}.get(request.param, NAMED)
+    place, root = (
+        uuid.uuid4().hex,
+        {"folder": str(tmp_path), "s3": "s3://arxtune"}.get(request.param, NAMED),
+    )
     if request.param == "s3":
         monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
         for name, value in request.getfixturevalue("server").items():
@@ -151,7 +167,9 @@ def sha256(data: bytes | None) -> str | None:
 
 
 @pytest.mark.soak
-def test_a_file_of_many_parts_comes_back_and_is_never_whole_in_memory(url: str, tmp_path: Path) -> None:
+def test_a_file_of_many_parts_comes_back_and_is_never_whole_in_memory(
+    url: str, tmp_path: Path
+) -> None:
     store, file = open_store(url), made(tmp_path / "file", 12 * PART + 12345)
     tracemalloc.start()
     store.put_file("big", file)
@@ -165,8 +183,12 @@ def test_a_file_of_many_parts_comes_back_and_is_never_whole_in_memory(url: str, 
 
 @pytest.mark.soak
 @in_buckets
-@pytest.mark.parametrize("fault", ["500 InternalError", "503 SlowDown", "drop", "cut", "cut reply", *AT_THE_END])
-def test_what_fails_twice_is_tried_again(url: str, proxy: Proxy, fault: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "fault", ["500 InternalError", "503 SlowDown", "drop", "cut", "cut reply", *AT_THE_END]
+)
+def test_what_fails_twice_is_tried_again(
+    url: str, proxy: Proxy, fault: str, tmp_path: Path
+) -> None:
     file = made(tmp_path / "file", 2 * PART + 1)
     proxy.fail(fault, times=2)
     store = open_store(url)
@@ -182,14 +204,21 @@ def test_what_fails_twice_is_tried_again(url: str, proxy: Proxy, fault: str, tmp
 
 @pytest.mark.soak
 @in_buckets
-@pytest.mark.parametrize("fault", ["PUT: cut", "partNumber=2: cut", "POST .*uploadId=: cut reply", *AT_THE_END])
-def test_an_upload_cut_off_leaves_the_old_or_the_new(url: str, proxy: Proxy, fault: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "fault", ["PUT: cut", "partNumber=2: cut", "POST .*uploadId=: cut reply", *AT_THE_END]
+)
+def test_an_upload_cut_off_leaves_the_old_or_the_new(
+    url: str, proxy: Proxy, fault: str, tmp_path: Path
+) -> None:
     store, old = open_store(url), made(tmp_path / "old", 2 * PART)
     new = made(tmp_path / "new", PART // 2 if fault == "PUT: cut" else 2 * PART + 9)
     store.put_file("up/there", old)
     proxy.fail(fault)
     for key, before in (("up/there", file_digest(old)), ("up/fresh", None)):
-        with pytest.raises(StoreError, match=f"cannot write {key}: .*(AWS_ENDPOINT_URL right and up|try again later)"):
+        with pytest.raises(
+            StoreError,
+            match=f"cannot write {key}: .*(AWS_ENDPOINT_URL right and up|try again later)",
+        ):
             store.put_file(key, new)
         assert sha256(store.get(key)) in (before, file_digest(new))
         assert (key in store.list("up")) == store.has(key)
@@ -200,7 +229,9 @@ def test_an_upload_cut_off_leaves_the_old_or_the_new(url: str, proxy: Proxy, fau
 
 
 @in_buckets
-@pytest.mark.parametrize("fault", [pytest.param(f, marks=[] if f[0] == "4" else pytest.mark.soak) for f in LINES])
+@pytest.mark.parametrize(
+    "fault", [pytest.param(f, marks=[] if f[0] == "4" else pytest.mark.soak) for f in LINES]
+)
 def test_a_fault_that_stays_is_one_line_that_says_what_to_do(
     url: str, proxy: Proxy, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,7 +246,9 @@ def test_a_fault_that_stays_is_one_line_that_says_what_to_do(
 
 
 @in_buckets
-def test_a_wrong_bucket_key_clock_or_target_is_one_line(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_bucket_key_clock_or_target_is_one_line(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(StoreError, match="there is no such bucket; create it"):
         open_store(f"s3://arxtune-{uuid.uuid4().hex}")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -230,7 +263,9 @@ def test_a_wrong_bucket_key_clock_or_target_is_one_line(url: str, monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr(minio.time, "utcnow", lambda: now() + timedelta(hours=1))
         for ask in (lambda: store.put("a", b""), lambda: store.get("a"), lambda: open_store(url)):
-            with pytest.raises(StoreError, match=r"this machine's clock is off by 3[56]\d\d s: set it"):
+            with pytest.raises(
+                StoreError, match=r"this machine's clock is off by 3[56]\d\d s: set it"
+            ):
                 ask()
 
 
@@ -247,7 +282,9 @@ def _race(url: str, writer: int) -> None:
 @pytest.mark.soak
 def test_processes_racing_lose_and_mix_nothing(url: str) -> None:
     store = open_store(url)
-    writers = [_FORK.Process(target=_race, args=(url, number), daemon=True) for number in range(WRITERS)]
+    writers = [
+        _FORK.Process(target=_race, args=(url, number), daemon=True) for number in range(WRITERS)
+    ]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -283,7 +320,10 @@ def _check_whole(store: Store, prefix: str, whole: dict[str, str], scratch: Path
 def test_a_writer_killed_leaves_nothing_half_written(url: str, tmp_path: Path) -> None:
     store, choose, seen = open_store(url), random.Random(0), 0
     folders = [tmp_path / "a", tmp_path / "b"]
-    whole = {file_digest(made(f / "big", 2 * PART + 7)): file_digest(made(f / "sub" / "small", 99)) for f in folders}
+    whole = {
+        file_digest(made(f / "big", 2 * PART + 7)): file_digest(made(f / "sub" / "small", 99))
+        for f in folders
+    }
     for kill in map(str, range(KILLS)):
         writer = _FORK.Process(target=_write_for_ever, args=(url, kill, folders), daemon=True)
         writer.start()

@@ -26,9 +26,14 @@ def rules_of(account: str, namespace: str, objects: Iterable[Object]) -> Iterato
     found = list(objects)
     for binding in found:
         wide = binding["kind"] == "ClusterRoleBinding"
-        if not wide and (binding["kind"] != "RoleBinding" or binding["metadata"]["namespace"] != namespace):
+        if not wide and (
+            binding["kind"] != "RoleBinding" or binding["metadata"]["namespace"] != namespace
+        ):
             continue
-        if account in {f"{subject.get('namespace')}:{subject['name']}" for subject in binding.get("subjects", [])}:
+        if account in {
+            f"{subject.get('namespace')}:{subject['name']}"
+            for subject in binding.get("subjects", [])
+        }:
             yield from referenced(binding, found)
 
 

@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 
 from tests.pipelines.kubernetes_standin import controllers, fields
 from tests.pipelines.kubernetes_standin.kinds import Kind, built_in, of_definition
-from tests.pipelines.kubernetes_standin.rules import Object, Refused, default, normal, refuse_change, validate
+from tests.pipelines.kubernetes_standin.rules import (
+    Object,
+    Refused,
+    default,
+    normal,
+    refuse_change,
+    validate,
+)
 
 Key = tuple[str, str, str]  # resource, namespace, name
 
@@ -39,7 +46,10 @@ class Cluster:
         """Return the kinds that are served now: a definition's only once it is established."""
         found = list(built_in())
         for one in self.objects:
-            if one["kind"] == "CustomResourceDefinition" and conditions(one).get("Established") == "True":
+            if (
+                one["kind"] == "CustomResourceDefinition"
+                and conditions(one).get("Established") == "True"
+            ):
                 found += of_definition(one)
         return found
 
@@ -55,7 +65,9 @@ class Cluster:
             if resource == kind.resource and namespace in ("", where)
         ]
 
-    def create(self, kind: Kind, namespace: str, sent: Object, manager: str, *, dry_run: bool) -> Object:
+    def create(
+        self, kind: Kind, namespace: str, sent: Object, manager: str, *, dry_run: bool
+    ) -> Object:
         if (kind.resource, namespace, name := sent["metadata"]["name"]) in self.kept:
             raise Refused(409, "AlreadyExists", f'{kind.resource} "{name}" already exists')
         return self.apply(kind, namespace, sent, manager, force=False, dry_run=dry_run)
@@ -70,9 +82,13 @@ class Cluster:
         kept = self.kept.get(key)
         live = dict(fields.leaves(kept.object, kind.schema)) if kept else {}
         wanted = dict(fields.leaves(sent, kind.schema))
-        found, owners, conflicts = fields.apply(live, wanted, manager, kept.owners if kept else {}, force=force)
+        found, owners, conflicts = fields.apply(
+            live, wanted, manager, kept.owners if kept else {}, force=force
+        )
         if conflicts and not force:
-            told = "; ".join(f'conflict with "{name}": {".".join(paths[0])}' for name, paths in conflicts.items())
+            told = "; ".join(
+                f'conflict with "{name}": {".".join(paths[0])}' for name, paths in conflicts.items()
+            )
             raise Refused(409, "Conflict", f"Apply failed with {len(conflicts)} conflict: {told}")
         new = fields.build(found)
         metadata = new["metadata"]

@@ -13,7 +13,10 @@ def settle(found: Object) -> Object:
               "readyReplicas": replicas, "availableReplicas": replicas}  # fmt: skip
     match found["kind"]:
         case "Deployment":
-            annotations = {**metadata.get("annotations", {}), "deployment.kubernetes.io/revision": "1"}
+            annotations = {
+                **metadata.get("annotations", {}),
+                "deployment.kubernetes.io/revision": "1",
+            }
             return {**found, "metadata": {**metadata, "annotations": annotations},
                     "status": {**counts, "conditions": _true("Available", "Progressing")}}  # fmt: skip
         case "StatefulSet":
@@ -37,8 +40,13 @@ def unsettled(found: Object) -> Object:
     if found["kind"] not in ("Deployment", "StatefulSet"):
         return settle(found)
     generation, replicas = found["metadata"]["generation"], found["spec"]["replicas"]
-    return {**found, "status": {"observedGeneration": generation, "replicas": replicas, "updatedReplicas": 0}}
+    return {
+        **found,
+        "status": {"observedGeneration": generation, "replicas": replicas, "updatedReplicas": 0},
+    }
 
 
 def _true(*conditions: str) -> list[dict[str, str]]:
-    return [{"type": name, "status": "True", "reason": "AsTold", "message": ""} for name in conditions]
+    return [
+        {"type": name, "status": "True", "reason": "AsTold", "message": ""} for name in conditions
+    ]

@@ -27,7 +27,10 @@ def leaves(value: Any, schema: Schema, path: Path = ()) -> Iterator[tuple[Path, 
             yield from leaves(inner, below if isinstance(below, dict) else {}, (*path, f"f:{name}"))
     elif isinstance(value, list) and how == "map":
         for item in value:
-            keys = {key: item.get(key, DEFAULT_KEYS.get(key)) for key in schema["x-kubernetes-list-map-keys"]}
+            keys = {
+                key: item.get(key, DEFAULT_KEYS.get(key))
+                for key in schema["x-kubernetes-list-map-keys"]
+            }
             inside = (*path, "k:" + json.dumps(keys, separators=(",", ":")))
             yield (*inside, "."), None
             yield from leaves(item, schema["items"], inside)
@@ -83,9 +86,15 @@ def apply(
         if path not in gone and not any(path[:end] in items for end in range(len(path)))
     }
     for path in set_now:  # a field takes the place of what was below it, and of what it is below
-        result = {old: value for old, value in result.items() if not _replaced(old, path, wanted[path])}
+        result = {
+            old: value for old, value in result.items() if not _replaced(old, path, wanted[path])
+        }
     result |= wanted
-    return result, {name: paths for name, paths in {**others, manager: set_now}.items() if paths}, conflicts
+    return (
+        result,
+        {name: paths for name, paths in {**others, manager: set_now}.items() if paths},
+        conflicts,
+    )
 
 
 def _replaced(old: Path, new: Path, value: Any) -> bool:

@@ -21,7 +21,13 @@ BUILT_IN = """
     scheduling.k8s.io/v1 PriorityClass
     apiextensions.k8s.io/v1 CustomResourceDefinition
 """
-CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding", "PriorityClass", "CustomResourceDefinition"}
+CLUSTER_WIDE = {
+    "Namespace",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "PriorityClass",
+    "CustomResourceDefinition",
+}
 SHORT = {"Namespace": ["ns"], "CustomResourceDefinition": ["crd"]}
 VERBS = ["create", "delete", "get", "list", "patch", "watch"]
 
@@ -46,7 +52,11 @@ class Kind:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def gvk(self) -> dict[str, str]:
-        return {"group": self.group, "version": self.api_version.rpartition("/")[2], "kind": self.name}
+        return {
+            "group": self.group,
+            "version": self.api_version.rpartition("/")[2],
+            "kind": self.name,
+        }
 
     def complaints(self, found: dict[str, Any]) -> list[jsonschema.ValidationError]:
         return list(_validator(self).iter_errors(found))
@@ -61,8 +71,13 @@ def _validator(kind: Kind) -> jsonschema.Draft202012Validator:
 def definitions() -> dict[str, Schema]:
     """Return Kubernetes' own schemas, with what they leave to the server: what a quantity looks like."""
     path = f"kubernetes-json-schema/v{KUBERNETES}.0-local-strict/_definitions.json"
-    found: dict[str, Schema] = json.loads(files("kubernetes_validate").joinpath(path).read_text("utf-8"))["$defs"]
-    found["io.k8s.apimachinery.pkg.api.resource.Quantity"] = {"type": ["string", "number"], "pattern": QUANTITY}
+    found: dict[str, Schema] = json.loads(
+        files("kubernetes_validate").joinpath(path).read_text("utf-8")
+    )["$defs"]
+    found["io.k8s.apimachinery.pkg.api.resource.Quantity"] = {
+        "type": ["string", "number"],
+        "pattern": QUANTITY,
+    }
     return found
 
 
@@ -96,7 +111,12 @@ def of_definition(crd: dict[str, Any]) -> list[Kind]:
 
 def _strict(schema: Schema) -> Schema:
     metadata = {"$ref": "#/$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
-    common = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": metadata, "status": {}}
+    common = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": metadata,
+        "status": {},
+    }
     strict = {**schema, "properties": {**common, **schema.get("properties", {})}}
     if not schema.get("x-kubernetes-preserve-unknown-fields"):
         strict.setdefault("additionalProperties", False)
@@ -122,7 +142,11 @@ def discovery(kinds: list[Kind], *, core: bool) -> dict[str, Any]:
             {
                 "metadata": {"name": group},
                 "versions": [
-                    {"version": version, "freshness": "Current", "resources": [_resource(kind) for kind in of_version]}
+                    {
+                        "version": version,
+                        "freshness": "Current",
+                        "resources": [_resource(kind) for kind in of_version],
+                    }
                     for version, of_version in versions.items()
                 ],
             }
@@ -144,12 +168,26 @@ def _resource(kind: Kind) -> dict[str, Any]:
 
 def openapi(kinds: list[Kind], api_version: str) -> dict[str, Any]:
     """Return as much of a version's OpenAPI as tells a client that the server validates fields by itself."""
-    parameters = [{"name": "fieldValidation", "in": "query", "schema": {"type": "string", "uniqueItems": True}}]
+    parameters = [
+        {
+            "name": "fieldValidation",
+            "in": "query",
+            "schema": {"type": "string", "uniqueItems": True},
+        }
+    ]
     paths = {
         f"/{kind.plural}/{{name}}": {
-            "patch": {"parameters": parameters, "responses": {}, "x-kubernetes-group-version-kind": kind.gvk()}
+            "patch": {
+                "parameters": parameters,
+                "responses": {},
+                "x-kubernetes-group-version-kind": kind.gvk(),
+            }
         }
         for kind in kinds
         if kind.api_version == api_version
     }
-    return {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": f"v{KUBERNETES}.0"}, "paths": paths}
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": f"v{KUBERNETES}.0"},
+        "paths": paths,
+    }

@@ -20,7 +20,11 @@ CHANGEABLE = {
     ),
     "PersistentVolumeClaim": ("resources", "volumeName"),
 }  # fmt: skip
-TOP_FOR_EVER = {"RoleBinding": ("roleRef",), "PriorityClass": ("value", "preemptionPolicy"), "Secret": ("type",)}
+TOP_FOR_EVER = {
+    "RoleBinding": ("roleRef",),
+    "PriorityClass": ("value", "preemptionPolicy"),
+    "Secret": ("type",),
+}
 
 
 class Refused(Exception):
@@ -47,14 +51,24 @@ def validate(kind: Kind, found: Object) -> None:
             unknown = sorted(set(error.instance) - set(error.schema.get("properties", {})))[0]
             what = f"({found['metadata'].get('namespace', '')}/{found['metadata']['name']}; {kind.api_version}, "
             problem = f"failed to create typed patch object {what}Kind={kind.name})"
-            raise Refused(500, "", f"{problem}: {where.rstrip('.')}.{unknown}: field not declared in schema")
+            raise Refused(
+                500, "", f"{problem}: {where.rstrip('.')}.{unknown}: field not declared in schema"
+            )
         raise invalid(found, where[1:], error.message)
     if not re.fullmatch(NAME, found["metadata"].get("name", "")):
-        raise invalid(found, "metadata.name", "a lowercase RFC 1123 subdomain must consist of lower case characters")
+        raise invalid(
+            found,
+            "metadata.name",
+            "a lowercase RFC 1123 subdomain must consist of lower case characters",
+        )
     if kind.name in ("Deployment", "StatefulSet"):
         labels = found["spec"]["template"].get("metadata", {}).get("labels", {})
         if not found["spec"]["selector"].get("matchLabels", {}).items() <= labels.items():
-            raise invalid(found, "spec.template.metadata.labels", "`selector` does not match template `labels`")
+            raise invalid(
+                found,
+                "spec.template.metadata.labels",
+                "`selector` does not match template `labels`",
+            )
 
 
 def normal(found: Object) -> Object:
@@ -73,7 +87,9 @@ def default(found: Object) -> Object:
     match found["kind"]:
         case "Namespace":
             found.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
-            found["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = found["metadata"]["name"]
+            found["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = found[
+                "metadata"
+            ]["name"]
             found.setdefault("status", {"phase": "Active"})
         case "Secret":
             found.setdefault("type", "Opaque")
@@ -103,7 +119,9 @@ def refuse_change(old: Object, new: Object) -> None:
     kind, before, after = old["kind"], old.get("spec", {}), new.get("spec", {})
     changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     if kind in CHANGEABLE and (forbidden := changed - set(CHANGEABLE[kind])):
-        raise invalid(new, "spec", f"Forbidden: updates to {', '.join(sorted(forbidden))} are forbidden")
+        raise invalid(
+            new, "spec", f"Forbidden: updates to {', '.join(sorted(forbidden))} are forbidden"
+        )
     for key in FOR_EVER.get(kind, ()):
         if key in changed:
             raise invalid(new, f"spec.{key}", "Invalid value: field is immutable")

@@ -105,11 +105,17 @@ class KubernetesStandIn(LoopbackServer):
         """Return what the cluster holds, without what differs from one creation to the next."""
         told = {}
         for (resource, namespace, name), kept in sorted(self.cluster.kept.items()):
-            found = {key: value for key, value in kept.object.items() if key not in ("status", "metadata")}
+            found = {
+                key: value
+                for key, value in kept.object.items()
+                if key not in ("status", "metadata")
+            }
             if resource == "secrets":
                 found["data"] = sorted(found["data"])
             labels = kept.object["metadata"].get("labels")
-            text = json.dumps([found, labels], sort_keys=True).replace(kept.object["metadata"]["uid"], "UID")
+            text = json.dumps([found, labels], sort_keys=True).replace(
+                kept.object["metadata"]["uid"], "UID"
+            )
             told[f"{resource} {namespace}/{name}"] = (text, sorted(kept.owners))
         return told
 
@@ -157,7 +163,11 @@ class KubernetesStandIn(LoopbackServer):
         with self.cluster.changed:
             served = self.cluster.kinds()
         if path == "/version":
-            return {"major": "1", "minor": "33", "gitVersion": f"v{kinds.KUBERNETES}.0"}, "application/json"
+            return {
+                "major": "1",
+                "minor": "33",
+                "gitVersion": f"v{kinds.KUBERNETES}.0",
+            }, "application/json"
         if path in ("/api", "/apis"):
             return kinds.discovery(served, core=path == "/api"), DISCOVERY
         if path == "/openapi/v2":
@@ -165,11 +175,15 @@ class KubernetesStandIn(LoopbackServer):
         if path == "/openapi/v3":
             versions = {kind.api_version for kind in served}
             roots = {f"api/{one}" if one == "v1" else f"apis/{one}": one for one in versions}
-            return {"paths": {root: {"serverRelativeURL": f"/openapi/v3/{root}"} for root in roots}}, "application/json"
+            return {
+                "paths": {root: {"serverRelativeURL": f"/openapi/v3/{root}"} for root in roots}
+            }, "application/json"
         if path.startswith("/openapi/v3/"):
             version = re.sub("^/openapi/v3/apis?/", "", path)
             return kinds.openapi(served, version), "application/json"
-        return self._resource(handler, path, query, body, self.accounts[token], served), "application/json"
+        return self._resource(
+            handler, path, query, body, self.accounts[token], served
+        ), "application/json"
 
     def _resource(
         self, handler: Any, path: str, query: Query, body: bytes, account: str, served: list[Kind]
@@ -187,7 +201,11 @@ class KubernetesStandIn(LoopbackServer):
         )
         if not found or not kind:
             raise Refused(404, "NotFound", "the server could not find the requested resource")
-        namespace, name, sent = found["namespace"] or "", found["name"] or "", yaml.safe_load(body) if body else {}
+        namespace, name, sent = (
+            found["namespace"] or "",
+            found["name"] or "",
+            yaml.safe_load(body) if body else {},
+        )
         if found["rest"] is not None:
             self._authorise(account, _verb(handler, query, name), kind, namespace, name, "/proxy")
             return self._forward(handler, found["rest"], body)
@@ -199,8 +217,17 @@ class KubernetesStandIn(LoopbackServer):
                 return self._watch(handler, kind, namespace, query)
             case "GET":
                 items = _selected(self.cluster.list(kind, namespace), query)
-                version = {"resourceVersion": str(self.cluster.events[-1][0] if self.cluster.events else 100)}
-                return {"kind": f"{kind.name}List", "apiVersion": kind.api_version, "metadata": version, "items": items}
+                version = {
+                    "resourceVersion": str(
+                        self.cluster.events[-1][0] if self.cluster.events else 100
+                    )
+                }
+                return {
+                    "kind": f"{kind.name}List",
+                    "apiVersion": kind.api_version,
+                    "metadata": version,
+                    "items": items,
+                }
         return self._change(handler, kind, namespace, name, sent, query, account)
 
     def _change(
@@ -223,18 +250,24 @@ class KubernetesStandIn(LoopbackServer):
                     self._authorise(account, "create", kind, namespace, name)
                 self._refuse_escalation(account, namespace, sent)
                 force = query.get("force") == "true"
-                answer = self.cluster.apply(kind, namespace, sent, manager, force=force, dry_run=dry_run)
+                answer = self.cluster.apply(
+                    kind, namespace, sent, manager, force=force, dry_run=dry_run
+                )
         if not dry_run:
             self.on_change(number, True)
         return answer
 
-    def _authorise(self, account: str, verb: str, kind: Kind, namespace: str, name: str, below: str = "") -> None:
+    def _authorise(
+        self, account: str, verb: str, kind: Kind, namespace: str, name: str, below: str = ""
+    ) -> None:
         request = access.Request(verb, kind.group, kind.plural + below, namespace, name)
         with self.cluster.changed:
             rules = list(access.rules_of(account, namespace, self.cluster.objects))
         if account and not access.allowed(request, rules):
             user = f"system:serviceaccount:{account}"
-            raise Refused(403, "Forbidden", f'{kind.resource} "{name}" is forbidden: User "{user}" {request}')
+            raise Refused(
+                403, "Forbidden", f'{kind.resource} "{name}" is forbidden: User "{user}" {request}'
+            )
 
     def _refuse_escalation(self, account: str, namespace: str, sent: Object) -> None:
         if not account or sent.get("apiVersion", "").partition("/")[0] != access.RBAC:
@@ -242,7 +275,9 @@ class KubernetesStandIn(LoopbackServer):
         objects = self.cluster.objects
         wanted = access.referenced(sent, objects) if "roleRef" in sent else sent.get("rules") or []
         if access.escalates(wanted, list(access.rules_of(account, namespace, objects))):
-            raise Refused(403, "Forbidden", "attempting to grant RBAC permissions not currently held")
+            raise Refused(
+                403, "Forbidden", "attempting to grant RBAC permissions not currently held"
+            )
 
     def _watch(self, handler: Any, kind: Kind, namespace: str, query: Query) -> None:
         """Send what happens from a resourceVersion on, until the client goes or the time that it gave is over."""
@@ -261,8 +296,14 @@ class KubernetesStandIn(LoopbackServer):
                     self.cluster.changed.wait(0.1)
             for version, event, (resource, where, _), found in events:
                 seen = version
-                if resource == kind.resource and namespace in ("", where) and _selected([found], query):
-                    handler.wfile.write(json.dumps({"type": event, "object": found}).encode() + b"\n")
+                if (
+                    resource == kind.resource
+                    and namespace in ("", where)
+                    and _selected([found], query)
+                ):
+                    handler.wfile.write(
+                        json.dumps({"type": event, "object": found}).encode() + b"\n"
+                    )
                     handler.wfile.flush()
 
     def _forward(self, handler: Any, rest: str, body: bytes) -> bytes:
