@@ -157,6 +157,38 @@ class Answer(Record):
     )
 
 
+@dataclass(kw_only=True)
+class Adapter(Record):
+    """What finetune made, as adapter.json beside it tells; `extra` holds the figures of the training."""
+
+    base: str  # as people know it: a hub id, a folder, or the name of a base made here
+    base_path: str  # of a base made here, relative to the adapter's folder; otherwise empty
+    trained: bool
+    adapter_digest: str  # sha256 of adapter_model.safetensors; empty where nothing was trained
+    base_identity: str = ""  # changes whenever the base's weights may have changed
+    base_licence: str = ""
+    train_digest: str = ""  # of the examples
+    continued_from: str = ""  # adapter_digest of the release that training went on from
+    too_long: list[str] = field(default_factory=list)  # triples left out for their length
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read adapter.json in `folder`; raise DataError when it is missing or not what finetune writes."""
+        path = folder / "adapter.json"
+        try:
+            row = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise DataError(f"{path} does not exist", "run finetune first") from None
+        except ValueError as error:
+            raise DataError(f"{path}: not JSON ({error})", "run finetune again") from None
+        return cls.from_dict(row, str(path))
+
+    def write(self, folder: Path) -> None:
+        """Write adapter.json into `folder`."""
+        text = json.dumps(self.to_dict(), indent=1, sort_keys=True)
+        write_atomically(folder / "adapter.json", text)
+
+
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
