@@ -19,7 +19,7 @@ from components.finetune import trainjob
 from components.finetune.config import FinetuneConfig
 from components.finetune.trainjob import describe, run_on_nodes
 from components.shared import cluster
-from components.shared.errors import ClusterError, ToolError
+from components.shared.errors import ClusterError
 from tests.components.finetune.trainjob_api import (
     CORE,
     JOBS,
@@ -280,13 +280,6 @@ def test_one_that_another_run_created_meanwhile_is_followed(api: TrainJobServer)
     assert api.jobs[NAME]["metadata"]["uid"] == "another's"
 
 
-def test_one_that_is_deleted_under_way_is_one_line(api: TrainJobServer) -> None:
-    following = Following()
-    wait_for(lambda: asked(api, "watch="))
-    api.delete(NAME)
-    assert "was deleted before its end; run again" in str(following.ended())
-
-
 def test_a_failure_tells_the_workers_own_line(api: TrainJobServer) -> None:
     def fail(api: TrainJobServer, job: dict[str, Any]) -> None:
         api.pods = [pod_of(NAME, 0), pod_of(NAME, 1)]
@@ -381,12 +374,6 @@ def test_what_the_cluster_lacks_is_one_line(
         run()
     assert "\n" not in str(raised.value)
     assert api.jobs == {}
-
-
-def test_outside_of_a_cluster_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    with pytest.raises(ToolError, match=r"finetune.nodes=2: Service host/port is not set"):
-        run()
 
 
 def test_in_a_cluster_a_pod_knows_its_name_and_place(
