@@ -98,7 +98,7 @@ class Kubeflow:
                     raise ClusterError(str(error), "is it up, and the network?") from None
                 time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
             except ClusterError as error:
-                if error.status != 409:
+                if error.http_status != 409:
                     raise
         raise ClusterError(f"{what} was created and is not there", "look at the dashboard")
 

@@ -186,7 +186,7 @@ def remove(kubeflow: Kubeflow, identity: str) -> None:
             kubeflow.ask(what, call)
         except ClusterError as error:
             if (
-                error.status != 404
+                error.http_status != 404
             ):  # gone already: by a try whose answer was lost, or another deploy
                 raise
 

@@ -125,7 +125,7 @@ class TrainJob:
         try:
             self._call("look up the runtime of", method, plural="trainingruntimes", name=RUNTIME)
         except ClusterError as error:
-            if error.status != 404:
+            if error.http_status != 404:
                 raise
             if f'"{RUNTIME}" not found' in error.problem:
                 problem = f"there is no TrainingRuntime {RUNTIME} in {self.cluster.namespace}"

@@ -10,16 +10,24 @@
     ├── ClusterError   Kubeflow Pipelines or Kubernetes refuses, or does not answer
     └── ToolError      this machine lacks a program that the work needs
 
-They are shown as one line and a non-zero exit. Anything else is a bug and shows its traceback.
+They are shown as one line, and the process ends with their `status`. Anything else is a bug and
+shows its traceback.
 """
+
+from components.shared.text import clean_line
 
 
 class ArxtuneError(Exception):
-    """State what was asked and what was wrong; `fix` says what to do about it."""
+    """State what was asked and what was wrong; `fix` says what to do about it.
+
+    Their text often holds words of others: it is cleaned, so that it is one line and harmless.
+    """
+
+    status = 1  # of the process that ends by it
 
     def __init__(self, problem: str, fix: str = "") -> None:
-        self.problem = " ".join(problem.split())
-        self.fix = " ".join(fix.split())
+        self.problem = clean_line(problem)
+        self.fix = clean_line(fix)
         super().__init__(f"{self.problem}; {self.fix}" if self.fix else self.problem)
 
 
@@ -48,11 +56,14 @@ class StoreError(ArxtuneError):
 
 
 class ClusterError(ArxtuneError):
-    """Kubeflow Pipelines or Kubernetes refuses, or does not answer; `status` is HTTP's, or 0."""
+    """Kubeflow Pipelines or Kubernetes refuses, or does not answer.
 
-    def __init__(self, problem: str, fix: str = "", status: int = 0) -> None:
+    `http_status` is that of its answer, or 0.
+    """
+
+    def __init__(self, problem: str, fix: str = "", http_status: int = 0) -> None:
         super().__init__(problem, fix)
-        self.status = status
+        self.http_status = http_status
 
 
 class ToolError(ArxtuneError):
