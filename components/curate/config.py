@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
 
-from components.curate.licence import OPT_INS, allowed_names
 from components.shared.config import StageConfig, knob
 from components.shared.errors import ConfigError
 from components.shared.grounding import GROUNDED
-from components.shared.licences import OPEN
+from components.shared.licences import OPEN, OPT_INS, allowed_names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,11 @@ from components.curate.config import CurateConfig
 from components.curate.dedup import near_duplicates, same_task
 from components.curate.export import notice, write_side
 from components.curate.leakage import overlaps
-from components.curate.licence import Ruling, judge
 from components.curate.reader import UNNAMED, Material, read_material
 from components.curate.shingles import words
 from components.curate.split import RELATIVE, TEST, TRAIN, Relatives, age, find_relatives, sides
 from components.shared.ledger import Ledger
-from components.shared.licences import Obligation, model_licence, paper_licence
+from components.shared.licences import Obligation, Ruling, model_licence, paper_licence, ruling
 from components.shared.progress import say
 from components.shared.records import (
     Source,
@@ -148,9 +147,8 @@ class _Run:
 
     def ruling(self, triple: Triple) -> Ruling:
         """Return what the firewall says about a triple."""
-        licence = paper_licence(self.material.source(triple).licence)
-        return judge(
-            licence,
+        return ruling(
+            self.material.source(triple).licence,
             triple.teacher_licence,
             model_licence(self.config.base_model),
             self.config.allowed,

@@ -16,7 +16,7 @@ import numpy as np
 from components.curate.shingles import shingle
 from components.shared.errors import DataError
 from components.shared.ledger import Ledger
-from components.shared.licences import model_licence
+from components.shared.licences import model_licence, terms
 from components.shared.records import Source, Triple, digest, read_records
 
 FIELDS = ("instruction", "input", "output")
@@ -175,7 +175,8 @@ def _triple(row: object, sources: dict[tuple[str, int], Source], own_teacher: st
     values["paper"], version = split_id(values["paper"])
     values["version"] = values["version"] or version
     values["teacher"] = values["teacher"] or own_teacher
-    values["teacher_licence"] = model_licence(values["teacher_licence"] or values["teacher"])
+    told = values["teacher_licence"]
+    values["teacher_licence"] = terms(told) if told else model_licence(values["teacher"])
     content = [values[name] for name in ("paper", "version", "page", *FIELDS)]
     identity = values.get("id")
     values["id"] = (

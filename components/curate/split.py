@@ -7,7 +7,6 @@ dropped: what comes new gives way, and what was trained on or tested before stay
 
 import calendar
 import contextlib
-import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 
 from components.curate.config import CurateConfig
 from components.curate.shingles import shingle, unique_pairs, words
+from components.shared.feasibility import position
 from components.shared.records import Source, Triple
 
 TRAIN, TEST = "train", "test"
@@ -63,11 +63,6 @@ def age(source: Source) -> tuple[date, str]:
     """Return what papers are ordered by, oldest first; it never changes for a paper."""
     days = _days(source)
     return (days[0] if days else date.max), source.paper
-
-
-def position(paper: str, seed: int) -> float:
-    """Return the paper's place in [0, 1): it depends on id and seed alone, never on the other papers or its version."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{paper}".encode()).digest()[:6]) / 2**48
 
 
 def _side(config: CurateConfig, source: Source) -> str:

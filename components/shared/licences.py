@@ -1,73 +1,40 @@
-"""Licences: what a paper comes under, what a model and its answers come under, and the duties that follow.
+"""The licence firewall: paper licence x teacher terms x base-model terms -> allowed or not, and the duties that follow.
 
-Names are short and stable, because they stand in records: SPDX where there is one ("Apache-2.0"), else our own
-("llama3.3"). The rules that combine them are curate's; a release carries the duties that its data brought along.
+The facts stand in licences.toml, each beside its source. What is unknown passes only if the user names it.
 """
 
+import json
 import re
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from components.shared.records import Record
 
-# The licences that arXiv offers or has offered: info.arxiv.org/help/license and the table of its code (arxiv.license).
-# CC BY and CC BY-NC-SA exist there in 3.0 and 4.0; the URL, which the attribution repeats, tells them apart.
-PAPER_LICENCES: dict[str, str] = {
-    "cc-by": "creativecommons.org/licenses/by/",
-    "cc-by-sa": "creativecommons.org/licenses/by-sa/",
-    "cc0": "creativecommons.org/publicdomain/zero/",
-    "cc-by-nc-sa": "creativecommons.org/licenses/by-nc-sa/",
-    "cc-by-nc-nd": "creativecommons.org/licenses/by-nc-nd/",
-    "arxiv-nonexclusive": "arxiv.org/licenses/nonexclusive-distrib/",
-    "arxiv-assumed-1991-2003": "arxiv.org/licenses/assumed-1991-2003/",
-    "unknown": "",
-}
-OPEN = ("cc-by", "cc-by-sa", "cc0")  # they allow copying, adapting and commercial use
 
-# What a model's name tells of its terms; the first that is found counts, so the special stands before the general.
-# Terms that cannot be told from a name (sizes and dates under other licences) are left to "unknown" on purpose.
-_MODEL_TERMS: tuple[tuple[str, str], ...] = (
-    (r"^(?:embedded|tiny)$", "Apache-2.0"),  # arxtune's own teacher and base
-    (r"^apache-2\.0$", "Apache-2.0"),  # terms by their own name, as a person's file may give them
-    (r"^mit$", "MIT"),
-    (r"^(qwen|closed)$", r"\1"),
-    (
-        r"distill-llama-70b",
-        "llama3.3",
-    ),  # tuned from Llama 3.3 70B and 3.1 8B, says the card of DeepSeek-R1
-    (r"distill-llama-8b", "llama3.1"),
-    (r"llama-guard-3(?![a-z\d])", "llama3.1"),
-    (r"llama-guard-4(?![a-z\d])", "llama4"),
-    (r"llama[-_ ]?3[._]([123])(?![a-z\d])", r"llama3.\1"),
-    (r"llama[-_ ]?([234])(?![a-z\d.])", r"llama\1"),
-    (r"codellama|code-llama", "llama2"),
-    (r"tinyllama|open_?llama", "Apache-2.0"),
-    (r"mixtral|mistral-7b|mistral-nemo|mistral-small-(?:24b|3)", "Apache-2.0"),
-    (r"qwen2(?:\.5)?-72b", "qwen"),
-    (r"qwen2\.5-3b", "unknown"),  # a research licence
-    (r"(?:qwen(?:2(?:\.5)?|3)|qwq)-(?:[a-z]+-)*[\d.]+b", "Apache-2.0"),
-    (r"gpt-oss|smollm|pythia|olmo|gemma-?4", "Apache-2.0"),
-    (r"gemma", "gemma"),
-    (r"deepseek-r1|deepseek-v3(?:\.[12]|-0324)|(?<![a-z])phi-[234]|gpt-?2(?![.\d])", "MIT"),
-    (r"gpt-[345]|chatgpt|(?<![a-z\d])o[134](?![a-z\d])|claude|gemini|grok", "closed"),
-)
+def _read_facts() -> dict[str, dict[str, Any]]:
+    """Read licences.toml, and write the terms of each later Llama out."""
+    facts = tomllib.loads(Path(__file__).with_name("licences.toml").read_text("utf-8"))
+    template = json.dumps(facts.pop("later_llama"))
+    for version in json.loads(template)["versions"]:
+        page = version.replace(".", "_")
+        written = template.replace("VERSION", version).replace("PAGE", page)
+        facts["model"][f"llama{version}"] = json.loads(written)
+    return facts
 
 
-def paper_licence(url: str) -> str:
-    """Return the short name of a licence URL; "unknown" for anything that is not on arXiv's list."""
-    bare = url.strip().lower().split("://", 1)[-1].removeprefix("www.")
-    return next(
-        (name for name, start in PAPER_LICENCES.items() if start and bare.startswith(start)),
-        "unknown",
-    )
+_FACTS = _read_facts()
+_SPELLED = {name.lower(): name for name in _FACTS["model"]}
+UNKNOWN = "unknown"
+UNKNOWN_TEACHER = "unknown-teacher"
+PAPER_LICENCES = tuple(_FACTS["paper"])
+OPEN = tuple(name for name, facts in _FACTS["paper"].items() if facts.get("open"))
+OPT_INS = (*PAPER_LICENCES, UNKNOWN_TEACHER)  # what allow_licences may name, besides "open"
 
-
-def model_licence(model: str) -> str:
-    """Return the terms that a model, and what it writes, comes under; "unknown" when its name does not tell."""
-    for pattern, terms in _MODEL_TERMS:
-        if found := re.search(pattern, model.lower()):
-            return found.expand(terms)
-    return "unknown"
+# As arXiv writes them; the deed and the legal code of a licence are the same licence.
+_VERSION = r"\d\.\d/?(?:(?:deed|legalcode)(?:\.[a-z-]+)?)?"
 
 
 @dataclass(kw_only=True)
@@ -82,6 +49,76 @@ class Obligation(Record):
     source: str  # where it is written
 
 
+@dataclass(frozen=True)
+class Ruling:
+    """What the firewall says about one combination; `reason` is empty when it is allowed."""
+
+    reason: str
+    source: str = ""
+    obligations: tuple[Obligation, ...] = ()
+
+    @property
+    def allowed(self) -> bool:
+        """Tell whether training is allowed."""
+        return not self.reason
+
+
+def ruling(paper: str, teacher: str, base: str, allowed: Collection[str]) -> Ruling:
+    """Rule on training a base model on a teacher's answers about a paper.
+
+    `paper` is its licence, a URL or a name of PAPER_LICENCES; `teacher` and `base` are the terms of the two, as
+    licences.toml or a model's card spells them, and unknown when they are not there; `allowed` is what allowed_names
+    returns. Closed terms forbid training whatever the user allows.
+    """
+    paper, teacher, base = paper_licence(paper), terms(teacher), terms(base)
+    if paper not in allowed:
+        return Ruling(f"licence not allowed: {paper}", "let in by allow_licences only")
+    answers = _FACTS["model"][teacher]
+    if teacher == "closed":
+        return Ruling("teacher's terms forbid training on its answers", answers["source"])
+    if teacher == UNKNOWN and UNKNOWN_TEACHER not in allowed:
+        return Ruling("teacher's terms unknown", f"let in by allow_licences={UNKNOWN_TEACHER} only")
+    if base not in answers.get("trains", [base]):
+        section = f"{answers['source']}, section 1.b.v"
+        return Ruling(f"answers of {teacher} may train Llama models only", section)
+    duties = [
+        *_duties("paper", paper, _FACTS["paper"][paper], "duties"),
+        *_duties("teacher", teacher, answers, "answers"),
+        *_duties("base", base, _FACTS["model"][base], "base"),
+    ]
+    return Ruling("", obligations=tuple(duties))
+
+
+def allowed_names(setting: str) -> frozenset[str]:
+    """Return what the setting allow_licences lets in; "open" stands for the open paper licences."""
+    names = {name.strip() for name in setting.split(",") if name.strip()}
+    return frozenset((names - {"open"}) | (set(OPEN) if "open" in names else set()))
+
+
+def paper_licence(licence: str) -> str:
+    """Return the short name of a paper's licence, given by URL or short name; "unknown" for any other text."""
+    bare = licence.strip().lower()
+    for name, facts in _FACTS["paper"].items():
+        url = facts.get("url", "")
+        address = rf"(?:https?://(?:www\.)?)?{re.escape(url)}{_VERSION}"
+        if bare == name or (url and re.fullmatch(address, bare)):
+            return name
+    return UNKNOWN
+
+
+def terms(name: str) -> str:
+    """Return the name of a model's terms as licences.toml spells it; "unknown" when it is not there."""
+    return _SPELLED.get(name.strip().lower(), UNKNOWN)
+
+
+def model_licence(model: str) -> str:
+    """Return the terms of a model by the name under which it was published; "unknown" for a path or another name."""
+    for pattern, found in _FACTS["published"].items():
+        if match := re.fullmatch(pattern, model.strip().lower()):
+            return str(match.expand(found))
+    return UNKNOWN
+
+
 def named(release: str, obligations: Iterable[Obligation]) -> str:
     """Return the name under which a release may be made available: with the beginning that its terms ask for.
 
@@ -91,3 +128,20 @@ def named(release: str, obligations: Iterable[Obligation]) -> str:
     if not prefixes or release.lower().startswith(prefixes[-1].lower()):
         return release
     return f"{prefixes[-1]} {release}"
+
+
+def _duties(party: str, name: str, facts: dict[str, Any], asked: str) -> list[Obligation]:
+    """Return the duties of one party, which the facts list as [duty, section, exact words]."""
+    found = []
+    for duty, *more in facts.get(asked, []):
+        section, value = (*more, "", "")[:2]
+        found.append(
+            Obligation(
+                kind=duty.partition(":")[0],
+                text=_FACTS["duty"][duty],
+                value=value,
+                due_to=f"{party} {name}",
+                source=", ".join(filter(None, (facts["source"], section))),
+            )
+        )
+    return found

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.curate.split import position
+from components.shared.feasibility import position
 from components.shared.records import Source, Triple, write_records
 from tests.builders import source, triple, write_triples
 from tests.components.curate.running import PAPERS, prose, rejects, run, run_on, side

@@ -4,8 +4,15 @@ import itertools
 
 import pytest
 
-from components.curate.licence import OPT_INS, Ruling, allowed_names, judge
-from components.shared.licences import model_licence, named, paper_licence
+from components.shared import licences
+from components.shared.licences import (
+    OPT_INS,
+    Ruling,
+    allowed_names,
+    model_licence,
+    named,
+    paper_licence,
+)
 
 # URL on arXiv -> (let in by default, duties). Sources: info.arxiv.org/help/license, legal codes of Creative Commons.
 PAPERS = {
@@ -70,8 +77,8 @@ TEACHERS = {
 
 
 def ruling(paper: str, teacher: str, base: str, setting: str) -> Ruling:
-    return judge(
-        paper_licence(paper), model_licence(teacher), model_licence(base), allowed_names(setting)
+    return licences.ruling(
+        paper, model_licence(teacher), model_licence(base), allowed_names(setting)
     )
 
 
@@ -160,7 +167,15 @@ def test_the_notice_of_llama_3_is_word_for_word() -> None:
         ("https://creativecommons.org/licenses/by/3.0/", "cc-by"),
         ("https://www.creativecommons.org/licenses/by/4.0/", "cc-by"),
         ("http://example.org/creativecommons.org/licenses/by/4.0/", "unknown"),
+        ("https://creativecommons.org/licenses/by/4.0/legalcode.en", "cc-by"),
+        ("cc-by", "cc-by"),
         ("CC BY 4.0", "unknown"),
+        ("javascript://creativecommons.org/licenses/by/4.0/", "unknown"),
+        ("ftp://creativecommons.org/licenses/by/4.0/", "unknown"),
+        ("http://creativecommons.org/licenses/by/4.0/\n# A heading", "unknown"),
+        ("http://creativecommons.org/licenses/by/4.0/../../by-nc-nd/4.0/", "unknown"),
+        ("http://creativecommons.org/licenses/by/", "unknown"),
+        ("http://creativecommons.org@example.org/licenses/by/4.0/", "unknown"),
         ("", "unknown"),
     ],
 )
@@ -177,6 +192,9 @@ def test_paper_licences_go_by_their_url(url: str, name: str) -> None:
         "mistral-large-2407",
         "command-r-plus",
         "qwen-max",
+        "/models/meta-llama/Llama-3.1-8B",
+        "./Llama-3.1-8B",
+        "someone/llama-3.1-8b-tuned",
         "",
     ],
 )
