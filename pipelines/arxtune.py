@@ -31,7 +31,8 @@ def learn(triples, *, allow_licences, base_model, release, **common):
             adapter=adapter,
             evaluation=judged.outputs["evaluation"],
             release=release,
-            **common,
+            store=common["store"],
+            settings=common["settings"],
         )
     return data, tuned, judged, released
 
@@ -40,17 +41,17 @@ def learn(triples, *, allow_licences, base_model, release, **common):
     name="arxtune", description="Keep an open language model current with the newest arXiv papers."
 )
 def arxtune(
-    query: str = ScrapeConfig.query,
-    published_after: str = ScrapeConfig.published_after,
-    max_papers: int = ScrapeConfig.max_papers,
-    site: str = ScrapeConfig.site,
-    teacher: str = GenerateConfig.teacher,
-    teacher_model: str = GenerateConfig.teacher_model,
-    allow_licences: str = CurateConfig.allow_licences,
-    base_model: str = FinetuneConfig.base_model,
-    release: str = PromoteConfig.release,
-    store: str = ScrapeConfig.store,
-    seed: int = ScrapeConfig.seed,
+    query: str = ScrapeConfig.default("query"),
+    published_after: str = ScrapeConfig.default("published_after"),
+    max_papers: int = ScrapeConfig.default("max_papers"),
+    site: str = ScrapeConfig.default("site"),
+    teacher: str = GenerateConfig.default("teacher"),
+    teacher_model: str = GenerateConfig.default("teacher_model"),
+    allow_licences: str = CurateConfig.default("allow_licences"),
+    base_model: str = FinetuneConfig.default("base_model"),
+    release: str = PromoteConfig.default("release"),
+    store: str = ScrapeConfig.default("store"),
+    seed: int = GenerateConfig.default("seed"),
     settings: str = "{}",
     node_selector: dict = {},  # noqa: B006  kfp wants a literal default; nobody mutates it
     tolerations: list = [],  # noqa: B006
@@ -59,9 +60,14 @@ def arxtune(
     common = {"store": store, "seed": seed, "settings": settings}
 
     papers = scrape(
-        query=query, published_after=published_after, max_papers=max_papers, site=site, **common
+        query=query,
+        published_after=published_after,
+        max_papers=max_papers,
+        site=site,
+        store=store,
+        settings=settings,
     )
-    documents = extract(papers=papers.outputs["papers"], **common)
+    documents = extract(papers=papers.outputs["papers"], settings=settings)
     triples = generate(
         documents=documents.outputs["documents"],
         teacher=teacher,

@@ -9,7 +9,7 @@ from components.shared.errors import ArxtuneError, ConfigError
 from components.shared.lifetime import exit_with_children_on_sigterm
 from components.shared.stage import OneLineParser, add_knobs, fail, known_error
 from pipelines import deploy, doctor, explain, plan, releases, runs, schedule, score, verify
-from pipelines.profile import EMBEDDED, configs, make_profile, parameters
+from pipelines.profile import EMBEDDED, make_profile, parameters
 
 
 def main() -> None:
@@ -69,8 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--containers", action="store_true", help="run each stage in its image, see 'make images'"
     )
-    for config in configs().values():
-        add_knobs(run, config, exposed_only=True)
+    add_knobs(run, parameters(), make_profile(None, {}, []).parameters)
     run.set_defaults(command=_run)
 
     compiled = commands.add_parser("compile", help="write the pipeline as YAML for a cluster")

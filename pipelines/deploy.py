@@ -95,7 +95,7 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
 def add_parameters(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say what a run is asked for."""
     from components.shared.stage import add_knobs
-    from pipelines.profile import configs
+    from pipelines.profile import parameters
 
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="settings of the runs (default: the overlay's)"
@@ -109,8 +109,7 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tolerations", default="[]", metavar="JSON", help="of the GPU nodes' taints"
     )
-    for config in configs().values():
-        add_knobs(parser, config, exposed_only=True)
+    add_knobs(parser, parameters())
 
 
 def run_parameters(arguments: argparse.Namespace) -> dict[str, Any]:

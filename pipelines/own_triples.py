@@ -11,11 +11,11 @@ from pipelines.placement import place
 @dsl.pipeline(name="arxtune-triples", description="Tune a model on triples of one's own.")
 def own_triples(
     triples: str,
-    allow_licences: str = CurateConfig.allow_licences,
-    base_model: str = CurateConfig.base_model,
-    release: str = PromoteConfig.release,
-    store: str = CurateConfig.store,
-    seed: int = CurateConfig.seed,
+    allow_licences: str = CurateConfig.default("allow_licences"),
+    base_model: str = CurateConfig.default("base_model"),
+    release: str = PromoteConfig.default("release"),
+    store: str = CurateConfig.default("store"),
+    seed: int = CurateConfig.default("seed"),
     settings: str = "{}",
     node_selector: dict = {},  # noqa: B006  kfp wants a literal default; nobody mutates it
     tolerations: list = [],  # noqa: B006

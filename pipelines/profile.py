@@ -1,4 +1,4 @@
-"""Where a run's settings come from: the embedded profile, a config file over it, flags over both."""
+"""Where a run's settings come from, bottom up: field defaults, a profile, a config file, flags."""
 
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -6,47 +6,91 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.shared.config import StageConfig, convert, known_types
-from components.shared.errors import ConfigError
-from components.shared.stage import STAGES, load_config
+from pydantic.fields import FieldInfo
 
-EMBEDDED = Path(__file__).with_name("embedded.toml")
+from components.shared.config import unknown_name
+from components.shared.errors import ConfigError
+from pipelines.stages import STAGES
+
+PROFILES = Path(__file__).with_name("profiles")
+EMBEDDED = PROFILES / "embedded.toml"
 STAND_IN = "stand-in"  # as `site`: the shipped site with sample papers, on loopback
 EMBEDDED_STORE = (
     "embedded"  # as `store`: a real S3 server on loopback, with its data in the home folder
 )
+PIPELINE, WHEN = "pipeline", "when"
+
+Tables = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass
 class Profile:
-    """Parameters of the pipeline, and settings of single stages: {"<stage>": {"<knob>": value}}."""
+    """Parameters of the pipeline, and settings of single stages: {"<stage>": {"<knob>": value}}.
+
+    `origins` tells which layer a value comes from, by "pipeline.<parameter>" or "<stage>.<knob>".
+    """
 
     parameters: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+
+    def lay(self, tables: Tables, origin: str) -> None:
+        """Lay tables over what is there: [pipeline] sets parameters, any other table the knobs of its stage."""
+        for table, values in tables.items():
+            for name, value in values.items():
+                if table == PIPELINE or owners(name) == [table]:
+                    self.parameters[name] = value
+                    self.origins[f"{PIPELINE}.{name}"] = origin
+                else:
+                    self.settings.setdefault(table, {})[name] = value
+                    self.origins[f"{table}.{name}"] = origin
 
     def check(self) -> None:
-        """Build every stage's config once, so that a wrong value is found before anything starts."""
-        for name, config in configs().items():
-            exposed = {
-                key: value for key, value in self.parameters.items() if key in config.knobs()
-            }
-            if exposed.get("site") == STAND_IN:
+        """Build every stage's config, so that all wrong values are found before anything starts; keep them converted."""
+        problems = []
+        for name, stage in STAGES.items():
+            knobs = stage.config.knobs()
+            exposed = {key: value for key, value in self.parameters.items() if key in knobs}
+            given = self.settings.get(name, {})
+            if stand_in := exposed.get("site") == STAND_IN:
                 exposed["site"] = "http://127.0.0.1:1"
-            config.build(exposed, self.settings.get(name, {}))
+            try:
+                config = stage.config.build(exposed, given)
+            except ConfigError as error:
+                problems.append(str(error))
+                continue
+            self.parameters |= {key: getattr(config, key) for key in exposed.keys() - given.keys()}
+            if stand_in:
+                self.parameters["site"] = STAND_IN
+            if given:
+                self.settings[name] = {key: getattr(config, key) for key in given}
+        if problems:
+            raise ConfigError("; ".join(dict.fromkeys(problems)))
+
+    def rows(self) -> Iterable[tuple[str, Any, str]]:
+        """Yield each knob as "<table>.<name>", its value and the layer that it comes from."""
+        for name, knob in parameters().items():
+            origin = self.origins.get(f"{PIPELINE}.{name}", "default")
+            yield f"{PIPELINE}.{name}", self.parameters.get(name, knob.default), origin
+        for stage_name, stage in STAGES.items():
+            given = self.settings.get(stage_name, {})
+            for name, knob in stage.config.knobs().items():
+                if name in given or not owners(name):
+                    origin = self.origins.get(f"{stage_name}.{name}", "default")
+                    yield f"{stage_name}.{name}", given.get(name, knob.default), origin
 
 
-def configs() -> dict[str, type[StageConfig]]:
-    """Return the config class of every stage."""
-    return {name: load_config(name) for name in STAGES}
+def parameters() -> dict[str, FieldInfo]:
+    """Return the pipeline's parameters: every exposed knob."""
+    found: dict[str, FieldInfo] = {}
+    for stage in STAGES.values():
+        found |= stage.config.knobs(exposed_only=True)
+    return found
 
 
-def parameters() -> dict[str, Any]:
-    """Return the pipeline's parameters: every exposed knob with its type."""
-    return {
-        name: known_types(config)[name]
-        for config in configs().values()
-        for name in config.knobs(exposed_only=True)
-    }
+def owners(parameter: str) -> list[str]:
+    """Return the names of the stages that a parameter of the pipeline goes to; none for other knobs."""
+    return [n for n, stage in STAGES.items() if parameter in stage.config.knobs(exposed_only=True)]
 
 
 def make_profile(
@@ -54,22 +98,51 @@ def make_profile(
     flags: Mapping[str, Any],
     assignments: Iterable[str],
     base: Path | None = EMBEDDED,
+    implied: Mapping[str, Any] | None = None,
 ) -> Profile:
-    """Lay a config file, then flags, then `stage.knob=value` assignments over a base: the embedded profile, or none."""
+    """Merge all layers: the profile `base`, what flags such as --papers imply, the file, flags, --set.
+
+    A profile's `when` tables lie above its others, and below all that the user says; whether they count is decided
+    by the parameters of all layers together.
+    """
+    below = _read(base) if base else {}
+    conditional = below.pop(WHEN, {})
+    above = [({PIPELINE: dict(implied or {})}, "what --papers or --triples implies")]
+    if config_file:
+        above.append((_read(config_file), config_file.name))
+    above.append(({PIPELINE: dict(flags)}, "flags"))
+    above += [(_assignment(text), "--set") for text in assignments]
+    for tables, origin in above:
+        _check_tables(tables, origin)
+    preview = Profile()
+    for tables, origin in [(below, ""), *above]:
+        preview.lay(tables, origin)
     profile = Profile()
-    for path in filter(None, (base, config_file)):
-        _lay(profile, _read(path), path.name)
-    _lay(profile, {"pipeline": dict(flags)}, "flags")
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        stage, dot, knob = name.partition(".")
-        if not (equals and dot):
-            raise ConfigError(
-                f"--set {assignment!r}: not an assignment", "write --set stage.knob=value"
-            )
-        _lay(profile, {stage: {knob: value}}, "--set")
+    origin = base.stem if base else ""
+    profile.lay(below, origin)
+    for name, cases in conditional.items():
+        value = str(preview.parameters.get(name))
+        profile.lay(cases.get(value, {}), f"{origin}, for {name}={value}")
+    for tables, origin in above:
+        profile.lay(tables, origin)
     profile.check()
     return profile
+
+
+def find_profile(name: str) -> Path:
+    """Return the file of a shipped profile, by its name."""
+    names = [path.stem for path in PROFILES.glob("*.toml")]
+    if name not in names:
+        raise ConfigError(unknown_name(f"--profile {name}", "profile", name, names))
+    return PROFILES / f"{name}.toml"
+
+
+def _assignment(text: str) -> dict[str, dict[str, Any]]:
+    name, equals, value = text.partition("=")
+    table, dot, knob = name.strip().partition(".")
+    if not (equals and dot):
+        raise ConfigError(f"--set {text!r}: not an assignment", "write --set stage.knob=value")
+    return {table: {knob: value}}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -77,33 +150,29 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"config file {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of TOML or of UTF-8
         raise ConfigError(f"config file {path}: not TOML ({error})") from None
 
 
-def _lay(profile: Profile, tables: Mapping[str, Any], where: str) -> None:
+def _check_tables(tables: Mapping[str, Any], origin: str) -> None:
+    """Refuse what no stage could read: unknown tables, and parameters that the stages must agree on."""
     known = parameters()
     for table, values in tables.items():
-        if table != "pipeline" and table not in STAGES:
-            raise ConfigError(
-                f"{where}: there is no stage {table!r}", f"known: pipeline, {', '.join(STAGES)}"
-            )
+        if table not in (PIPELINE, *STAGES):
+            known_tables = (PIPELINE, *STAGES)
+            raise ConfigError(unknown_name(f"{origin}: {table}", "stage", table, known_tables))
         if not isinstance(values, dict):
-            raise ConfigError(f"{where}: {table} must be a table", f"write [{table}]")
-        for name, value in values.items():
-            if table == "pipeline" and name not in known:
+            raise ConfigError(f"{origin}: {table} must be a table", f"write [{table}]")
+        for name in values:
+            if table == PIPELINE and name not in known:
+                raise ConfigError(unknown_name(f"{origin}: {name}", "parameter", name, known))
+            if (
+                table != PIPELINE
+                and name != "seed"
+                and len(owners(name)) > 1
+                and table in owners(name)
+            ):
                 raise ConfigError(
-                    f"{where}: there is no parameter {name!r}", f"known: {', '.join(known)}"
+                    f"{origin}: {table}.{name} goes to {', '.join(owners(name))} alike",
+                    f"set it for the whole pipeline: --{name.replace('_', '-')}, or [pipeline] in a file",
                 )
-            if name in known:
-                _set_parameter(profile, name, convert(name, value, known[name]))
-            else:
-                profile.settings.setdefault(table, {})[name] = value
-
-
-def _set_parameter(profile: Profile, name: str, value: Any) -> None:
-    if name == "base_model" and profile.parameters.get(name, value) != value:
-        # The embedded recipe is for the small model made on the spot; another one gets the stage's own defaults.
-        for stage in ("finetune", "evaluate"):
-            profile.settings.pop(stage, None)
-    profile.parameters[name] = value

@@ -1,6 +1,10 @@
-"""Run by hand: python -m components.curate --triples DIR --train DIR --test DIR --card FILE --card-markdown FILE."""
+"""The curate stage; by hand: python -m components.curate --help."""
 
-from components.shared.stage import main
+from components.curate.config import CurateConfig
+from components.curate.core import curate
+from components.shared.stage import Stage
+
+stage = Stage(curate, CurateConfig)
 
 if __name__ == "__main__":
-    main("curate")
+    stage.main()

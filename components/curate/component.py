@@ -13,13 +13,13 @@ def curate(
     card: dsl.Output[dsl.HTML],
     card_markdown: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
-    allow_licences: str = "open",
-    base_model: str = "meta-llama/Meta-Llama-3-8B",
-    store: str = "s3://arxtune",
-    seed: int = 42,
-    settings: str = "{}",
+    allow_licences: str,
+    base_model: str,
+    store: str,
+    seed: int,
+    settings: str,
 ):
     """Pass the triples through the gates and split them by paper."""
-    from components.shared.stage import run_stage
+    from components.curate.__main__ import stage
 
-    run_stage("curate", locals())
+    stage.run(locals())

@@ -1,17 +1,17 @@
 """The knobs of the curate stage."""
 
-from dataclasses import dataclass
 from datetime import date
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from components.shared.config import StageConfig, knob
+from pydantic import model_validator
+
+from components.shared.config import WithSeed, WithStore, knob
 from components.shared.errors import ConfigError
 from components.shared.grounding import GROUNDED
 from components.shared.licences import OPEN, OPT_INS, allowed_names
 
 
-@dataclass(frozen=True, kw_only=True)
-class CurateConfig(StageConfig):
+class CurateConfig(WithStore, WithSeed):
     """What may be trained on, and what is held out."""
 
     stage: ClassVar[str] = "curate"
@@ -49,8 +49,8 @@ class CurateConfig(StageConfig):
         2048, "longest triple, in estimated tokens of instruction, input and output", low=16
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if self.test_after:
             try:
                 date.fromisoformat(self.test_after)
@@ -64,6 +64,7 @@ class CurateConfig(StageConfig):
                 f"allow_licences={self.allow_licences!r}: there is no licence {', '.join(sorted(unknown))}",
                 f"known: open, {', '.join(OPT_INS)}",
             )
+        return self
 
     @property
     def allowed(self) -> frozenset[str]:

@@ -1,6 +1,10 @@
-"""Run by hand: python -m components.evaluate --help."""
+"""The evaluate stage; by hand: python -m components.evaluate --help."""
 
-from components.shared.stage import main
+from components.evaluate.config import EvaluateConfig
+from components.evaluate.core import evaluate
+from components.shared.stage import Stage
+
+stage = Stage(evaluate, EvaluateConfig)
 
 if __name__ == "__main__":
-    main("evaluate")
+    stage.main()

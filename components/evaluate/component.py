@@ -14,12 +14,12 @@ def evaluate(
     report: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
-    release: str = "arxtune",
-    store: str = "s3://arxtune",
-    seed: int = 42,
-    settings: str = "{}",
+    release: str,
+    store: str,
+    seed: int,
+    settings: str,
 ) -> str:
     """Score base, adapter and null systems on papers that nobody trained on, and return the verdict."""
-    from components.shared.stage import run_stage
+    from components.evaluate.__main__ import stage
 
-    return run_stage("evaluate", locals())["facts"]["verdict"]
+    return stage.run(locals())["facts"]["verdict"]

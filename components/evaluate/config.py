@@ -1,13 +1,11 @@
 """The knobs of the evaluate stage."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from components.shared.config import StageConfig, knob
+from components.shared.config import WithSeed, WithStore, knob
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(StageConfig):
+class EvaluateConfig(WithStore, WithSeed):
     """What the tuned model has to beat, and how sure we want to be."""
 
     stage: ClassVar[str] = "evaluate"
@@ -17,10 +15,9 @@ class EvaluateConfig(StageConfig):
     )
     max_new_tokens: int = knob(256, "longest answer, in tokens", low=1)
     batch_size: int = knob(32, "prompts answered at the same time", low=1)
-    quantisation: str = knob(
+    quantisation: Literal["auto", "nf4", "none"] = knob(
         "auto",
         "how the base is loaded; auto is nf4 on CUDA and none elsewhere",
-        choices=("auto", "nf4", "none"),
     )
     resamples: int = knob(10_000, "resamples of the bootstrap over papers", low=1_000)
     confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999)

@@ -1,6 +1,10 @@
-"""Run by hand: python -m components.extract --papers DIR --documents DIR --store DIR."""
+"""The extract stage; by hand: python -m components.extract --help."""
 
-from components.shared.stage import main
+from components.extract.config import ExtractConfig
+from components.extract.core import extract
+from components.shared.stage import Stage
+
+stage = Stage(extract, ExtractConfig)
 
 if __name__ == "__main__":
-    main("extract")
+    stage.main()

@@ -10,11 +10,9 @@ def extract(
     papers: dsl.Input[dsl.Dataset],
     documents: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
-    store: str = "s3://arxtune",
-    seed: int = 42,
-    settings: str = "{}",
+    settings: str,
 ):
     """Read the text of every paper's PDF, page by page."""
-    from components.shared.stage import run_stage
+    from components.extract.__main__ import stage
 
-    run_stage("extract", locals())
+    stage.run(locals())

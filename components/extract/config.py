@@ -1,12 +1,10 @@
 """The knobs of the extract stage."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from components.shared.config import StageConfig, knob
 
 
-@dataclass(frozen=True, kw_only=True)
 class ExtractConfig(StageConfig):
     """How long a PDF may take, and what text is good enough."""
 

@@ -1,6 +1,10 @@
-"""Run by hand: python -m components.finetune --train DIR --adapter DIR --curve FILE --store DIR --base-model tiny."""
+"""The finetune stage; by hand: python -m components.finetune --help."""
 
-from components.shared.stage import main
+from components.finetune.config import FinetuneConfig
+from components.finetune.core import finetune
+from components.shared.stage import Stage
+
+stage = Stage(finetune, FinetuneConfig)
 
 if __name__ == "__main__":
-    main("finetune")
+    stage.main()

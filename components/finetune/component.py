@@ -11,12 +11,12 @@ def finetune(
     adapter: dsl.Output[dsl.Model],
     curve: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
-    base_model: str = "meta-llama/Meta-Llama-3-8B",
-    store: str = "s3://arxtune",
-    seed: int = 42,
-    settings: str = "{}",
+    base_model: str,
+    store: str,
+    seed: int,
+    settings: str,
 ):
     """Train a LoRA adapter on the training examples."""
-    from components.shared.stage import run_stage
+    from components.finetune.__main__ import stage
 
-    run_stage("finetune", locals())
+    stage.run(locals())

@@ -1,15 +1,13 @@
 """The knobs of the finetune stage; the defaults are the QLoRA recipe for Llama-3-8B."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from components.shared.config import StageConfig, knob
+from components.shared.config import WithForecast, WithSeed, WithStore, knob
 
 TINY = "tiny"  # as base_model: a small Llama made on the spot
 
 
-@dataclass(frozen=True, kw_only=True)
-class FinetuneConfig(StageConfig):
+class FinetuneConfig(WithStore, WithSeed, WithForecast):
     """Which model is tuned, and how."""
 
     stage: ClassVar[str] = "finetune"
@@ -22,8 +20,8 @@ class FinetuneConfig(StageConfig):
     continue_from: str = knob(
         "", "name of a release whose latest adapter training goes on from; empty starts afresh"
     )
-    quantisation: str = knob(
-        "auto", "how the base is loaded; auto is nf4 on CUDA", choices=("auto", "nf4", "none")
+    quantisation: Literal["auto", "nf4", "none"] = knob(
+        "auto", "how the base is loaded; auto is nf4 on CUDA"
     )
     lora_r: int = knob(64, "rank of the adapter", low=1)
     lora_alpha: int = knob(16, "scale of the adapter: its output is multiplied by alpha / r", low=1)
@@ -38,9 +36,7 @@ class FinetuneConfig(StageConfig):
         "paged_adamw_8bit", "a name of transformers; without CUDA adamw_torch takes its place"
     )
     learning_rate: float = knob(2e-4, "peak learning rate", low=0)
-    schedule: str = knob(
-        "linear", "shape of the learning rate", choices=("linear", "cosine", "constant")
-    )
+    schedule: Literal["linear", "cosine", "constant"] = knob("linear", "shape of the learning rate")
     warmup_steps: int = knob(5, "steps until the peak", low=0)
     weight_decay: float = knob(0.0, "decay of the adapter's weights", low=0)
     max_grad_norm: float = knob(0.3, "gradients are clipped to this norm", low=0)
@@ -50,10 +46,9 @@ class FinetuneConfig(StageConfig):
     packing: bool = knob(
         True, "pack short examples into rows of max_length, each attending to itself alone"
     )
-    attention: str = knob(
+    attention: Literal["auto", "sdpa", "flex_attention", "flash_attention_2"] = knob(
         "auto",
         "auto is flash_attention_2 where the GPU and the flash-attn package are there, else sdpa",
-        choices=("auto", "sdpa", "flex_attention", "flash_attention_2"),
     )
     liger: bool = knob(False, "fused kernels of the liger-kernel package, on an NVIDIA GPU")
     held_out: float = knob(
@@ -70,10 +65,9 @@ class FinetuneConfig(StageConfig):
         "nodes that train together; more than one are the pods of a Kubeflow TrainJob; 0 is ARXTUNE_NODES, else 1",
         low=0,
     )
-    sharding: str = knob(
+    sharding: Literal["auto", "ddp", "fsdp"] = knob(
         "auto",
         "fsdp shares the base out over the processes, ddp gives each the whole; auto is fsdp where that does not fit",
-        choices=("auto", "ddp", "fsdp"),
     )
     checkpoint_minutes: float = knob(
         10.0, "minutes between checkpoints; 0 writes one at every step", low=0

@@ -2,7 +2,6 @@
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def finetune(config: FinetuneConfig, train: Path, adapter: Path, curve: Path) ->
         say("finetune", "no training examples: nothing is trained")
         return ledger.write(adapter, train)
     _check_writable(adapter)
-    config = replace(config, nodes=config.nodes or int(os.environ.get("ARXTUNE_NODES") or 1))
+    config = config.changed(nodes=config.nodes or int(os.environ.get("ARXTUNE_NODES") or 1))
     store = open_store(config.store)
     base = prepare_base(config, store, adapter)
     job = Job(config, store, base, examples, find_start(config, store, base))

@@ -5,7 +5,7 @@ The estimate is of what a training allocates; a process also needs about half a 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def settled(config: FinetuneConfig, *, cuda: bool) -> FinetuneConfig:
     """Return the config with its quantisation decided: auto is nf4 on CUDA, unless the base is shared out."""
     if config.quantisation != "auto":
         return config
-    return replace(config, quantisation="nf4" if cuda and config.sharding != "fsdp" else "none")
+    return config.changed(quantisation="nf4" if cuda and config.sharding != "fsdp" else "none")
 
 
 def place(
@@ -104,16 +104,16 @@ def place(
 ) -> FinetuneConfig:
     """Return the config with its sharding decided: auto is fsdp where a process cannot hold the whole training."""
     if processes == 1:
-        return replace(config, sharding="ddp")
+        return config.changed(sharding="ddp")
     if config.sharding == "fsdp" and config.quantisation == "nf4":
         fix = "set finetune.quantisation=none, or finetune.sharding=ddp"
         raise ConfigError("finetune.sharding=fsdp: weights in 4 bits cannot be shared out", fix)
     if config.sharding != "auto":
         return config
     if config.quantisation == "nf4":
-        return replace(config, sharding="ddp")
+        return config.changed(sharding="ddp")
     whole = memory(settled(config, cuda=cuda), shape, longest, cuda=cuda)
-    return replace(config, sharding="ddp" if whole.total <= USABLE * there else "fsdp")
+    return config.changed(sharding="ddp" if whole.total <= USABLE * there else "fsdp")
 
 
 def memory(
@@ -199,7 +199,7 @@ def easier(config: FinetuneConfig) -> Iterator[tuple[str, FinetuneConfig]]:
 
     def with_(**knobs: Any) -> tuple[str, FinetuneConfig]:
         nonlocal config
-        config = replace(config, **knobs)
+        config = config.changed(**knobs)
         said.extend(f"finetune.{name}={str(value).lower()}" for name, value in knobs.items())
         return ", ".join(said), config
 

@@ -17,11 +17,10 @@ from components.finetune.checkpoints import Checkpoints, keep_trying
 from components.finetune.config import FinetuneConfig
 from components.finetune.encode import Encoded
 from components.finetune.speed import device_name, model_flops_per_token, peak_flops, peak_memory
-from components.shared.errors import StoreError
+from components.shared.errors import StoreError, unwritable
 from components.shared.models import attach_adapter, load_base, load_tokenizer
 from components.shared.progress import say
 from components.shared.records import write_atomically
-from components.shared.stage import unwritable
 
 PATIENCE_ON_SIGTERM = 15.0  # seconds that a store may be away when the last checkpoint is written; Kubernetes gives 30
 

@@ -1,6 +1,10 @@
-"""Run by hand: python -m components.generate --documents DIR --triples DIR --store DIR --teacher embedded."""
+"""The generate stage; by hand: python -m components.generate --help."""
 
-from components.shared.stage import main
+from components.generate.config import GenerateConfig
+from components.generate.core import generate
+from components.shared.stage import Stage
+
+stage = Stage(generate, GenerateConfig)
 
 if __name__ == "__main__":
-    main("generate")
+    stage.main()

@@ -10,13 +10,13 @@ def generate(
     documents: dsl.Input[dsl.Dataset],
     triples: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
-    teacher: str = "groq",
-    teacher_model: str = "llama-3.3-70b-versatile",
-    store: str = "s3://arxtune",
-    seed: int = 42,
-    settings: str = "{}",
+    teacher: str,
+    teacher_model: str,
+    store: str,
+    seed: int,
+    settings: str,
 ):
     """Have a teacher turn each page into instruction, input and output."""
-    from components.shared.stage import run_stage
+    from components.generate.__main__ import stage
 
-    run_stage("generate", locals())
+    stage.run(locals())

@@ -1,22 +1,19 @@
 """The knobs of the generate stage."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from components.shared.config import StageConfig, knob
+from components.shared.config import WithForecast, WithSeed, WithStore, knob
 
 
-@dataclass(frozen=True, kw_only=True)
-class GenerateConfig(StageConfig):
+class GenerateConfig(WithStore, WithSeed, WithForecast):
     """Which teacher is asked, and about which pages."""
 
     stage: ClassVar[str] = "generate"
 
-    teacher: str = knob(
+    teacher: Literal["groq", "embedded"] = knob(
         "groq",
         "groq (needs GROQ_API_KEY) or embedded (no key)",
         exposed=True,
-        choices=("groq", "embedded"),
     )
     teacher_model: str = knob(
         "llama-3.3-70b-versatile", "model that Groq is asked for", exposed=True

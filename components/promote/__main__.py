@@ -1,6 +1,10 @@
-"""Run by hand: python -m components.promote --train DIR --adapter DIR --evaluation DIR --release-folder DIR."""
+"""The promote stage; by hand: python -m components.promote --help."""
 
-from components.shared.stage import main
+from components.promote.config import PromoteConfig
+from components.promote.core import promote
+from components.shared.stage import Stage
+
+stage = Stage(promote, PromoteConfig)
 
 if __name__ == "__main__":
-    main("promote")
+    stage.main()

@@ -12,12 +12,11 @@ def promote(
     evaluation: dsl.Input[dsl.Dataset],
     release_folder: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
-    release: str = "arxtune",
-    store: str = "s3://arxtune",
-    seed: int = 42,
-    settings: str = "{}",
+    release: str,
+    store: str,
+    settings: str,
 ):
     """Publish the adapter as the new release."""
-    from components.shared.stage import run_stage
+    from components.promote.__main__ import stage
 
-    run_stage("promote", locals())
+    stage.run(locals())

@@ -1,13 +1,11 @@
 """The knobs of the promote stage."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
-from components.shared.config import StageConfig, knob
+from components.shared.config import WithStore, knob
 
 
-@dataclass(frozen=True, kw_only=True)
-class PromoteConfig(StageConfig):
+class PromoteConfig(WithStore):
     """Under which name a release is published."""
 
     stage: ClassVar[str] = "promote"

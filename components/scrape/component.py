@@ -9,15 +9,14 @@ from components.shared import images
 def scrape(
     papers: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
-    query: str = "language models",
-    published_after: str = "2024-04-18",
-    max_papers: int = 60,
-    site: str = "https://arxiv.org",
-    store: str = "s3://arxtune",
-    seed: int = 42,
-    settings: str = "{}",
+    query: str,
+    published_after: str,
+    max_papers: int,
+    site: str,
+    store: str,
+    settings: str,
 ):
     """Find the newest papers of a question and fetch their PDFs."""
-    from components.shared.stage import run_stage
+    from components.scrape.__main__ import stage
 
-    run_stage("scrape", locals())
+    stage.run(locals())

@@ -2,12 +2,13 @@
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from datetime import date
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from components.shared.config import StageConfig, knob
+from pydantic import model_validator
+
+from components.shared.config import WithForecast, WithStore, knob
 from components.shared.errors import ConfigError
 
 ARXIV_PACE = 3.0  # seconds between requests that arXiv's terms of use ask for
@@ -19,11 +20,10 @@ ARCHIVES = (
     "|q-bio|q-fin|quant-ph|stat"
 )
 CATEGORY = re.compile(rf"({ARCHIVES})(\.[A-Za-z]+(-[a-z]+)?)?")
-FIELDS = ("all", "title", "abstract", "author", "comments", "journal_ref", "report_num")
+Field = Literal["all", "title", "abstract", "author", "comments", "journal_ref", "report_num"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScrapeConfig(StageConfig):
+class ScrapeConfig(WithStore, WithForecast):
     """What to look for, where, and how politely."""
 
     stage: ClassVar[str] = "scrape"
@@ -36,7 +36,7 @@ class ScrapeConfig(StageConfig):
         60, "take at most this many, the newest", exposed=True, low=1, high=20_000
     )
     site: str = knob("https://arxiv.org", "the site to ask: arXiv, or a stand-in", exposed=True)
-    field: str = knob("all", "where the words must occur", choices=FIELDS)
+    field: Field = knob("all", "where the words must occur")
     categories: tuple[str, ...] = knob(
         (), "only papers of these categories or archives, such as cs.CL or hep-th"
     )
@@ -45,13 +45,12 @@ class ScrapeConfig(StageConfig):
     backfill: int = knob(
         0, "how many older papers each run adds to those of the last one", low=0, high=20_000
     )
-    source: str = knob(
+    source: Literal["auto", "search", "api"] = knob(
         "auto",
         "how to ask: search pages, API, or what robots.txt allows",
-        choices=("auto", "search", "api"),
     )
     accept_robots_risk: bool = knob(False, "ask even what robots.txt disallows")
-    page_size: int = knob(200, "results on one page", choices=(25, 50, 100, 200))
+    page_size: Literal[25, 50, 100, 200] = knob(200, "results on one page")
     result_limit: int = knob(
         10_000, "results that the site shows of one question; more are read by date", low=25
     )
@@ -65,16 +64,16 @@ class ScrapeConfig(StageConfig):
     timeout_s: float = knob(30.0, "seconds to wait for an answer of the site", low=1)
     max_pdf_bytes: int = knob(50 * MEGABYTE, "larger PDFs are rejected", low=1)
     contact: str = knob("", "mail address or URL for the site's operators, sent in the User-Agent")
-    lease: str = knob(
-        "auto", "what keeps all processes at one pace", choices=("auto", "file", "kubernetes")
+    lease: Literal["auto", "file", "kubernetes"] = knob(
+        "auto", "what keeps all processes at one pace"
     )
     state: str = knob(
         "",
         "folder of this machine for the lease and downloads under way; none: ~/.local/state/arxtune",
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if not self.query.strip():
             raise ConfigError(
                 "scrape.query='': names no words", 'give words to look for, or "*" for any paper'
@@ -100,6 +99,7 @@ class ScrapeConfig(StageConfig):
             raise ConfigError(f"{asked}: must be at least {ARXIV_PACE:g} for {self.site}")
         if not self.contact.isascii() or not (self.contact == "" or self.contact.isprintable()):
             raise ConfigError(f"scrape.contact={self.contact!r}: must be plain ASCII on one line")
+        return self
 
     @property
     def first_day(self) -> date:

@@ -1,16 +1,17 @@
 """The base of every stage's config: one source of defaults, of validation and of help.
 
-A knob is one field declared with `knob(...)`. Knobs marked `exposed` are also parameters of the pipeline; all
-others keep their default unless a config file (or `--set stage.knob=value`) says otherwise.
+A knob is one field declared with `knob(...)`; pydantic converts and validates it. Knobs marked `exposed` are also
+parameters of the pipeline; all others keep their default unless a config file or `--set stage.knob=value` says
+otherwise.
 """
 
-import dataclasses
-import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 
 from components.shared.errors import ConfigError
 
@@ -20,97 +21,138 @@ def knob(
     help: str,
     *,
     exposed: bool = False,
-    choices: tuple[Any, ...] = (),
     low: float | None = None,
     high: float | None = None,
 ) -> Any:
-    """Declare one documented, validated setting."""
-    return dataclasses.field(
-        default=default,
-        metadata={"help": help, "exposed": exposed, "choices": choices, "low": low, "high": high},
+    """Declare one documented setting, with its bounds; a choice is a field of type `Literal`."""
+    extra: dict[str, JsonValue] = {"exposed": exposed}
+    return Field(default, description=help, ge=low, le=high, json_schema_extra=extra)
+
+
+# What pydantic's error types, by their first word, ask for.
+_WANTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "string": "text",
+    "tuple": "a list",
+    "greater": "at least {ctx[ge]}",
+    "less": "at most {ctx[le]}",
+}
+
+
+class StageConfig(BaseModel):
+    """The settings of a stage; text from a command line is converted, numbers are finite."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        coerce_numbers_to_str=True,
+        str_strip_whitespace=True,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageConfig:
-    """Settings that every stage has; a stage's own config adds to them."""
-
     stage: ClassVar[str] = ""
 
-    store: str = knob(
-        "s3://arxtune", "what outlives a run: s3://bucket/prefix, or a folder", exposed=True
-    )
-    seed: int = knob(42, "seed of everything random", exposed=True, low=0)
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            _check(self.stage, field, getattr(self, field.name))
+    def __init__(self, **knobs: Any) -> None:
+        """Validate the knobs; raise ConfigError with all that is wrong in them."""
+        try:
+            super().__init__(**knobs)
+        except ValidationError as error:
+            problems = [self._problem(found) for found in error.errors()]
+            raise ConfigError("; ".join(problems)) from None
 
     @classmethod
-    def knobs(cls, *, exposed_only: bool = False) -> dict[str, "dataclasses.Field[Any]"]:
+    def knobs(cls, *, exposed_only: bool = False) -> dict[str, FieldInfo]:
         """Return the fields by name."""
+        fields = cls.model_fields
         return {
-            f.name: f for f in dataclasses.fields(cls) if f.metadata["exposed"] or not exposed_only
+            name: fields[name] for name in fields if not exposed_only or is_exposed(fields[name])
         }
 
     @classmethod
+    def default(cls, name: str) -> Any:
+        """Return the default of one knob."""
+        return cls.model_fields[name].default
+
+    @classmethod
     def build(cls, *layers: Mapping[str, Any]) -> Self:
-        """Build the config from mappings, later ones winning; raise ConfigError for an unknown knob or bad value."""
-        known = cls.knobs()
+        """Build the config from mappings, later ones winning."""
         values: dict[str, Any] = {}
         for layer in layers:
-            for name, value in layer.items():
-                if name not in known:
-                    near = get_close_matches(name, known, 1)
-                    raise ConfigError(
-                        f"{cls.stage}.{name}: there is no such setting",
-                        f"did you mean {near[0]!r}?"
-                        if near
-                        else f"known: {', '.join(sorted(known))}",
-                    )
-                values[name] = convert(f"{cls.stage}.{name}", value, known_types(cls)[name])
+            values.update(layer)
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a JSON-ready mapping."""
-        return dataclasses.asdict(self)
+        return self.model_dump()
+
+    def changed(self, **knobs: Any) -> Self:
+        """Return a copy with other values for some knobs, validated like the first ones."""
+        return type(self).build(self.to_dict(), knobs)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _convert(cls, value: Any, info: Any) -> Any:
+        """Take lists and choices as a command line writes them; true and false are no numbers."""
+        wanted = cls.model_fields[info.field_name].annotation
+        origin = typing.get_origin(wanted)
+        if origin is tuple and isinstance(value, str):
+            return tuple(filter(None, map(str.strip, value.split(","))))
+        if origin is typing.Literal:
+            choices = {str(choice): choice for choice in typing.get_args(wanted)}
+            return choices.get(str(value).strip(), value)
+        if wanted in (int, float) and isinstance(value, bool):
+            raise ValueError("a whole number" if wanted is int else "a number")
+        return value
+
+    @classmethod
+    def _problem(cls, error: Any) -> str:
+        name = str(error["loc"][0])
+        if error["type"] == "extra_forbidden":
+            return unknown_name(f"{cls.stage}.{name}", "setting", name, cls.model_fields)
+        kind = error["type"].split("_")[0]
+        if kind in _WANTED:
+            wanted = _WANTED[kind].format_map(error)
+        elif kind == "literal":
+            choices = typing.get_args(cls.model_fields[name].annotation)
+            wanted = f"one of {', '.join(map(str, choices))}"
+        else:
+            wanted = error["msg"].removeprefix("Value error, ")
+        return f"{cls.stage}.{name}={error['input']!r}: must be {wanted}"
 
 
-def known_types(cls: type[StageConfig]) -> dict[str, Any]:
-    """Return the type of each knob."""
-    hints = typing.get_type_hints(cls)
-    return {name: hints[name] for name in cls.knobs()}
+class WithStore(StageConfig):
+    """A stage that reads or writes what outlives a run."""
+
+    store: str = knob(
+        "s3://arxtune", "what outlives a run: s3://bucket/prefix, or a folder", exposed=True
+    )
 
 
-def convert(name: str, value: Any, wanted: Any) -> Any:
-    """Turn text from a command line, or a number from JSON, into the type of the knob `name`."""
-    if isinstance(
-        wanted, types.GenericAlias
-    ):  # tuple[str, ...]: a list, or text separated by commas
-        items = value.split(",") if isinstance(value, str) else list(value)
-        return tuple(str(item).strip() for item in items if str(item).strip())
-    try:
-        if wanted is bool and isinstance(value, str):
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
-                value.lower()
-            ]
-        if wanted is int and (isinstance(value, bool) or int(value) != float(value)):
-            raise ValueError
-        if wanted is bool and not isinstance(value, bool):
-            raise ValueError
-        return wanted(value)
-    except (ValueError, TypeError, KeyError):
-        article = {"int": "a whole number", "float": "a number", "bool": "true or false"}
-        raise ConfigError(
-            f"{name}={value!r}: must be {article.get(wanted.__name__, wanted.__name__)}"
-        ) from None
+class WithSeed(StageConfig):
+    """A stage that draws random numbers."""
+
+    seed: int = knob(42, "seed of everything random", exposed=True, low=0, high=2**32 - 1)
 
 
-def _check(stage: str, field: "dataclasses.Field[Any]", value: Any) -> None:
-    asked, meta = f"{stage}.{field.name}={value!r}", field.metadata
-    if meta["choices"] and value not in meta["choices"]:
-        raise ConfigError(f"{asked}: must be one of {', '.join(map(str, meta['choices']))}")
-    if meta["low"] is not None and value < meta["low"]:
-        raise ConfigError(f"{asked}: must be at least {meta['low']}")
-    if meta["high"] is not None and value > meta["high"]:
-        raise ConfigError(f"{asked}: must be at most {meta['high']}")
+class WithForecast(StageConfig):
+    """A stage that spends time or money, and first looks whether the run can end in a verdict."""
+
+    train_anyway: bool = knob(
+        False,
+        "go on where too few papers are in sight for a verdict, instead of ending with status 2",
+    )
+
+
+def is_exposed(field: FieldInfo) -> bool:
+    """Tell whether a knob is a parameter of the pipeline."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra["exposed"])
+
+
+def unknown_name(asked: str, kind: str, name: str, known: typing.Iterable[str]) -> str:
+    """Say that there is no such name, and which one may have been meant."""
+    near = get_close_matches(name, known := sorted(known), 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    return f"{asked}: there is no such {kind}; {hint}"

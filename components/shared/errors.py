@@ -14,6 +14,8 @@ They are shown as one line, and the process ends with their `status`. Anything e
 shows its traceback.
 """
 
+import errno
+
 from components.shared.text import clean_line
 
 
@@ -68,3 +70,23 @@ class ClusterError(ArxtuneError):
 
 class ToolError(ArxtuneError):
     """This machine lacks a program that the work needs."""
+
+
+def unwritable(error: Exception) -> StoreError | None:
+    """Return the one line for a disk that is full or may not be written, or None when `error` is something else."""
+    if isinstance(error, OSError) and error.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EACCES,
+    ):
+        return StoreError(
+            f"cannot write {error.filename or 'a file'}: {error.strerror}",
+            "make room or name another folder",
+        )
+    # Libraries of other languages pass it on as text.
+    for text in ("No space left on device", "File too large", "PytorchStreamWriter failed writing"):
+        if text in str(error):
+            return StoreError(f"cannot write a file: {text}", "make room or name another folder")
+    return None

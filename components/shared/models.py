@@ -9,9 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from components.shared.errors import ModelError
+from components.shared.errors import ModelError, unwritable
 from components.shared.progress import say
-from components.shared.stage import unwritable
 
 # Tokens that Llama 3 and others reserve and never use: one of them pads where the tokenizer names no pad token.
 # It must not be the end token: padding is masked out of the loss, and the model would never learn to stop.

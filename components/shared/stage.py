@@ -1,13 +1,10 @@
 """Run a stage: by hand (`python -m components.<stage>`) or as a Kubeflow component.
 
-By convention stage NAME is the function NAME in components/NAME/core.py, set up by the NameConfig in
-components/NAME/config.py. Its first argument is the config, the others are folders or files (Path), and it
-returns the summary of its Ledger.
+Each stage's `__main__.py` makes one Stage of its function and its config. The function's first argument is the config,
+the others are folders or files (Path), and it returns the summary of its Ledger.
 """
 
 import argparse
-import errno
-import importlib
 import inspect
 import json
 import sys
@@ -16,62 +13,64 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
+from pydantic.fields import FieldInfo
+
 from components.shared.config import StageConfig
-from components.shared.errors import ArxtuneError, ConfigError, StoreError
+from components.shared.errors import ArxtuneError, ConfigError, unwritable
 from components.shared.lifetime import end_with_run, exit_cleanly_on_sigterm
 from components.shared.progress import say
 
 ERROR_MARK = "arxtune: error: "  # opens the one line that a runner shows of a failed stage
-
-Core = Callable[..., dict[str, Any]]
-
-
 STAGES = ("scrape", "extract", "generate", "curate", "finetune", "evaluate", "promote")
 
-
-def load(name: str) -> Core:
-    """Return a stage's function."""
-    core: Core = getattr(importlib.import_module(f"components.{name}.core"), name)
-    return core
+Summary = dict[str, Any]
 
 
-def load_config(name: str) -> type[StageConfig]:
-    """Return the class of a stage's config."""
-    config: type[StageConfig] = getattr(
-        importlib.import_module(f"components.{name}.config"), f"{name.title()}Config"
-    )
-    return config
+class Stage:
+    """A stage's function and the class of its config."""
 
+    def __init__(self, core: Callable[..., Summary], config: type[StageConfig]) -> None:
+        self.core, self.config, self.name = core, config, config.stage
+        parameters = inspect.signature(core).parameters
+        self.folders = [name for name in parameters if name != "config"]
 
-def run_stage(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Run a stage as a component does, on the component's own arguments (its `locals()`).
+    def run(self, arguments: Mapping[str, Any]) -> Summary:
+        """Run the stage as a component does, on the component's own arguments (its `locals()`).
 
-    They are told apart by what they are: artifacts (with a `.path`) are the folders, `metrics` receives the
-    figures, `settings` is JSON {"<stage>": {"<knob>": value}}, and the rest are knobs of the config.
-    An error of ours ends the process with one line and status 1. Returns the stage's summary.
-    """
-    exit_cleanly_on_sigterm()
-    end_with_run()
-    try:
-        core, config_class = load(name), load_config(name)
-        given = {key: value for key, value in arguments.items() if key in config_class.knobs()}
-        config = config_class.build(
-            given, parse_settings(arguments.get("settings", "")).get(name, {})
-        )
-        paths = {key: Path(arguments[key].path) for key in folders_of(core)}
-        summary = core(config, **paths)
-    except Exception as error:
-        if known := known_error(error):
-            fail(known)
-        raise
-    if "metrics" in arguments:
-        arguments["metrics"].metadata.update(figures(summary))
-    return summary
+        Artifacts stand under the names of the function's folders, `metrics` receives the figures, `settings` is JSON
+        {"<stage>": {"<knob>": value}}, `stage` is this object, and the rest are knobs. An error of ours ends the
+        process with one line and its status. Returns the stage's summary.
+        """
+        exit_cleanly_on_sigterm()
+        end_with_run()
+        try:
+            special = {*self.folders, "metrics", "settings", "stage"}
+            given = {name: value for name, value in arguments.items() if name not in special}
+            settings = parse_settings(arguments.get("settings", ""))
+            config = self.config.build(given, settings.get(self.name, {}))
+            paths = {name: Path(arguments[name].path) for name in self.folders}
+            summary = self.core(config, **paths)
+        except Exception as error:
+            if known := known_error(error):
+                fail(known)
+            raise
+        if "metrics" in arguments:
+            arguments["metrics"].metadata.update(figures(summary))
+        return summary
 
-
-def folders_of(core: Core) -> list[str]:
-    """Return the names of a stage's input and output folders."""
-    return [name for name in inspect.signature(core).parameters if name != "config"]
+    def main(self) -> None:
+        """Run the stage by hand: one flag a knob, one a folder."""
+        description = inspect.getdoc(self.core)
+        parser = OneLineParser(prog=f"python -m components.{self.name}", description=description)
+        for name in self.folders:
+            flag = "--" + name.replace("_", "-")
+            parser.add_argument(flag, type=Path, required=True, metavar="PATH")
+        add_knobs(parser, self.config.knobs())
+        given = vars(parser.parse_args())
+        folders = {name: SimpleNamespace(path=given.pop(name)) for name in self.folders}
+        summary = self.run({**given, **folders})
+        kept, seen = summary["kept"], summary["seen"]
+        say(self.name, f"kept {kept} of {seen} {summary['unit']}, {summary['seconds']} s")
 
 
 def parse_settings(text: str) -> dict[str, dict[str, Any]]:
@@ -80,21 +79,22 @@ def parse_settings(text: str) -> dict[str, dict[str, Any]]:
         settings = json.loads(text or "{}")
     except ValueError as error:
         raise ConfigError(f"settings: not JSON ({error})") from None
-    if not isinstance(settings, dict) or not all(
-        isinstance(value, dict) for value in settings.values()
-    ):
-        raise ConfigError(
-            "settings: must be a JSON object of objects", 'for example {"finetune": {"epochs": 2}}'
-        )
-    return settings
+    of_objects = isinstance(settings, dict) and all(isinstance(v, dict) for v in settings.values())
+    if not of_objects:
+        example = 'for example {"finetune": {"epochs": 2}}'
+        raise ConfigError("settings: must be a JSON object of objects", example)
+    return dict(settings)
 
 
 def figures(summary: Mapping[str, Any]) -> dict[str, float]:
     """Return the numbers of a summary, flat, for the dashboard's table."""
     numbers = {key: summary[key] for key in ("seen", "kept", "seconds") if key in summary}
-    numbers |= {f"dropped: {reason}": count for reason, count in summary.get("dropped", {}).items()}
-    facts = summary.get("facts", {})
-    return numbers | {key: value for key, value in facts.items() if type(value) in (int, float)}
+    for reason, count in summary.get("dropped", {}).items():
+        numbers[f"dropped: {reason}"] = count
+    for name, value in summary.get("facts", {}).items():
+        if type(value) in (int, float) and abs(value) < float("inf"):  # Go's JSON knows no others
+            numbers[name] = value
+    return numbers
 
 
 def known_error(error: Exception) -> ArxtuneError | None:
@@ -102,30 +102,10 @@ def known_error(error: Exception) -> ArxtuneError | None:
     return error if isinstance(error, ArxtuneError) else unwritable(error)
 
 
-def unwritable(error: Exception) -> StoreError | None:
-    """Return the one line for a disk that is full or may not be written, or None when `error` is something else."""
-    if isinstance(error, OSError) and error.errno in (
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EFBIG,
-        errno.EROFS,
-        errno.EACCES,
-    ):
-        return StoreError(
-            f"cannot write {error.filename or 'a file'}: {error.strerror}",
-            "make room or name another folder",
-        )
-    # Libraries of other languages pass it on as text.
-    for text in ("No space left on device", "File too large", "PytorchStreamWriter failed writing"):
-        if text in str(error):
-            return StoreError(f"cannot write a file: {text}", "make room or name another folder")
-    return None
-
-
 def fail(error: ArxtuneError) -> NoReturn:
-    """Print one line and end with status 1."""
+    """Print one line and end with the error's status."""
     print(f"{ERROR_MARK}{error}", file=sys.stderr, flush=True)
-    sys.exit(1)
+    sys.exit(error.status)
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -136,35 +116,19 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def add_knobs(
-    parser: argparse.ArgumentParser, config: type[StageConfig], *, exposed_only: bool = False
+    parser: argparse.ArgumentParser,
+    knobs: Mapping[str, FieldInfo],
+    defaults: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add one flag a knob; flags not given stay out of the namespace."""
+    """Add one flag a knob; flags not given stay out of the namespace. `defaults` win over the knobs' own in the help."""
     known = {option for action in parser._actions for option in action.option_strings}
-    for name, field in config.knobs(exposed_only=exposed_only).items():
+    for name, field in knobs.items():
         flag = "--" + name.replace("_", "-")
-        if flag not in known:
-            shown = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-            text = (
-                f"{field.metadata['help']} (default: {shown if shown != '' else 'none'})".replace(
-                    "%", "%%"
-                )
-            )
-            parser.add_argument(
-                flag, dest=name, default=argparse.SUPPRESS, metavar=name.upper(), help=text
-            )
-
-
-def main(name: str) -> None:
-    """Run a stage by hand: one flag a knob, one a folder."""
-    core, config_class = load(name), load_config(name)
-    parser = OneLineParser(prog=f"python -m components.{name}", description=inspect.getdoc(core))
-    for key in folders_of(core):
-        parser.add_argument("--" + key.replace("_", "-"), type=Path, required=True, metavar="PATH")
-    add_knobs(parser, config_class)
-    given = vars(parser.parse_args())
-    folders = {key: SimpleNamespace(path=given.pop(key)) for key in folders_of(core)}
-    summary = run_stage(name, {**given, **folders})
-    say(
-        name,
-        f"kept {summary['kept']} of {summary['seen']} {summary['unit']}, {summary['seconds']} s",
-    )
+        if flag in known:
+            continue
+        default = (defaults or {}).get(name, field.default)
+        shown = ",".join(default) if isinstance(default, tuple) else str(default)
+        text = f"{field.description} (default: {shown or 'none'})".replace("%", "%%")
+        parser.add_argument(
+            flag, dest=name, default=argparse.SUPPRESS, metavar=name.upper(), help=text
+        )

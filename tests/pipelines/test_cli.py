@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from components.extract.config import ExtractConfig
 from components.shared import stage
 
 pytestmark = pytest.mark.soak
@@ -161,13 +162,12 @@ def test_help_names_every_parameter_and_its_default(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_line_in_every_stage(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(config: object) -> None:
+    def full(config: object) -> dict[str, object]:
         raise error
 
-    monkeypatch.setattr(stage, "load", lambda name: full)
     monkeypatch.setattr(stage, "exit_cleanly_on_sigterm", lambda: None)
     with pytest.raises(SystemExit):
-        stage.run_stage("curate", {})
+        stage.Stage(full, ExtractConfig).run({})
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("arxtune: error: cannot write")
     assert "make room" in line

@@ -19,7 +19,7 @@ PROSE = "\n".join(
 
 
 def run(folder: Path, **knobs: object) -> tuple[dict[str, object], list[Document]]:
-    config = ExtractConfig(store=str(folder / "store"), **knobs)  # type: ignore[arg-type]
+    config = ExtractConfig(**knobs)  # type: ignore[arg-type]
     summary = extract(config, folder / "papers", folder / "documents")
     return summary, list(read_records(folder / "documents/documents.jsonl", Document))
 

@@ -99,7 +99,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         (folder / f"{name}.pdf").write_bytes(content)
         records.append(paper(arxiv_id=name, pdf=f"{name}.pdf", bytes=len(content)))
     write_records(folder / "papers.jsonl", records)
-    config = ExtractConfig(deadline_s=20, store=str(folder / "store"))
+    config = ExtractConfig(deadline_s=20)
     summary = extract(config, folder, folder / "documents")
     assert summary["seen"] == len(files)
     assert not [
@@ -151,7 +151,7 @@ def test_a_truncated_file_is_read_or_broken(result: dict[str, str]) -> None:
 
 def one(folder: Path, **knobs: object) -> tuple[dict[str, object], list[Document]]:
     write_records(folder / "papers.jsonl", [paper(arxiv_id="x", pdf="x.pdf")])
-    config = ExtractConfig(store=str(folder / "store"), **knobs)  # type: ignore[arg-type]
+    config = ExtractConfig(**knobs)  # type: ignore[arg-type]
     summary = extract(config, folder, folder / "documents")
     return summary, list(read_records(folder / "documents/documents.jsonl", Document))
 

@@ -82,7 +82,7 @@ def test_the_same_again_is_not_trained_again(
 
 def test_the_same_seed_gives_the_same_weights(base: Path, whole: Path, tmp_path: Path) -> None:
     digests = [about(whole)["adapter_digest"]]
-    for seed in (FinetuneConfig.seed, FinetuneConfig.seed + 1):
+    for seed in (FinetuneConfig.default("seed"), FinetuneConfig.default("seed") + 1):
         run(tmp_path / str(seed), base, seed=seed)
         digests.append(about(tmp_path / str(seed))["adapter_digest"])
     assert digests[0] == digests[1] != digests[2]
