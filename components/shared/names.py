@@ -21,7 +21,7 @@ _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 def safe_name(name: str, what: str) -> str:
     """Return a name that may be one component of a path or key; raise DataError otherwise.
 
-    It has letters and digits, and after the first of them also . _ + and -. `what` is for the error.
+    It has letters and digits, and after the first also . _ + and -. `what` is for the error.
     """
     if not _SAFE.fullmatch(name) or len(name) > LONGEST_PART:
         raise DataError(
