@@ -1,12 +1,12 @@
-"""The model that is tuned: one from the hub or a folder, or the small Llama made on the spot."""
+"""The model that is tuned: found by its name, with an identity and a licence."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.finetune.config import TINY, FinetuneConfig
+from components.finetune.config import FinetuneConfig
+from components.shared import bases
 from components.shared.licences import model_licence
-from components.shared.progress import say
-from components.shared.records import digest, file_digest
 from components.shared.store import Store
 
 
@@ -16,25 +16,27 @@ class Base:
 
     name: str  # what is told to people and compared between releases
     path: str  # what is loaded: a hub id or a folder
-    identity: str  # changes whenever its weights may have changed
+    identity: str  # changes whenever config, tokenizer, weights or revision may have changed
     licence: str
 
 
 def prepare_base(config: FinetuneConfig, store: Store, adapter: Path) -> Base:
-    """Return the base model; the tiny one is made, or fetched from the store, into adapter/base."""
-    if config.base_model != TINY:
-        name = config.base_model
-        weights = sorted(Path(name).glob("*.safetensors")) if Path(name).is_dir() else []
-        identity = digest([name, *(file_digest(path) for path in weights)])
-        return Base(name=name, path=name, identity=identity, licence=model_licence(name))
-    from components.finetune import tiny
+    """Return the base model; of the tiny one a release carries a copy, from adapter/base."""
+    name = config.base_model
+    if name == bases.TINY:
+        identity, folder = bases.identity(name), adapter / "base"
+        shutil.copytree(bases.TINY_FOLDER, folder, dirs_exist_ok=True)
+        return Base(f"tiny-llama-{identity[:12]}", str(folder), identity, "Apache-2.0")
+    from components.shared.models import load_config, revision
 
-    recipe = tiny.recipe_hash(config.seed)
-    folder = adapter / "base"
-    if not store.get_folder(f"bases/{recipe}", folder):
-        say("finetune", "making a small Llama on the spot: tokenizer and weights")
-        tiny.make_base(folder, config.seed)
-        store.put_folder(f"bases/{recipe}", folder)
-    return Base(
-        name=f"tiny-llama-{recipe[:12]}", path=str(folder), identity=recipe, licence="Apache-2.0"
-    )
+    commit = revision(load_config(name))
+    path = name if bases.is_folder(name) or not commit else f"{name.partition('@')[0]}@{commit}"
+    return Base(name, path, bases.identity(name, commit), _licence(name))
+
+
+def _licence(name: str) -> str:
+    """Return the licence that the card declares; the name alone says something only of a hub's id."""
+    declared = bases.declared_licence(name)
+    if declared or bases.is_folder(name):
+        return model_licence(declared) if declared else "unknown"
+    return model_licence(name)

@@ -1,22 +1,23 @@
-"""Load a base model and adapters: 4-bit on an NVIDIA GPU, plain elsewhere. The only file in shared that needs torch.
+"""Load bases, tokenizers and adapters: 4-bit on an NVIDIA GPU, plain elsewhere.
 
-Only safetensors are read, and no code that comes with a model is run. What cannot be used is refused in one line.
+Only safetensors are read, and no code that comes with a model is run. What cannot be used is
+refused in one line, and as early as it can be known: `load_config` and `load_tokenizer` read no
+weights. The only file in shared that needs torch.
 """
 
 import functools
-import json
 import os
 from pathlib import Path
 from typing import Any
 
+from components.shared.bases import CACHE, check_folder, is_folder, locate, read_json
 from components.shared.errors import ModelError, unwritable
 from components.shared.progress import say
 
-# Tokens that Llama 3 and others reserve and never use: one of them pads where the tokenizer names no pad token.
-# It must not be the end token: padding is masked out of the loss, and the model would never learn to stop.
+# Tokens that tokenizers reserve and never use: the first of them pads where no pad token is named.
 SPARE_TOKENS = ("<|finetune_right_pad_id|>", "<|reserved_special_token_0|>", "<pad>", "<unk>")
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
-FOLDER = "ARXTUNE_MODELS"  # the variable that names a folder which keeps base models of the hub from run to run
+UNBOUNDED = 1 << 30  # positions of a model that names no limit, such as one with ALiBi
+POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
 
 
 def device() -> str:
@@ -26,17 +27,43 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def chosen_quantisation(asked: str) -> str:
-    """Return "nf4" or "none"; "auto" is nf4 on CUDA."""
+def has_bf16() -> bool:
+    """Tell whether the GPU computes in bf16 itself: older ones emulate it, slowly."""
+    import torch
+
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def chosen_quantisation(asked: str, config: Any = None) -> str:
+    """Return "nf4" or "none"; "auto" is nf4 on CUDA.
+
+    A base that was published in 4 bits stays so, whatever is asked: give its config.
+    """
+    if config is not None and published_quantisation(config) == "nf4":
+        return "nf4"
     return ("nf4" if device() == "cuda" else "none") if asked == "auto" else asked
 
 
+def published_quantisation(config: Any) -> str:
+    """Return "nf4" for a base that was published in 4 bits by bitsandbytes, else "none"."""
+    return "nf4" if getattr(config, "quantization_config", None) else "none"
+
+
+def context_length(config: Any) -> int:
+    """Return how many tokens a model has positions for; rows and answers must not be longer."""
+    text = config.get_text_config()
+    for name in POSITIONS:
+        value = getattr(text, name, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return UNBOUNDED
+
+
 def hub() -> dict[str, Any]:
-    """Return how everything is loaded from the hub: with HF_TOKEN, into ARXTUNE_MODELS, and without code of others."""
-    folder = _kept(os.environ.get(FOLDER, ""))
+    """Return how the hub is read: with HF_TOKEN, into ARXTUNE_MODELS, without code of others."""
     return {
         "token": os.environ.get("HF_TOKEN") or None,
-        "cache_dir": folder,
+        "cache_dir": _kept(os.environ.get(CACHE, "")),
         "trust_remote_code": False,
     }
 
@@ -47,68 +74,91 @@ def _kept(folder: str) -> str | None:
         return None
     if os.access(folder, os.W_OK):
         return folder
-    say(
-        "models",
-        f"{folder}: user {os.getuid()} may not write there: base models are fetched anew in each run",
-    )
+    problem = f"{folder}: user {os.getuid()} may not write there"
+    say("models", f"{problem}: base models are fetched anew in each run")
     return None
 
 
 def load_config(name: str) -> Any:
-    """Return the configuration of a hub id or folder; no weights are read."""
+    """Return the configuration of a base by its name (see `bases`); no weights are read.
+
+    Raises ModelError for a folder, or a quantisation, that no adapter can be trained on.
+    """
     from transformers import AutoConfig
 
-    _check_folder(name)
-    return _load(AutoConfig, name)
+    config = _load(AutoConfig, name)
+    found = getattr(config, "quantization_config", None) or {}
+    settings = found if isinstance(found, dict) else found.to_dict()
+    method = settings.get("quant_method", "an unnamed method")
+    if settings and not (method == "bitsandbytes" and settings.get("load_in_4bit")):
+        problem = (
+            f"base model {name}: it is quantised by {method}, which adapters are not trained on"
+        )
+        raise ModelError(problem, "name the unquantised base, or one in 4 bits by bitsandbytes")
+    return config
+
+
+def revision(config: Any) -> str:
+    """Return the commit of the hub that a configuration came from, or "" for a folder."""
+    return str(getattr(config, "_commit_hash", None) or "")
 
 
 def load_tokenizer(name: str) -> Any:
-    """Return the tokenizer of a hub id or folder, with an end token, a pad token of its own, and ids the base knows.
+    """Return the tokenizer of a base: with an end token, a pad token, and ids that the base knows.
 
-    Text of a paper is never a control token: "</s>" in it is read as four characters.
+    Text of a paper is never a control token: "</s>" in it is read as four characters. The labels
+    are ours and padding is masked wherever it is read, so any token pads; unused ones come first.
     """
     from transformers import AutoTokenizer
 
     rows = load_config(name).get_text_config().vocab_size
     tokenizer = _load(AutoTokenizer, name)
-    if tokenizer.eos_token is None:
-        raise ModelError(
-            f"base model {name}: its tokenizer has no end token",
-            "name one in tokenizer_config.json",
-        )
-    if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
-        spare = next((token for token in SPARE_TOKENS if token in tokenizer.get_vocab()), None)
-        if spare is None:
-            raise ModelError(
-                f"base model {name}: its tokenizer has no token to pad with",
-                "add a pad token to it",
-            )
-        tokenizer.pad_token = spare
-    if (top := max(tokenizer.get_vocab().values())) >= rows:
+    known = tokenizer.get_vocab()
+    if not known:
+        raise ModelError(f"base model {name}: its tokenizer is empty", "fetch the model again")
+    if tokenizer.eos_token is None or tokenizer.eos_token_id is None:
+        problem = f"base model {name}: its tokenizer has no end token"
+        raise ModelError(problem, "name one as eos_token in its tokenizer_config.json")
+    if (top := max(known.values())) >= rows:
         problem = (
             f"base model {name}: its tokenizer knows token {top}, its weights only {rows} tokens"
         )
         raise ModelError(problem, "put the tokenizer beside the model that it was made for")
+    if tokenizer.pad_token is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        tokenizer.pad_token = _spare_token(tokenizer)
     tokenizer.split_special_tokens = True
+    tokenizer.model_max_length = UNBOUNDED  # lengths are compared with the base's positions
     return tokenizer
+
+
+def _spare_token(tokenizer: Any) -> str:
+    """Return an unused token, else any special one but the end, else the end itself."""
+    known = tokenizer.get_vocab()
+    for token in SPARE_TOKENS:
+        if token in known and token != tokenizer.eos_token:
+            return token
+    others = [token for token in tokenizer.all_special_tokens if token != tokenizer.eos_token]
+    unused = [token for token in others if token != tokenizer.bos_token]
+    return str([*unused, *others, tokenizer.eos_token][0])
 
 
 def load_base(
     name: str, quantisation: str = "auto", attention: str = "sdpa", *, parts: int = 1
 ) -> Any:
-    """Return a causal language model from a hub id or folder; quantisation is nf4, none, or auto (nf4 on CUDA).
+    """Return a causal language model by its name; quantisation is nf4, none, or auto (nf4 on CUDA).
 
-    `attention` is one of transformers' implementations. Of several `parts` (FSDP) each process reads its own, so that
-    none ever holds the whole base.
+    `attention` is one of transformers' implementations. Of several `parts` (FSDP) each process
+    reads its own, so that none ever holds the whole base. Raises ModelError for weights that are
+    missing, damaged or no numbers.
     """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    _check_folder(name)
+    config = load_config(name)
     cuda = device() == "cuda"
     dtype = torch.float32
     if cuda:
-        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        dtype = torch.bfloat16 if has_bf16() else torch.float16
     options: dict[str, Any] = {
         "dtype": dtype,
         "use_safetensors": True,
@@ -120,7 +170,7 @@ def load_base(
         options["distributed_config"] = DistributedConfig(fsdp_size=parts)
     elif cuda:
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
-    if chosen_quantisation(quantisation) == "nf4":
+    if published_quantisation(config) == "none" and chosen_quantisation(quantisation) == "nf4":
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
@@ -129,85 +179,117 @@ def load_base(
         )
     model, found = _load(AutoModelForCausalLM, name, output_loading_info=True, **options)
     if missing := sorted(found["missing_keys"]):
-        problem = (
-            f"base model {name}: {len(missing)} of its weights are missing, {missing[0]} first"
-        )
+        count = len(missing)
+        problem = f"base model {name}: {count} of its weights are missing, {missing[0]} first"
         raise ModelError(problem, "fetch the model again")
+    if bad := not_finite(model):
+        problem = f"base model {name}: {bad} holds values that are no numbers"
+        raise ModelError(problem, "fetch the model again; nothing can be trained on it")
     return model
 
 
-def attach_adapter(model: Any, folder: Path, name: str, *, trainable: bool = False) -> Any:
-    """Return the model with the adapter in `folder` on top; raise ModelError when it is for another base."""
-    from peft import PeftModel
-    from safetensors import SafetensorError, safe_open
+def not_finite(model: Any) -> str:
+    """Return the name of the first weight that holds NaN or infinity, or ""."""
+    for key, weight in model.named_parameters():
+        if weight.is_floating_point() and not weight.is_meta and not weight.isfinite().all():
+            return str(key)
+    return ""
 
-    weights = folder / "adapter_model.safetensors"
-    if not weights.is_file():
-        raise ModelError(
-            f"adapter {folder}: there is no {weights.name}",
-            "only safetensors are read; train it again",
-        )
+
+def attach_adapter(model: Any, folder: Path, name: str, *, trainable: bool = False) -> Any:
+    """Return the model with the adapter in `folder` on top; raise ModelError when it does not fit."""
+    from peft import PeftModel
+
+    wanted = _check_adapter(folder)
     try:
-        with safe_open(weights, "pt") as file:
-            wanted = len(file.keys())
         tuned = PeftModel.from_pretrained(
             model, str(folder), adapter_name=name, is_trainable=trainable
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"adapter {folder}: does not fit the base model ({first})", "train it again"
-        ) from None
-    held = sum("lora_" in key and f".{name}" in key for key, _ in tuned.named_parameters())
-    if held != wanted:
-        problem = f"adapter {folder}: does not fit the base model (it has {wanted} weights, the base takes {held})"
+    except Exception as error:  # a file from outside: whatever is wrong with it, one line
+        first = _first_line(error)
+        problem = f"adapter {folder}: does not fit the base model ({first})"
+        raise ModelError(problem, "train it again") from None
+    own = [key for key, _ in tuned.named_parameters() if "lora_" in key and f".{name}" in key]
+    if len(own) != wanted:
+        problem = f"adapter {folder}: does not fit the base model"
+        problem += f" (it has {wanted} weights, the base takes {len(own)})"
         raise ModelError(problem, "train it again")
     return tuned
 
 
-def _check_folder(name: str) -> None:
-    """Refuse a folder that transformers would misread, or refuse only in many lines."""
-    folder = Path(name)
-    if not name or not folder.is_dir():
-        return
-    asked = f"base model {name}"
-    if not (folder / "config.json").is_file():
-        if (folder / "adapter_config.json").is_file():
-            base = json.loads((folder / "adapter_config.json").read_text("utf-8")).get(
-                "base_model_name_or_path"
-            )
-            raise ModelError(
-                f"{asked}: is an adapter, not a base model", f"name the base model: {base}"
-            )
-        raise ModelError(
-            f"{asked}: there is no config.json in it", "name the folder of a transformers model"
-        )
-    if not any(folder.glob("*.safetensors")) and (
-        pickles := [p.name for kind in PICKLES for p in folder.glob(kind)]
-    ):
-        problem = f"{asked}: its weights are pickled ({pickles[0]}), and loading a pickle runs whatever is in it"
-        raise ModelError(problem, "convert it to safetensors")
+def _check_adapter(folder: Path) -> int:
+    """Return how many weights an adapter has; raise ModelError when they are not as it says."""
+    from safetensors import SafetensorError, safe_open
+
+    asked, path = f"adapter {folder}", folder / "adapter_model.safetensors"
+    if not path.is_file():
+        problem = f"{asked}: there is no {path.name}"
+        raise ModelError(problem, "only safetensors are read; train it again")
+    settings = read_json(folder / "adapter_config.json")
+    ranks = {settings.get("r"), *(settings.get("rank_pattern") or {}).values()}
+    try:
+        with safe_open(path, "pt") as file:
+            for key in file.keys():  # noqa: SIM118  # safe_open is no dictionary
+                weight = file.get_tensor(key)
+                if not weight.isfinite().all():
+                    problem = f"{asked}: {key} holds values that are no numbers"
+                    raise ModelError(problem, "train it again")
+                if "lora_A" in key and weight.shape[0] not in ranks:
+                    problem = f"{asked}: adapter_config.json says rank {settings.get('r')}"
+                    problem += f", its weights have rank {weight.shape[0]}"
+                    raise ModelError(problem, "train it again")
+            return len(file.keys())
+    except (OSError, SafetensorError) as error:
+        problem = f"{asked}: its weights cannot be read ({_first_line(error)})"
+        raise ModelError(problem, "train it again") from None
 
 
 def _load(loader: Any, name: str, **options: Any) -> Any:
-    from safetensors import SafetensorError
+    """Load by an Auto class of transformers; what goes wrong with files of others is one line."""
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()  # of the library's tables we tell the one line that counts
+    logging.disable_progress_bar()
+    place = locate(name)
+    if is_folder(name):
+        check_folder(name, Path(place))
+    else:
+        place, _, pinned = place.partition("@")
+        options |= {"revision": pinned} if pinned else {}
     try:
-        return loader.from_pretrained(name, **hub(), **options)
-    except (OSError, ValueError, ImportError, SafetensorError, RuntimeError) as error:
+        return loader.from_pretrained(place, **hub(), **options)
+    except ModelError:
+        raise
+    except Exception as error:
         if full := unwritable(error):  # the folder that models are kept in
             raise full from None
-        text = str(error).strip() or type(error).__name__
-        first, fix = text.splitlines()[0], "name a folder or a model on the hub by --base-model"
-        if "trust_remote_code" in text or "custom code" in text:
-            first, fix = (
-                "needs code of its own, and none is run",
-                "use a model that transformers knows by itself",
-            )
-        elif "gated" in text or "401" in text or "403" in text:
-            fix = "ask for access on its page and set HF_TOKEN"
-        elif "out of memory" in text:
-            fix = "use a larger device, or finetune.quantisation=nf4"
-        elif isinstance(error, SafetensorError | RuntimeError):
-            fix = "its files are damaged or belong to another model: fetch it again"
-        raise ModelError(f"base model {name}: {first}", fix) from None
+        raise ModelError(f"base model {name}: {_problem(error)}", _fix(error)) from None
+
+
+def _problem(error: Exception) -> str:
+    text = str(error)
+    if "trust_remote_code" in text or "custom code" in text:
+        return "needs code of its own, and none is run"
+    return _first_line(error)
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first sentence of an error of a library; a KeyError's is only a key."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}"
+
+
+def _fix(error: Exception) -> str:
+    """Return what to do about an error of a loader; libraries tell theirs apart by text alone."""
+    from safetensors import SafetensorError
+
+    text = str(error)
+    if "trust_remote_code" in text or "custom code" in text:
+        return "use a model that transformers knows by itself"
+    if "gated" in text or "401" in text or "403" in text:
+        return "ask for access on its page and set HF_TOKEN"
+    if "out of memory" in text:
+        return "use a larger device, or finetune.quantisation=nf4"
+    if isinstance(error, SafetensorError | RuntimeError | KeyError | TypeError):
+        return "its files are damaged or belong to another model: fetch it again"
+    return "name a folder or a model on the hub by --base-model"

@@ -1,8 +1,13 @@
-"""THE instruction template. Training and evaluation render through it; nobody else builds a prompt.
+"""THE instruction template and THE way from text to tokens, for training and evaluation alike.
 
-The completion starts right after the prompt and carries no end token: the trainer adds it, and the loss covers
-completion and end token only, so that the model learns to stop.
+Prompt and completion are tokenised apart, so that no token merges over the border and the loss
+covers exactly the completion, whatever the tokenizer. A prompt may open with the tokenizer's begin
+token but never closes with a token of its own; the end token closes every completion, because a
+model that never sees it never learns to stop.
 """
+
+from dataclasses import dataclass
+from typing import Any
 
 TEMPLATE = """\
 Carry out the instruction, using the input.
@@ -15,6 +20,28 @@ Carry out the instruction, using the input.
 
 ### Response:
 """
+IGNORE = -100  # label of a position that the loss leaves out
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One example as tokens; `completion` ends with the end token."""
+
+    prompt: list[int]
+    completion: list[int]
+
+    @property
+    def input_ids(self) -> list[int]:
+        """Return what the model reads."""
+        return self.prompt + self.completion
+
+    @property
+    def labels(self) -> list[int]:
+        """Return what the model is taught: the completion, and IGNORE over the prompt."""
+        return [IGNORE] * len(self.prompt) + self.completion
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.completion)
 
 
 def render_prompt(instruction: str, input: str) -> str:
@@ -25,3 +52,20 @@ def render_prompt(instruction: str, input: str) -> str:
 def render_completion(output: str) -> str:
     """Return the completion that training teaches for one task."""
     return output.strip()
+
+
+def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
+    """Return the tokens that an answer is to follow: without an end that a tokenizer appends."""
+    encoded = tokenizer(prompt, return_special_tokens_mask=True)
+    ids: list[int] = encoded["input_ids"]
+    mask = encoded["special_tokens_mask"]
+    end = len(ids)
+    while end > 0 and (mask[end - 1] or ids[end - 1] == tokenizer.eos_token_id):
+        end -= 1
+    return ids[:end] or ids[:1]  # of an empty prompt the begin token stays
+
+
+def encode(tokenizer: Any, prompt: str, completion: str) -> Encoded:
+    """Return an example as tokens, in full: whoever has a limit compares `len` with it."""
+    answer: list[int] = tokenizer(completion, add_special_tokens=False)["input_ids"]
+    return Encoded(encode_prompt(tokenizer, prompt), [*answer, tokenizer.eos_token_id])

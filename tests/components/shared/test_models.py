@@ -8,6 +8,7 @@ import pytest
 
 from components.shared.errors import ModelError
 from components.shared.models import attach_adapter, hub, load_base, load_config, load_tokenizer
+from components.shared.prompt import encode
 from tests.models import random_llama
 
 
@@ -75,14 +76,32 @@ def test_no_end_token(folder: Path) -> None:
     refused(folder, "no end token")
 
 
-def test_no_pad_token(tmp_path: Path) -> None:
-    refused(random_llama(tmp_path / "model", pad_token=None), "no token to pad with")
+@pytest.mark.parametrize(
+    ("made_with", "named", "pads"),
+    [
+        ("<|reserved_special_token_0|>", None, "<|reserved_special_token_0|>"),
+        ("<pad>", None, "<pad>"),
+        ("<pad>", "</s>", "<pad>"),
+        (None, None, "<s>"),
+        (None, "</s>", "<s>"),
+    ],
+)
+def test_any_token_pads_but_the_end(
+    tmp_path: Path, made_with: str | None, named: str | None, pads: str
+) -> None:
+    folder = random_llama(tmp_path / "model", pad_token=made_with)
+    change(folder / "tokenizer_config.json", pad_token=named)
+    tokenizer = load_tokenizer(str(folder))
+    assert tokenizer.pad_token == pads
+    assert tokenizer.pad_token_id not in encode(tokenizer, "Quote it.", "The end.").completion
 
 
-def test_a_reserved_token_pads_where_the_tokenizer_names_none(tmp_path: Path) -> None:
-    folder = random_llama(tmp_path / "model", pad_token="<|reserved_special_token_0|>")
-    change(folder / "tokenizer_config.json", pad_token=None)
-    assert load_tokenizer(str(folder)).pad_token == "<|reserved_special_token_0|>"
+def test_the_end_itself_pads_where_there_is_no_other_special_token(tmp_path: Path) -> None:
+    folder = random_llama(tmp_path / "model", pad_token=None)
+    change(folder / "tokenizer_config.json", pad_token=None, bos_token=None)
+    tokenizer = load_tokenizer(str(folder))
+    assert tokenizer.pad_token == tokenizer.eos_token  # the label mask is ours
+    assert encode(tokenizer, "Quote it.", "The end.").labels[-1] == tokenizer.eos_token_id
 
 
 def test_a_tokenizer_of_another_model(folder: Path) -> None:

