@@ -21,6 +21,7 @@ from components.finetune import processes
 from components.finetune.base import Base
 from components.finetune.config import TINY, FinetuneConfig
 from components.finetune.job import Job
+from components.shared.bases import TINY_FOLDER
 from components.shared.errors import ConfigError, StoreError
 from components.shared.lifetime import RUN_PID, end_with_run, exit_cleanly_on_sigterm
 from components.shared.records import Example, digest, read_records, write_atomically, write_records
@@ -63,11 +64,7 @@ def get_job(store: Store, url: str, request: str, folder: Path) -> Job:
         about = json.loads((folder / "request/job.json").read_text("utf-8"))
         base = Base(**about["base"])
         if not base.path:
-            base = replace(base, path=str(folder / "base"))
-            if first and not store.get_folder(f"bases/{base.identity}", folder / "base"):
-                raise StoreError(
-                    f"store {url}: there is no whole bases/{base.identity}", "start the stage again"
-                )
+            base = replace(base, path=str(TINY_FOLDER))
     config = FinetuneConfig(**about["config"], store=url)
     examples = list(read_records(folder / "request/examples.jsonl", Example))
     job = Job(config, store, base, examples, about["start"])

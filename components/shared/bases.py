@@ -50,6 +50,8 @@ def locate(name: str) -> str:
 
     Raises ModelError when it is no such thing, or cannot be fetched or unpacked.
     """
+    if not name.strip():
+        raise ModelError("base model: none is named", f"name a folder, a hub id or {TINY!r}")
     if name == TINY:
         return str(TINY_FOLDER)
     if name == SMOLLM2:
@@ -110,7 +112,9 @@ def _check_weights(asked: str, folder: Path) -> None:
     pickles = [path.name for path in folder.iterdir() if path.suffix in PICKLES]
     if pickles:
         problem = f"{asked}: its weights are pickled ({pickles[0]})"
-        raise ModelError(problem, "loading a pickle runs whatever is in it: convert it to safetensors")
+        raise ModelError(
+            problem, "loading a pickle runs whatever is in it: convert it to safetensors"
+        )
     raise ModelError(f"{asked}: there are no weights in it", "fetch the model again")
 
 

@@ -16,7 +16,6 @@ from components.finetune.callbacks import Visible
 from components.finetune.config import FinetuneConfig
 from components.finetune.encode import Encoded, encode
 from components.finetune.speed import model_flops_per_token, peak_flops, peak_memory
-from components.finetune.tiny import Recipe, make_base
 from components.finetune.trainer import Material, build_trainer
 from components.generate.embedded import EmbeddedTeacher
 from components.generate.teacher import Request
@@ -28,6 +27,7 @@ from components.shared.records import Example
 from tests.benchmarks.ratio import Ratio
 from tests.builders import example
 from tests.models import llama_3_8b
+from tools.make_tiny_base import Recipe, make_base
 
 EPOCHS, TRAINED, WATCHED = 2.0, 64, 16
 SMALL = replace(Recipe(), intermediate=512, layers=4)

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers.processors import TemplateProcessing
 
 from components.finetune.config import FinetuneConfig
 from components.finetune.encode import IGNORE, Encoded, encode, split_by_length
-from components.finetune.tiny import make_base
 from components.finetune.trainer import Material, build_trainer
 from components.shared.models import load_tokenizer
+from components.shared.prompt import encode_prompt
 from components.shared.records import Example
 from tests.builders import example
 
@@ -24,6 +25,11 @@ ALPHABET = [
     " the ",
 ]
 CASES = 300
+POST_PROCESSORS = {
+    "plain": "",
+    "opens with a token": "<s> $A",
+    "closes with the end token": "<s> $A </s>",
+}
 
 
 def random_examples(seed: int, count: int = CASES) -> list[Example]:
@@ -35,20 +41,15 @@ def random_examples(seed: int, count: int = CASES) -> list[Example]:
     return [example(triple=str(n), prompt=text(40), completion=text(20)) for n in range(count)]
 
 
-@pytest.fixture(scope="module", params=["plain", "starts with a token", "tiny"])
-def tokenizer(
-    request: pytest.FixtureRequest, base: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Any:
+@pytest.fixture(scope="module", params=[*sorted(POST_PROCESSORS), "tiny"])
+def tokenizer(request: pytest.FixtureRequest, base: Path) -> Any:
     if request.param == "tiny":
-        folder = tmp_path_factory.mktemp("tiny")
-        make_base(folder, 0)
-        return load_tokenizer(str(folder))
+        return load_tokenizer("tiny")
     found = load_tokenizer(str(base))
-    if request.param != "plain":
-        from tokenizers.processors import TemplateProcessing
-
+    if template := POST_PROCESSORS[request.param]:
+        special = [("<s>", found.bos_token_id), ("</s>", found.eos_token_id)]
         found.backend_tokenizer.post_processor = TemplateProcessing(
-            single="<s> $A", special_tokens=[("<s>", found.bos_token_id)]
+            single=template, special_tokens=special
         )
     return found
 
@@ -59,8 +60,9 @@ def test_the_mask_covers_exactly_the_completion_and_its_end_token(
 ) -> None:
     examples = random_examples(seed)
     for given, made in zip(examples, encode(tokenizer, examples), strict=True):
-        prompt = tokenizer(given.prompt)["input_ids"]
+        prompt = encode_prompt(tokenizer, given.prompt)
         assert made.input_ids[: len(prompt)] == prompt  # what evaluation will read
+        assert tokenizer.eos_token_id not in prompt
         assert made.labels[: len(prompt)] == [IGNORE] * len(prompt)
         assert made.labels[len(prompt) :] == made.input_ids[len(prompt) :]
         assert made.labels[-1] == tokenizer.eos_token_id

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from components.finetune import tiny
 from components.finetune.base import prepare_base
 from components.finetune.config import TINY, FinetuneConfig
 from components.finetune.core import finetune
@@ -24,9 +23,6 @@ EXAMPLES = [
 
 def job_of(folder: Path, base: Path, **knobs: Any) -> Job:
     store = FolderStore(folder / "store")
-    store.put_folder(
-        f"bases/{tiny.recipe_hash(FinetuneConfig.default('seed'))}", base
-    )  # as if it had been made before
     config = FinetuneConfig(
         store=str(folder / "store"), **{"base_model": str(base), "epochs": 2, **knobs}
     )

@@ -1,30 +1,30 @@
-"""A small Llama made on the spot: a byte-level tokenizer and a million weights that are written down, not learned.
+"""Make the base that is shipped as `tiny`: python -m tools.make_tiny_base [FOLDER].
 
-It is the embedded base model: an ordinary transformers folder that can repeat what it has read, and that is all it can.
-It has never seen a paper, an instruction or the prompt template; what to repeat, and when to stop, is left to learn.
+An ordinary transformers folder: a byte-level tokenizer, and a million weights that are written
+down, not learned. It can repeat what it has read, and that is all it can: it has never seen a
+paper, an instruction or the prompt template; what to repeat, and when to stop, is left to learn.
 
-Repeating needs induction heads (Olsson et al. 2022, arXiv:2209.11895): one layer notes what stood before a token, the
-next looks for the place where the same stood before and says what came next there. From random weights they take
-minutes to form on a CPU; set by hand they take no time, and slip at one token of two hundred.
+Repeating needs induction heads (Olsson et al. 2022, arXiv:2209.11895): one layer notes what stood
+before a token, the next looks for the place where the same stood before and says what came next
+there. From random weights they take minutes to form on a CPU; set by hand they take no time, and
+slip at one token of two hundred.
 """
 
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.shared.records import digest, file_digest
+from components.shared.bases import TINY_FOLDER
 
 PRIMER = Path(__file__).with_name("primer.txt")  # what the tokenizer learns its words from
 PAD, START, END = "<pad>", "<s>", "</s>"
 ROW = 150  # tokens: over this distance a slow plane turns by less than one radian
-FAST, BROAD = (
-    0.03,
-    0.25,
-)  # radians a token: planes that tell neighbours apart, and those that tell neighbourhoods apart
-NOTES = 4  # kept of what stood before: the tokens one, two and three places back, and the neighbourhood before them
+# Radians a token: planes faster than FAST tell neighbours apart, those below BROAD neighbourhoods.
+FAST, BROAD = 0.03, 0.25
+NOTES = 4  # of what stood before: the tokens one, two and three back, and their neighbourhood
 NEIGHBOURHOOD = 6  # places back, its centre
-# How much each note counts when places are compared, and its share of the dimensions: the nearest token first.
+# How much each note counts when places are compared, and its share of the dimensions: nearest first
 WEIGHTS, SHARES = (1.0, 0.7, 0.5, 0.5), (0.4, 0.2, 0.15, 0.25)
 SHARPNESS = 8.0  # of the comparison
 LOUDNESS = 2.0  # of what is repeated, against the present token
@@ -43,15 +43,8 @@ class Recipe:
     rope_theta: float = 1e7
 
 
-def recipe_hash(seed: int, recipe: Recipe = Recipe()) -> str:
-    """Return the hash of everything that the made weights depend on."""
-    return digest(
-        [asdict(recipe), seed, file_digest(PRIMER), file_digest(Path(__file__)), version("torch")]
-    )
-
-
-def make_base(folder: Path, seed: int, recipe: Recipe = Recipe()) -> None:
-    """Write config, safetensors and tokenizer into `folder`."""
+def make_base(folder: Path, seed: int = 0, recipe: Recipe = Recipe()) -> None:
+    """Write config, safetensors (bf16) and tokenizer into `folder`."""
     import torch
 
     torch.manual_seed(seed)
@@ -60,7 +53,7 @@ def make_base(folder: Path, seed: int, recipe: Recipe = Recipe()) -> None:
     with torch.no_grad():
         _wire(model, recipe)
     tokenizer.save_pretrained(folder)
-    model.save_pretrained(folder)
+    model.bfloat16().save_pretrained(folder)
 
 
 def _make_tokenizer(recipe: Recipe) -> Any:
@@ -215,3 +208,7 @@ def _write_copy(attention: Any, head: int, part: Any) -> None:
     attention.v_proj.weight[start : start + attention.head_dim] = 0
     attention.v_proj.weight[start : start + size, :words] = part
     attention.o_proj.weight[:words, start : start + size] = LOUDNESS * words**-0.5 * part.T
+
+
+if __name__ == "__main__":
+    make_base(Path(sys.argv[1]) if sys.argv[1:] else TINY_FOLDER)
