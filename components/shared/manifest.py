@@ -18,12 +18,12 @@ HASH = re.compile("[0-9a-f]{64}")
 
 
 def hash_files(folder: Path) -> dict[str, str]:
-    """Return name -> sha256 (hex) of every file below a folder but its own list, in order."""
+    """Return name -> sha256 (hex) of every file below a folder, in order."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    hashes = {path.relative_to(folder).as_posix(): file_digest(path) for path in paths}
-    hashes.pop(NAME, None)
-    for name in hashes:
-        relative_name(name, f"{folder}: file name")
+    hashes = {}
+    for path in paths:
+        name = relative_name(path.relative_to(folder).as_posix(), f"{folder}: file name")
+        hashes[name] = file_digest(path)
     return hashes
 
 
@@ -69,6 +69,7 @@ def problems(folder: Path, others: Mapping[str, Path] | None = None) -> list[str
 
 def _hashes(folder: Path, others: Mapping[str, Path]) -> dict[str, str]:
     hashes = hash_files(folder)
+    hashes.pop(NAME, None)
     for place, other in others.items():
         for name, value in hash_files(other).items():
             hashes[f"{place}/{name}"] = value
