@@ -36,8 +36,7 @@ def take_look(store: Store, release: str, look: str, now: datetime | None = None
 def _first_times(store: Store, log: str) -> dict[str, datetime]:
     """Return when each look was first taken."""
     times: dict[str, datetime] = {}
-    for key in store.list(log):
-        entry = store.get_json(key)
+    for entry in store.entries(log):
         at = datetime.fromisoformat(entry["at"])
         times[entry["look"]] = min(at, times.get(entry["look"], at))
     return times

@@ -43,8 +43,7 @@ class Catalogue:
         """Return what the store knows of a question."""
         name = digest([source, *(getattr(config, name) for name in ASKED)])
         catalogue = cls(f"listings/{name[:32]}")
-        for key in sorted(store.list(catalogue.log)):
-            entry = store.get_json(key)
+        for entry in store.entries(catalogue.log):
             if entry["anew"]:
                 catalogue._kept = {}
             catalogue._kept |= {row["arxiv_id"]: row for row in entry["listings"]}

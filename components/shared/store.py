@@ -1,21 +1,29 @@
 """The store: what must outlive a run, on any S3 or in a plain folder.
 
-    papers/<id>/v<version>.pdf, .json        papers already fetched
-    answers/<hash>.json                      teacher answers already paid for, by hash of the request
-    bases/<hash>/..., adapters/<hash>/...    models already made, by hash of what they were made from
-    checkpoints/<hash>/<step>/               trainings under way, by the hash of the adapter they will be
-    requests/<hash>/                         what several processes or nodes are to train: settings and examples
-    releases/<name>/...                      what was promoted, and the log that points at it
+    papers/<id>/v<version>.pdf, .json       papers already fetched
+    answers/<hash>.json                     answers already paid for, by hash of the request
+    bases/<hash>/..., adapters/<hash>/...   models already made, by hash of what they are made from
+    checkpoints/<hash>/<step>/              trainings under way, by the hash of the adapter to be
+    requests/<hash>/                        what several nodes are to train: settings and examples
+    releases/<name>/...                     what was promoted, and the log that points at it
+    damaged/<key>                           what was set aside because it was not as written
 
-Only the plain S3 subset is used. Objects are immutable and named by content, or by id and version; what changes
-is an append-only log of small entries whose greatest key is the latest, so that two writers racing leave one
-answer and a history. No key is also a prefix of another: some servers refuse `p` beside `p/q`.
+Only the plain S3 subset is used. Objects are immutable and named by content, or by id and version;
+what changes is an append-only log of small entries whose greatest key is the latest, so that two
+writers racing leave one answer and a history. No key is also a prefix of another: some servers
+refuse `p` beside `p/q`. No key comes from outside unchecked.
+
+Every record, log entry and folder carries a hash that is checked where it is read. What is damaged
+is named in one line. What can be made again is set aside, and then counts as absent; a release can
+not, and is an error. The hashes find accidents: who may write the store may also forge them.
 """
 
+import builtins
 import contextlib
 import hashlib
 import io
 import json
+import re
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -23,10 +31,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from components.shared.errors import StoreError
-from components.shared.records import digest, file_digest, write_stream
+from components.shared.errors import ArxtuneError, DataError, StoreError
+from components.shared.manifest import HASH, hash_files
+from components.shared.names import relative_name, safe_path
+from components.shared.progress import say
+from components.shared.records import digest, file_digest, sync_folder, write_stream
 
 PARTIAL = ".partial"
+DAMAGED = "damaged"
+RELEASES = "releases/"  # never set aside
+LOG_ENTRY = re.compile(r".*/[0-9]{8}-([0-9a-f]{16})")
 
 
 class Store(ABC):
@@ -67,68 +81,87 @@ class Store(ABC):
         """Tell whether an object exists."""
         return self.stat(key) is not None
 
-    def get_json(self, key: str) -> Any:
-        """Return an object parsed as JSON, or None when there is none."""
-        data = self.get(key)
-        return None if data is None else json.loads(data)
-
     def put_json(self, key: str, value: Any) -> None:
-        """Write a value as canonical JSON."""
-        self.put(key, json.dumps(value, ensure_ascii=False, sort_keys=True).encode("utf-8"))
+        """Write a value as canonical JSON, with its hash."""
+        seal = hashlib.sha256(_json(key, value)).hexdigest()
+        self.put(key, _json(key, {"sha256": seal, "value": value}))
+
+    def get_json(self, key: str) -> Any:
+        """Return what put_json or append wrote, or None where there is nothing that is whole."""
+        data = self.get(key)
+        if data is None:
+            return None
+        try:
+            return _unsealed(key, data)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            self._set_aside(key, "it is not what was written there")
+            return None
 
     def append(self, log: str, entry: dict[str, Any]) -> str:
-        """Append an entry to a log; return its key."""
-        keys = list(self.list(log))
-        sequence = 1 + max((int(key.rsplit("/", 1)[1].split("-")[0]) for key in keys), default=0)
-        text = json.dumps(entry, ensure_ascii=False, sort_keys=True)
-        key = f"{log}/{sequence:08d}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-        self.put(key, text.encode("utf-8"))
+        """Append an entry to a log; return its key, which holds its hash."""
+        latest = max(self._entry_keys(log), default=f"{log}/0-")
+        sequence = 1 + int(latest.removeprefix(f"{log}/").split("-")[0])
+        data = _json(log, entry)
+        key = f"{log}/{sequence:08d}-{hashlib.sha256(data).hexdigest()[:16]}"
+        self.put(key, data)
         return key
 
+    def entries(self, log: str) -> Iterator[dict[str, Any]]:
+        """Yield the whole entries of a log, oldest first."""
+        for key in self._entry_keys(log):
+            entry = self.get_json(key)
+            if entry is not None:
+                yield entry
+
     def latest(self, log: str) -> dict[str, Any] | None:
-        """Return the latest entry of a log, or None when it is empty."""
-        keys = sorted(self.list(log))
-        return self.get_json(keys[-1]) if keys else None
+        """Return the latest whole entry of a log, or None when it has none."""
+        for key in reversed(self._entry_keys(log)):
+            entry: dict[str, Any] | None = self.get_json(key)
+            if entry is not None:
+                return entry
+        return None
+
+    def _entry_keys(self, log: str) -> builtins.list[str]:
+        return sorted(key for key in self.list(log) if LOG_ENTRY.fullmatch(key))
 
     def put_folder(self, prefix: str, folder: Path) -> None:
         """Write every file of a folder, then the manifest that makes it exist.
 
-        The files lie below `prefix/files/<digest of the folder>/`, so that two writers of one prefix with different
-        content never mix: the manifest that is written last names one of them.
+        The files lie below `prefix/files/<digest of the folder>/`, so that two writers of one
+        prefix with different content never mix: the manifest, written last, names one of them.
         """
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        files = {path.relative_to(folder).as_posix(): file_digest(path) for path in paths}
+        files = hash_files(folder)
         place = f"{prefix}/files/{digest(files)[:16]}"
         for name in files:
             self.put_file(f"{place}/{name}", folder / name)
         self.put_json(f"{prefix}/manifest.json", {"place": place, "files": files})
 
     def files_of(self, prefix: str) -> dict[str, str] | None:
-        """Return name -> key of the files that put_folder wrote, or None when there is no whole folder."""
+        """Return name -> key of the files that put_folder wrote, or None without a whole folder."""
         manifest = self._manifest(prefix)
-        return (
-            None
-            if manifest is None
-            else {name: f"{manifest['place']}/{name}" for name in manifest["files"]}
-        )
+        if manifest is None:
+            return None
+        place, files = manifest
+        return {name: f"{place}/{name}" for name in files}
 
     def get_folder(self, prefix: str, folder: Path) -> bool:
-        """Fetch what put_folder wrote, verified; return False, and touch nothing, when there is no whole folder."""
+        """Fetch what put_folder wrote; return False and touch nothing unless it is whole."""
         manifest = self._manifest(prefix)
         if manifest is None:
             return False
+        place, files = manifest
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
-            for name, wanted in manifest["files"].items():
-                key, path = f"{manifest['place']}/{name}", Path(scratch) / name
-                if not self.get_file(key, path) or file_digest(path) != wanted:
-                    raise StoreError(
-                        f"{key} is missing or damaged",
-                        f"delete {prefix}/manifest.json to make it anew",
-                    )
-            for name in manifest["files"]:
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (Path(scratch) / name).replace(folder / name)
+            for name, wanted in files.items():
+                path = safe_path(Path(scratch), name)
+                if not self.get_file(f"{place}/{name}", path) or file_digest(path) != wanted:
+                    self._set_aside(f"{prefix}/manifest.json", f"{name} is missing or damaged")
+                    return False
+            for name in files:
+                target = safe_path(folder, name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (Path(scratch) / name).replace(target)
+                sync_folder(target.parent)
         return True
 
     def delete_folder(self, prefix: str) -> None:
@@ -137,10 +170,32 @@ class Store(ABC):
         for key in list(self.list(prefix)):
             self.delete(key)
 
-    def _manifest(self, prefix: str) -> dict[str, Any] | None:
-        """Return what names the files of a folder; a list, as 0.1 wrote it before hashes were kept, does not count."""
-        manifest = self.get_json(f"{prefix}/manifest.json")
-        return manifest if isinstance(manifest, dict) else None
+    def _manifest(self, prefix: str) -> tuple[str, dict[str, str]] | None:
+        """Return place and hashes of the files of a folder, every name checked."""
+        key = f"{prefix}/manifest.json"
+        manifest = self.get_json(key)
+        if manifest is None:
+            return None
+        try:
+            place, files = manifest["place"], dict(manifest["files"])
+            if not place.startswith(f"{prefix}/files/"):
+                raise ValueError(place)
+            for name, value in files.items():
+                relative_name(f"{place}/{name}")
+                if not HASH.fullmatch(value):
+                    raise ValueError(value)
+        except (ValueError, KeyError, TypeError, AttributeError, ArxtuneError):
+            self._set_aside(key, "it is no list of files of its folder")
+            return None
+        return place, files
+
+    def _set_aside(self, key: str, reason: str) -> None:
+        """Let what is damaged count as absent, to be made again; raise where it cannot be."""
+        if key.startswith(RELEASES):
+            raise StoreError(f"{key} is damaged: {reason}", "restore the store from a backup")
+        say("store", f"{key} is damaged ({reason}): kept as {DAMAGED}/{key} and made again")
+        self.put(f"{DAMAGED}/{key}", self.get(key) or b"")
+        self.delete(key)
 
 
 class FolderStore(Store):
@@ -148,12 +203,8 @@ class FolderStore(Store):
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        try:
+        with self._telling("be opened", "name a folder that can be written"):
             root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"store {root}: {error.strerror}", "name a folder that can be written"
-            ) from None
 
     def put(self, key: str, data: bytes) -> None:
         self._write(key, io.BytesIO(data))
@@ -164,7 +215,7 @@ class FolderStore(Store):
         return None
 
     def put_file(self, key: str, path: Path) -> None:
-        with path.open("rb") as source:
+        with self._telling(f"read {path}", "run it again"), path.open("rb") as source:
             self._write(key, source)
 
     def get_file(self, key: str, path: Path) -> bool:
@@ -185,39 +236,60 @@ class FolderStore(Store):
         yield from sorted(key for key in keys if not key.startswith(f"{PARTIAL}/"))
 
     def delete(self, key: str) -> None:
-        self._path(key).unlink(missing_ok=True)
+        with self._telling(f"delete {key}", "check its rights"):
+            self._path(key).unlink(missing_ok=True)
 
     def _write(self, key: str, source: BinaryIO) -> None:
         target = self._path(key)
-        try:
+        with self._telling(f"write {key}", "make room, or name a folder that can be written"):
             write_stream(target, source, self.root / PARTIAL)
-        except OSError as error:
-            raise StoreError(
-                f"store {self.root}: cannot write {key}: {error.strerror}", "make room"
-            ) from None
 
     @contextlib.contextmanager
     def _reading(self, key: str) -> Iterator[None]:
         """Read what may be missing: where it is, the block ends early and nothing is raised."""
+        with self._telling(f"read {key}", "check its rights"):
+            try:
+                yield
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return
+
+    @contextlib.contextmanager
+    def _telling(self, what: str, fix: str) -> Iterator[None]:
         try:
             yield
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return
         except OSError as error:
-            raise StoreError(
-                f"store {self.root}: cannot read {key}: {error.strerror}", "check its rights"
-            ) from None
+            problem = f"store {self.root}: cannot {what}: {error.strerror}"
+            raise StoreError(problem, fix) from None
 
     def _path(self, key: str) -> Path:
-        path = self.root / key
-        if not path.resolve().is_relative_to(self.root.resolve()):
-            raise StoreError(f"store {self.root}: the key {key!r} leads out of the store")
-        return path
+        return safe_path(self.root, key, f"store {self.root}: the key")
+
+
+def _json(key: str, value: Any) -> bytes:
+    """Return canonical JSON; raise DataError for what no reader of JSON would take."""
+    try:
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{key}: half a character (a lone surrogate) cannot be stored") from None
+    except ValueError:
+        raise DataError(f"{key}: NaN and infinity cannot be stored") from None
+
+
+def _unsealed(key: str, data: bytes) -> Any:
+    """Return the value of an object, or raise when its hash is not its own."""
+    value = json.loads(data)
+    if entry := LOG_ENTRY.fullmatch(key):
+        if hashlib.sha256(data).hexdigest()[:16] != entry[1] or not isinstance(value, dict):
+            raise ValueError(key)
+        return value
+    if hashlib.sha256(_json(key, value["value"])).hexdigest() != value["sha256"]:
+        raise ValueError(key)
+    return value["value"]
 
 
 def release_log(name: str) -> str:
     """Return the key of a release's log, whose latest entry is the current release."""
-    return f"releases/{name}/log"
+    return f"{RELEASES}{name}/log"
 
 
 def open_store(url: str) -> Store:

@@ -1,12 +1,15 @@
 """The store behaves alike in a folder and on a real S3 server."""
 
+import contextlib
+import hashlib
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from components.shared.errors import StoreError
+from components.shared.errors import ArxtuneError, DataError, StoreError
 from components.shared.store import Store, open_store
 from pipelines.servers import s3_server
 
@@ -82,12 +85,141 @@ def test_a_folder_without_its_manifest_does_not_exist(store: Store, tmp_path: Pa
     assert not (tmp_path / "other").exists()
 
 
-def test_a_folder_whose_manifest_holds_no_hashes_counts_as_absent(
-    store: Store, tmp_path: Path
+def seal(value: object) -> bytes:
+    """Return a record as the store writes it: who may write there may forge."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return json.dumps(
+        {"sha256": hashlib.sha256(text.encode()).hexdigest(), "value": value}
+    ).encode()
+
+
+def test_a_record_comes_back_as_it_was_put(store: Store) -> None:
+    store.put_json("a.json", {"ü": [1, 2.5, None]})
+    assert store.get_json("a.json") == {"ü": [1, 2.5, None]}
+    for number in (float("nan"), float("inf")):
+        with pytest.raises(DataError, match="NaN and infinity cannot be stored"):
+            store.put_json("a.json", {"loss": number})
+    with pytest.raises(DataError, match="half a character"):
+        store.put_json("a.json", {"text": "\ud835"})
+
+
+DAMAGE = {
+    "cut": lambda data: data[: len(data) // 2],
+    "empty": lambda data: b"",
+    "one letter": lambda data: data.replace(b"paid", b"pAid"),
+    "of another version": lambda data: b'["weights.bin"]',
+    "no JSON": lambda data: b"\xff\x00" * 9,
+    "deep": lambda data: b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_record_is_named_set_aside_and_made_again(
+    store: Store, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store.put_json("adapters/old/manifest.json", ["weights.bin"])
-    assert not store.get_folder("adapters/old", tmp_path / "old")
-    assert store.files_of("adapters/old") is None
+    store.put_json("answers/1.json", {"text": "paid for"})
+    damaged = DAMAGE[kind](store.get("answers/1.json") or b"")
+    store.put("answers/1.json", damaged)
+    assert store.get_json("answers/1.json") is None
+    assert "answers/1.json is damaged" in capsys.readouterr().out
+    assert store.get("damaged/answers/1.json") == damaged
+    store.put_json("answers/1.json", {"text": "paid for"})
+    assert store.get_json("answers/1.json") == {"text": "paid for"}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_log_entry_is_passed_over_but_not_of_a_release(store: Store, kind: str) -> None:
+    for log in ("listings/x", "releases/arxtune/log"):
+        keys = [store.append(log, {"n": n, "text": "paid for"}) for n in range(3)]
+        store.put(keys[2], DAMAGE[kind](store.get(keys[2]) or b""))
+    assert (store.latest("listings/x") or {})["n"] == 1
+    assert [entry["n"] for entry in store.entries("listings/x")] == [0, 1]
+    for ask in (store.latest, lambda log: list(store.entries(log))):
+        with pytest.raises(StoreError, match=r"releases/arxtune/log/00000003-.* is damaged"):
+            ask("releases/arxtune/log")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    (tmp_path / "made" / "sub").mkdir(parents=True)
+    (tmp_path / "made" / "a").write_text("1")
+    (tmp_path / "made" / "sub" / "b").write_text("2")
+    return tmp_path / "made"
+
+
+@pytest.mark.parametrize("damage", ["file changed", "file gone", "manifest"])
+def test_a_damaged_folder_counts_as_absent_but_a_release_is_an_error(
+    store: Store, made: Path, tmp_path: Path, damage: str
+) -> None:
+    for prefix in ("adapters/1", "releases/arxtune/v1"):
+        store.put_folder(prefix, made)
+        key = (store.files_of(prefix) or {})["sub/b"]
+        if damage == "file gone":
+            store.delete(key)
+        else:
+            store.put(key if damage == "file changed" else f"{prefix}/manifest.json", b"3")
+    assert not store.get_folder("adapters/1", tmp_path / "got")
+    assert not (tmp_path / "got").exists()
+    with pytest.raises(StoreError, match=r"releases/arxtune/v1/manifest.json is damaged"):
+        store.get_folder("releases/arxtune/v1", tmp_path / "got")
+    store.put_folder("adapters/1", made)
+    assert store.get_folder("adapters/1", tmp_path / "got")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{outside}/stolen",
+        "../stolen",
+        "a/../../stolen",
+        "",
+        ".",
+        "a//b",
+        "a\nb",
+        "x" * 300,
+        "link/x",
+    ],
+)
+def test_a_manifest_writes_nowhere_but_in_its_folder(
+    store: Store, tmp_path: Path, name: str, made: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "got").mkdir()
+    (tmp_path / "got" / "link").symlink_to(outside)
+    name = name.format(outside=outside)
+    store.put_folder("adapters/1", made)
+    manifest = store.get_json("adapters/1/manifest.json")
+    files = {name: manifest["files"]["a"]}
+    store.put("adapters/1/manifest.json", seal({**manifest, "files": files}))
+    with contextlib.suppress(ArxtuneError):
+        assert not store.get_folder("adapters/1", tmp_path / "got")
+    assert not list(outside.iterdir())
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "store") == [
+        "got", "made", "outside",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "place", ["", "..", "/etc", "answers", "adapters/1/files/../../x", 7, None]
+)
+def test_a_manifest_reads_nowhere_but_below_its_prefix(
+    store: Store, tmp_path: Path, place: object
+) -> None:
+    value = {"place": place, "files": {"a": "0" * 64}}
+    store.put("adapters/1/manifest.json", seal(value))
+    assert store.files_of("adapters/1") is None
+    assert not store.get_folder("adapters/1", tmp_path / "got")
+
+
+@pytest.mark.parametrize(
+    "key", ["", "/etc/passwd", "../x", "a/../../x", "a\nb", "a" * 2000, "\ud800"]
+)
+def test_a_key_that_is_none_is_one_line(store: Store, key: str) -> None:
+    for ask in (lambda: store.put(key, b""), lambda: store.get(key), lambda: store.delete(key),
+                lambda: store.stat(key), lambda: list(store.list(key))):  # fmt: skip
+        with pytest.raises(DataError, match="the key '"):
+            ask()
 
 
 def test_wrong_credentials_are_one_clear_line(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,11 +239,6 @@ def test_a_missing_bucket_is_one_clear_line(s3: str) -> None:
 def test_urls_that_are_no_store(url: str, message: str) -> None:
     with pytest.raises(StoreError, match=message):
         open_store(url)
-
-
-def test_a_key_cannot_leave_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="leads out of the store"):
-        open_store(str(tmp_path / "store")).put("../outside", b"")
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
