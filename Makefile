@@ -12,7 +12,7 @@ BASE   ?= debian:bookworm-slim
 # Each stage is a process of its own: without byte code on disk each would compile torch and its friends anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup browser run run-containers test test-soak test-gpu check bench compile images base-image sbom deploy doctor lock releases clean
+.PHONY: help setup browser run run-containers test test-soak test-gpu check bench compile images push base-image sbom deploy doctor lock releases clean
 .DEFAULT_GOAL := help
 
 help: ## explain each target
@@ -69,20 +69,22 @@ doctor: $(READY) ## look at all that a run needs, here and on the cluster
 	@$(VENV)/bin/arxtune doctor
 
 # ---- container images: one for each set of dependencies
-PACKAGES_scrape := chromium chromium-driver fonts-liberation
 STAGES_scrape   := scrape
 STAGES_data     := extract generate curate promote
 STAGES_llm      := finetune evaluate
 IMAGES          := scrape data llm
-TAG              = $(or $(ARXTUNE_IMAGES),arxtune)/$*:$(or $(ARXTUNE_TAG),0.1.0)
+TAG              = $(shell $(VENV)/bin/python -m components.shared.images $*)
 
 images: $(IMAGES:%=image-%) ## build the three images; BASE=debian:bookworm-slim@sha256:... names what they stand on
 
 image-%: build/wheels/%/ready
 	@docker build --quiet --network host --build-arg BASE=$(BASE) --build-arg IMAGE=$* \
-	  --build-arg PACKAGES='$(PACKAGES_$*)' --build-arg STAGES='$(STAGES_$*)' \
+	  --build-arg PACKAGES="$$(cat images/$*/packages.txt)" --build-arg STAGES='$(STAGES_$*)' \
 	  --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null)" --tag $(TAG) --file images/Dockerfile . >/dev/null
 	@docker image inspect --format '$(TAG)  {{.Size}} bytes' $(TAG)
+
+push: $(READY) ## push the three images to where ARXTUNE_IMAGES says
+	@for image in $$($(VENV)/bin/python -m components.shared.images); do docker push --quiet "$$image" || exit 1; done
 
 .PRECIOUS: build/wheels/%/ready
 # Wheels are fetched by hash; torch's build (CUDA or CPU) is the index's to choose, so only its version is fixed.

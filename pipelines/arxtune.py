@@ -14,6 +14,7 @@ from components.promote.component import promote
 from components.promote.config import PromoteConfig
 from components.scrape.component import scrape
 from components.scrape.config import ScrapeConfig
+from pipelines.names import STORE
 from pipelines.placement import place
 
 
@@ -50,7 +51,7 @@ def arxtune(
     allow_licences: str = CurateConfig.default("allow_licences"),
     base_model: str = FinetuneConfig.default("base_model"),
     release: str = PromoteConfig.default("release"),
-    store: str = ScrapeConfig.default("store"),
+    store: str = STORE,
     seed: int = GenerateConfig.default("seed"),
     settings: str = "{}",
     node_selector: dict = {},  # noqa: B006  kfp wants a literal default; nobody mutates it

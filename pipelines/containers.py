@@ -14,7 +14,12 @@ from components.shared.lifetime import RUN_PID
 from pipelines.names import OPTIONAL_STORE_KEYS, STORE_KEYS
 from pipelines.placement import USER
 
-TAKEN_ALONG = (*STORE_KEYS, *OPTIONAL_STORE_KEYS, "GROQ_API_KEY", "HF_TOKEN", RUN_PID)
+STORE = (*STORE_KEYS, *OPTIONAL_STORE_KEYS)
+TAKEN_ALONG = (
+    *STORE,
+    *(name.replace("ARXTUNE_S3_", "AWS_") for name in STORE),
+    *("GROQ_API_KEY", "HF_TOKEN", RUN_PID),
+)
 SHARED_MEMORY = "1g"  # for Chromium and for data loaders; Docker's 64 MiB are too little
 
 
@@ -52,7 +57,7 @@ def runner(environment: dict[str, str], state: Path) -> Any:
         network_mode="host",  # the embedded servers listen on loopback
         pid_mode="host",  # a stage follows the process that started the run, and ends with it
         read_only=True,
-        tmpfs={"/tmp": "size=4g,mode=1777"},
+        tmpfs={"/tmp": "size=4g,mode=1777,exec"},  # Triton loads there what it has compiled
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
         shm_size=SHARED_MEMORY,

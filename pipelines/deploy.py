@@ -1,59 +1,49 @@
-"""Deploy: manifests, secrets, buckets, pipeline version and schedule, brought to what is wanted; again is no change."""
+"""Deploy: manifests by kubectl in its own words, secrets that are missing, then the pipeline's version and schedule."""
 
 import argparse
+import base64
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from components.shared.errors import ClusterError, ConfigError
 from components.shared.progress import say
 from pipelines import manifests
 from pipelines.kubectl import Kubectl
-from pipelines.names import PIPELINE, SECRET, STORE_KEYS
+from pipelines.names import (
+    KUBEFLOW_BUCKET,
+    OPTIONAL_STORE_KEYS,
+    PIPELINE,
+    SECRET,
+    STORE,
+    STORE_KEYS,
+)
 
 ARTIFACTS_SECRET = "mlpipeline-minio-artifact"  # noqa: S105  the name that Kubeflow Pipelines gives it
-SECRET_KEYS = (
-    "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-    "GROQ_API_KEY", "HF_TOKEN",
-)  # fmt: skip
+OTHER_KEYS = ("GROQ_API_KEY", "HF_TOKEN")
+APPLY = ("apply", "--server-side", "--field-manager=arxtune", "--force-conflicts")
+UP_SECONDS = 600
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `arxtune deploy` to the command line."""
-    parser = commands.add_parser(
-        "deploy", help="bring everything to a cluster; the same again changes nothing"
-    )
+    parser = commands.add_parser("deploy", help="deploy to a cluster (idempotent)")
     add_overlay(parser)
-    parser.add_argument(
-        "--no-manifests", action="store_true", help="pipeline and schedule alone, without kubectl"
-    )
-    parser.add_argument(
-        "--kfp-manifests", type=Path, metavar="FOLDER", help="a copy of KFP's manifests/kustomize"
-    )
-    parser.add_argument(
-        "--minio-image", default="", metavar="IMAGE", help="from a mirror, or with a digest"
-    )
-    parser.add_argument(
-        "--artifacts",
-        default="",
-        metavar="URL",
-        help="where KFP keeps artifacts: s3://bucket/prefix",
-    )
-    parser.add_argument(
-        "--schedule", default="", metavar="CRON", help='six fields: "0 0 3 * * 1", Mondays at 03:00'
-    )
-    parser.add_argument(
-        "--service-account", default="", metavar="NAME", help="that scheduled runs use"
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be done, and change nothing"
-    )
-    parser.add_argument(
-        "--write-resources", type=Path, metavar="FILE", help="write resources for GitOps instead"
-    )
+    add = parser.add_argument
+    add("--no-manifests", action="store_true", help="pipeline and schedule alone, without kubectl")
+    add("--kfp-manifests", type=Path, metavar="FOLDER", help="a copy of KFP's manifests/kustomize")
+    add("--minio-image", default="", metavar="IMAGE", help="from a mirror, or with a digest")
+    add("--artifacts", default="", metavar="URL", help="where KFP keeps artifacts: s3://...")
+    add("--schedule", default="", metavar="CRON", help='six fields, UTC: "0 0 3 * * 1", Mondays')
+    add("--service-account", default="", metavar="NAME", help="that scheduled runs use")
+    add("--dry-run", action="store_true", help="show what would change, and change nothing")
+    add("--write-resources", type=Path, metavar="FILE", help="write GitOps resources instead")
     add_parameters(parser)
     add_connection(parser)
     parser.set_defaults(command=_deploy)
@@ -74,7 +64,7 @@ def add_overlay(parser: argparse.ArgumentParser) -> None:
 
 
 def use_overlay(arguments: argparse.Namespace) -> None:
-    """Compile for the overlay and components; before `pipelines.placement` is imported, and under the environment."""
+    """Compile for the overlay and components; before `pipelines.placement` is imported."""
     if "kueue" in arguments.component:
         os.environ.setdefault("ARXTUNE_QUEUE", "arxtune")
     if arguments.overlay == "kind":
@@ -83,13 +73,10 @@ def use_overlay(arguments: argparse.Namespace) -> None:
 
 def add_connection(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say where the cluster is."""
-    parser.add_argument(
-        "--host", default=os.environ.get("KF_PIPELINES_ENDPOINT", ""), help="URL of the KFP API"
-    )
+    host = os.environ.get("KF_PIPELINES_ENDPOINT", "")
+    parser.add_argument("--host", default=host, help="URL of the KFP API")
     parser.add_argument("--namespace", default="kubeflow", help="(default: kubeflow)")
-    parser.add_argument(
-        "--context", default="", help="of the kubeconfig (default: its current one)"
-    )
+    parser.add_argument("--context", default="", help="of the kubeconfig (default: current)")
 
 
 def add_parameters(parser: argparse.ArgumentParser) -> None:
@@ -97,36 +84,41 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
     from components.shared.stage import add_knobs
     from pipelines.profile import parameters
 
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings of the runs (default: the overlay's)"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="STAGE.KNOB=VALUE", help="any other setting"
-    )
-    parser.add_argument(
-        "--node-selector", default="{}", metavar="JSON", help="labels of the GPU nodes"
-    )
-    parser.add_argument(
-        "--tolerations", default="[]", metavar="JSON", help="of the GPU nodes' taints"
-    )
+    add = parser.add_argument
+    add("--config", type=Path, metavar="FILE", help="settings of the runs (default: the overlay's)")
+    add("--set", action="append", default=[], metavar="STAGE.KNOB=VALUE", help="any other setting")
+    add("--node-selector", default="{}", metavar="JSON", help="labels of the GPU nodes")
+    add("--tolerations", default="[]", metavar="JSON", help="of the GPU nodes' taints")
     add_knobs(parser, parameters())
 
 
 def run_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the pipeline's parameters: the flags over a config file over the overlay's."""
-    from pipelines.profile import make_profile, parameters
+    from pipelines.profile import EMBEDDED, make_profile, parameters
 
     flags = {name: getattr(arguments, name) for name in parameters() if hasattr(arguments, name)}
-    config = (
-        arguments.config or manifests.MANIFESTS / "overlays" / arguments.overlay / "arxtune.toml"
+    overlay = manifests.MANIFESTS / "overlays" / arguments.overlay / "arxtune.toml"
+    profile = make_profile(
+        arguments.config,
+        flags,
+        arguments.set,
+        base=EMBEDDED if arguments.overlay == "kind" else None,  # for the small model's recipe
+        implied=tomllib.loads(overlay.read_text("utf-8"))["pipeline"],
     )
-    profile = make_profile(config, flags, arguments.set, base=None)
     return {
         **profile.parameters,
         "settings": json.dumps(profile.settings, sort_keys=True),
         "node_selector": _json(arguments.node_selector, "--node-selector", dict),
         "tolerations": _json(arguments.tolerations, "--tolerations", list),
     }
+
+
+def in_profile(parameters: dict[str, Any], kubeflow: Any) -> dict[str, Any]:
+    """Put the store where a profile of a multi-user Kubeflow may write, and where nothing expires."""
+    if kubeflow.multi_user and parameters["store"] == STORE:
+        space = kubeflow.space["namespace"]
+        return parameters | {"store": f"{KUBEFLOW_BUCKET}/private/{space}/arxtune"}
+    return parameters
 
 
 def _json(text: str, flag: str, kind: type) -> Any:
@@ -143,144 +135,175 @@ def _deploy(arguments: argparse.Namespace) -> None:
     use_overlay(arguments)
     from pipelines.kubeflow import Kubeflow
     from pipelines.package import package, write_resources
-    from pipelines.schedule import Schedule, ensure_pipeline, ensure_schedule, plan
+    from pipelines.schedule import Schedule, check_cron, ensure_pipeline, ensure_schedule, plan
 
     if arguments.write_resources:
-        print(
-            f"{arguments.write_resources}: {write_resources(arguments.write_resources, arguments.namespace)}"
-        )
+        version = write_resources(arguments.write_resources, arguments.namespace)
+        print(f"{arguments.write_resources}: {version}")
         return
+    if arguments.schedule:
+        check_cron(arguments.schedule)
     parameters = run_parameters(arguments)
+    compiled = package()
+    bare = arguments.overlay != "existing" and not arguments.no_manifests
+    where = (arguments.host, arguments.namespace, arguments.context)
+    kubeflow = None if bare else Kubeflow(*where)  # too old a server is refused before any change
+    if not arguments.no_manifests:
+        with tempfile.TemporaryDirectory(prefix="arxtune-manifests-") as folder:
+            deploy_manifests(arguments, parameters["store"], Path(folder))
+    if bare and arguments.dry_run:
+        print(f"version {compiled.version}: would be uploaded when Kubeflow Pipelines is there")
+        return
+    kubeflow = kubeflow or Kubeflow(*where)
     schedule = None
     if arguments.schedule:
-        schedule = Schedule(PIPELINE, arguments.schedule, parameters, arguments.service_account)
-    compiled = package()
-    changes: list[str] = []
-
-    def tell(lines: Iterable[str]) -> None:
-        for line in lines:
-            changes.append(line)
-            print(line, flush=True)
-
-    if not arguments.no_manifests:
-        tell(deploy_manifests(arguments, parameters))
-    coming = "deployment ml-pipeline: would be created" in changes
-    kubeflow = None if coming else Kubeflow(arguments.host, arguments.namespace, arguments.context)
-    if arguments.dry_run or kubeflow is None:
-        tell(plan(kubeflow, compiled, schedule))
-        if not changes:
-            print("nothing would change")
+        asked = in_profile(parameters, kubeflow)
+        schedule = Schedule(PIPELINE, arguments.schedule, asked, arguments.service_account)
+    if arguments.dry_run:
+        print(*(plan(kubeflow, compiled, schedule) or ["nothing would change"]), sep="\n")
         return
-    pipeline, version, done = ensure_pipeline(kubeflow, compiled)
-    tell(done)
+    pipeline, version, changes = ensure_pipeline(kubeflow, compiled)
     if schedule:
-        tell(ensure_schedule(kubeflow, schedule, pipeline, version, compiled.version))
-    if not changes:
-        print("nothing changed")
-    print(f"dashboard: {kubeflow.link}/#/pipelines/details/{pipeline}/version/{version}")
+        changes += ensure_schedule(kubeflow, schedule, pipeline, version, compiled.version)
+    print(*(changes or ["pipeline and schedule: nothing changed"]), sep="\n")
+    print(f"dashboard: {kubeflow.host}/#/pipelines/details/{pipeline}/version/{version}")
 
 
-def deploy_manifests(arguments: argparse.Namespace, parameters: dict[str, Any]) -> Iterator[str]:
-    """Apply the manifests, the secrets that are missing and the buckets; yield what changed, or in a dry run would."""
-    kubectl = Kubectl(arguments.namespace, arguments.context, dry_run=arguments.dry_run)
-    objects = manifests.render(
+def deploy_manifests(arguments: argparse.Namespace, store: str, folder: Path) -> None:
+    """Show what the manifests would change, or apply them, with the secrets that are missing."""
+    kubectl = Kubectl(arguments.namespace, arguments.context)
+    bucket = "" if store.startswith(KUBEFLOW_BUCKET + "/") else _bucket(store)
+    manifests.prepare(
+        folder,
         arguments.overlay,
         arguments.component,
         namespace=arguments.namespace,
+        bucket=bucket,
+        api_server=api_server_rules(kubectl),
         kfp_manifests=arguments.kfp_manifests,
         minio_image=arguments.minio_image,
     )
-    objects += launcher_config(arguments.artifacts, arguments.namespace)
     bare = arguments.overlay != "existing"
-    external = "external-secrets" in arguments.component
-    spaces = [found for found in objects if found["kind"] == "Namespace"]
-    wide = [
-        found for found in objects if "namespace" not in found["metadata"] and found not in spaces
-    ]
-    yield from kubectl.apply(spaces)
-    yield from _if_allowed(
-        lambda: ensure_secrets(kubectl, bare=bare, external=external), SECRET, bare
-    )
-    yield from _if_allowed(
-        lambda: kubectl.apply(wide), ", ".join(found["metadata"]["name"] for found in wide), bare
-    )
-    yield from kubectl.apply(
-        [found for found in objects if found not in spaces and found not in wide]
-    )
-    if not arguments.dry_run:
-        kubectl.wait(objects)
-        yield from ensure_buckets([parameters.get("store", "s3://arxtune"), arguments.artifacts])
+    if arguments.artifacts:
+        _add_launcher_config(folder, arguments.artifacts, bare)
+    if arguments.dry_run:
+        kubectl.show("diff", "--server-side", "-k", str(folder), fine=(0, 1))
+        return
+    if bare:  # what the rest is made of must be there first
+        kubectl.show(*APPLY, "-k", str(folder / "manifests/upstream/crds"))
+        established = ("--for=condition=established", "--timeout=60s")
+        kubectl.show("wait", *established, "crd", "--all")
+    if "external-secrets" not in arguments.component:
+        ensure_secrets(kubectl, store, bare=bare)
+    kubectl.show(*APPLY, "-k", str(folder))
+    if bare:
+        available = ("--for=condition=Available", f"--timeout={UP_SECONDS}s")
+        kubectl.show("wait", *available, "deployment", "--all")
 
 
-def _if_allowed(change: Callable[[], list[str]], what: str, needed: bool) -> list[str]:
-    """Leave alone what the account may not see, unless it must be made: secrets, and what is the whole cluster's."""
-    try:
-        return change()
-    except ClusterError as error:
-        if error.status != 403 or needed:
-            raise
-        say("deploy", f"left alone, for this account may not see it: {what}")
-        return []
-
-
-def ensure_secrets(kubectl: Kubectl, *, bare: bool, external: bool) -> list[str]:
+def ensure_secrets(kubectl: Kubectl, store: str, *, bare: bool) -> None:
     """Create the Secrets that are missing, from the environment; one that is there is never changed."""
-    changes = []
-    created = "would be created" if kubectl.dry_run else "created"
-    if bare and not kubectl.has_secret(ARTIFACTS_SECRET):
+    if not kubectl.may("create", "secrets"):
+        say("deploy", f"skipped (forbidden for this account): the Secret {SECRET}")
+        return
+    if bare and not _there(kubectl, ARTIFACTS_SECRET):
         own = {"accesskey": "arxtune-" + secrets.token_hex(6), "secretkey": secrets.token_hex(20)}
-        kubectl.create_secret(ARTIFACTS_SECRET, own)
-        changes.append(f"secret {ARTIFACTS_SECRET}: {created}, with credentials of its own")
-    if external or kubectl.has_secret(SECRET):
-        return changes
-    values = {key: os.environ[key] for key in SECRET_KEYS if os.environ.get(key)}
-    if bare and "AWS_ACCESS_KEY_ID" not in values:
-        own = kubectl.secret_values(ARTIFACTS_SECRET)  # not ours, if another deploy was quicker
-        values |= {
-            "AWS_ENDPOINT_URL": f"http://seaweedfs.{kubectl.namespace}:9000",
-            "AWS_ACCESS_KEY_ID": own.get("accesskey", ""),
-            "AWS_SECRET_ACCESS_KEY": own.get("secretkey", ""),
+        _create_secret(kubectl, ARTIFACTS_SECRET, own)
+    if _there(kubectl, SECRET):
+        return
+    values: dict[str, str] = {}
+    for key in (*STORE_KEYS, *OPTIONAL_STORE_KEYS):
+        value = os.environ.get(key) or os.environ.get(key.replace("ARXTUNE_S3_", "AWS_"))
+        values |= {key: value} if value else {}
+    if set(STORE_KEYS) <= set(values) and store.startswith(KUBEFLOW_BUCKET + "/"):
+        raise ConfigError(
+            f"the environment names the keys of an S3, and --store {store} is in Kubeflow's own",
+            "name your bucket by --store s3://BUCKET/PREFIX, or unset the keys for this command",
+        )
+    if not set(STORE_KEYS) <= set(values) and _there(kubectl, ARTIFACTS_SECRET):
+        text = kubectl.read("get", "secret", ARTIFACTS_SECRET, "-o", "json")
+        kubeflows = {
+            key: base64.b64decode(value).decode() for key, value in json.loads(text)["data"].items()
+        }
+        values = {
+            "ARXTUNE_S3_ENDPOINT_URL": "http://seaweedfs.kubeflow:9000",
+            "ARXTUNE_S3_ACCESS_KEY_ID": kubeflows["accesskey"],
+            "ARXTUNE_S3_SECRET_ACCESS_KEY": kubeflows["secretkey"],
         }
     if not set(STORE_KEYS) <= set(values):
         raise ConfigError(
             f"there is no Secret {SECRET}, and {' and '.join(STORE_KEYS)} are not set",
-            "set them for this command, create the Secret, or switch on --component external-secrets",
+            "set them for this command, create the Secret, or add --component external-secrets",
         )
-    kubectl.create_secret(SECRET, values)
-    return [*changes, f"secret {SECRET}: {created} with {', '.join(sorted(values))}"]
+    values |= {key: os.environ[key] for key in OTHER_KEYS if os.environ.get(key)}
+    _create_secret(kubectl, SECRET, values)
 
 
-def launcher_config(artifacts: str, namespace: str) -> Sequence[dict[str, Any]]:
-    """Return the ConfigMap by which Kubeflow Pipelines keeps artifacts on another S3; its keys are in the Secret."""
-    if not artifacts:
+def _there(kubectl: Kubectl, name: str) -> bool:
+    return bool(kubectl.read("get", "secret", name, "--ignore-not-found", "-o", "name").strip())
+
+
+def _create_secret(kubectl: Kubectl, name: str, values: dict[str, str]) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
+    kubectl.read("create", "-f", "-", stdin=json.dumps(secret | {"stringData": values}))
+    print(f"secret/{name} created with {', '.join(sorted(values))}")
+
+
+def api_server_rules(kubectl: Kubectl) -> list[dict[str, Any]]:
+    """Return the egress rules that lead to the Kubernetes API, whose address may be a public one."""
+    command = ("get", "endpointslices", "-n", "default", "-o", "json")
+    try:
+        text = kubectl.read(*command, "-l", "kubernetes.io/service-name=kubernetes")
+    except ClusterError:
+        say("deploy", "the Kubernetes API's addresses cannot be read: see docs/cluster.md, Egress")
         return []
+    rules = []
+    for item in json.loads(text)["items"]:
+        size = 128 if item["addressType"] == "IPv6" else 32
+        addresses = [one for endpoint in item["endpoints"] for one in endpoint["addresses"]]
+        blocks = [{"ipBlock": {"cidr": f"{address}/{size}"}} for address in addresses]
+        ports = [{"port": port["port"], "protocol": "TCP"} for port in item["ports"]]
+        rules.append({"to": blocks, "ports": ports})
+    return rules
+
+
+def _bucket(url: str) -> str:
+    """Return the bucket of an S3 URL; raise ConfigError for what no pod could reach."""
+    if not url.startswith("s3://"):
+        raise ConfigError(
+            f"--store {url}: is no store that pods can share", "name s3://bucket/prefix"
+        )
+    return url.removeprefix("s3://").split("/")[0]
+
+
+def _add_launcher_config(folder: Path, artifacts: str, bare: bool) -> None:
+    """Add the ConfigMap by which Kubeflow Pipelines keeps artifacts on another S3; its keys are in the Secret."""
     if not artifacts.startswith("s3://"):
         raise ConfigError(f"--artifacts {artifacts!r}: not an S3 URL", "write s3://bucket/prefix")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-    keys = {"accessKeyKey": "AWS_ACCESS_KEY_ID", "secretKeyKey": "AWS_SECRET_ACCESS_KEY"}
+    endpoint = os.environ.get("ARXTUNE_S3_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL", "")
+    region = os.environ.get("ARXTUNE_S3_REGION") or os.environ.get("AWS_REGION")
+    keys = {"accessKeyKey": STORE_KEYS[0], "secretKeyKey": STORE_KEYS[1]}
     default: dict[str, Any] = {
-        "region": os.environ.get("AWS_REGION") or "us-east-1",
+        "region": region or "us-east-1",
         "credentials": {"fromEnv": False, "secretRef": {"secretName": SECRET, **keys}},
     }
     if endpoint:
-        default |= {
-            "endpoint": endpoint,
-            "disableSSL": endpoint.startswith("http:"),
-            "forcePathStyle": True,
-        }
-    data = {
-        "defaultPipelineRoot": artifacts,
-        "providers": json.dumps({"s3": {"default": default}}, sort_keys=True),
+        insecure = endpoint.startswith("http:")
+        default |= {"endpoint": endpoint, "disableSSL": insecure, "forcePathStyle": True}
+    config_map = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "kfp-launcher"},
+        "data": {
+            "defaultPipelineRoot": artifacts,
+            "providers": json.dumps({"s3": {"default": default}}, sort_keys=True),
+        },
     }
-    metadata = {"name": "kfp-launcher", "namespace": namespace}
-    return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}]
-
-
-def ensure_buckets(urls: Sequence[str]) -> list[str]:
-    """Make the buckets that can be reached from here; those inside the cluster are made by its lifecycle Job."""
-    if not os.environ.get("AWS_ACCESS_KEY_ID"):
-        return []
-    from components.shared.buckets import ensure_bucket
-
-    buckets = [url.removeprefix("s3://").split("/")[0] for url in urls if url.startswith("s3://")]
-    return [line for bucket in buckets for line in ensure_bucket(bucket)]
+    path = folder / "kustomization.yaml"
+    kustomization = yaml.safe_load(path.read_text("utf-8"))
+    if bare:  # Kubeflow Pipelines brings one, which is empty
+        kustomization["patches"].append({"patch": yaml.safe_dump(config_map)})
+    else:
+        (folder / "launcher.yaml").write_text(yaml.safe_dump(config_map), "utf-8")
+        kustomization["resources"].append("launcher.yaml")
+    path.write_text(yaml.safe_dump(kustomization), "utf-8")

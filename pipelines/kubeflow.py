@@ -1,114 +1,94 @@
-"""The API of Kubeflow Pipelines: a client that waits out what passes, and says in one line what does not."""
+"""Kubeflow Pipelines through its public API (`kfp_server_api`): where it is, which version, and one-line errors."""
 
-import contextlib
-import functools
-import io
 import json
 import os
-import time
-import warnings
+import re
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
-from components.shared.errors import ClusterError
+from components.shared.errors import ClusterError, ConfigError
+from components.shared.progress import say
 
-TRIES = 6
-PAUSE_SECONDS = 0.5  # before the second try, then twice as long each time
-TIMEOUT_SECONDS = (10, 60)  # to connect, to answer
-PAGE = 50
-PASSES = {408, 429, 500, 502, 503, 504}
+MINIMUM = (2, 16)  # the first with optional secrets, securityContext and orphaned runs
+TIMEOUT = (10, 60)  # seconds to connect, to answer
+RETRY_PAUSE = 0.5  # seconds before the second try, then twice as long each time
 FIXES = {
     401: "log in again, or name a valid token by KF_PIPELINES_SA_TOKEN_PATH",
     403: "ask for the role arxtune-deployer in this namespace",
     404: "is --host the address of Kubeflow Pipelines?",
 }
 
-Result = TypeVar("Result")
-
-
-class Transient(Exception):
-    """A call failed in a way that passes; whether the server carried it out is not known."""
-
 
 class Kubeflow:
-    """Kubeflow Pipelines at `host`, or wherever the kubeconfig or the pod's own cluster has it."""
+    """Kubeflow Pipelines at `host`, else beside this pod, else through the kubeconfig's cluster.
+
+    Raises ClusterError where it does not answer, or is older than our YAML needs.
+    """
 
     def __init__(self, host: str = "", namespace: str = "kubeflow", context: str = "") -> None:
-        self.host, self._tries = host, TRIES
-        self.client = self.ask("connect", lambda: _client(host, namespace, context))
-        health = self.ask(
-            "look whether it is up", self.client._healthz_api.healthz_service_get_healthz
+        import kfp_server_api as api
+
+        configuration = _configuration(host, namespace, context)
+        self.host = str(configuration.host)
+        client = api.ApiClient(configuration, cookie=os.environ.get("KF_PIPELINES_COOKIES"))
+        self.pipelines, self.uploads = (
+            api.PipelineServiceApi(client),
+            api.PipelineUploadServiceApi(client),
         )
+        self.runs, self.schedules = api.RunServiceApi(client), api.RecurringRunServiceApi(client)
+        self.experiments = api.ExperimentServiceApi(client)
+        health, *_ = self.ask(
+            client.call_api,
+            "/apis/v2beta1/healthz",
+            "GET",
+            response_type="object",
+            auth_settings=["Bearer"],
+        )
+        # The dashboard, which many a --host is, passes the answer on under names of its own.
+        self.version = str(health.get("tag_name") or health.get("apiServerTagName") or "unknown")
+        self.multi_user = bool(health.get("multi_user"))
         # A single-user server refuses requests that name a namespace.
-        self.space = {"namespace": namespace} if health.multi_user else {}
+        self.space = {"namespace": namespace} if self.multi_user else {}
+        self._check_version()
 
-    @property
-    def link(self) -> str:
-        """Return the address of the dashboard, as far as it is known from here."""
-        return str(self.client._get_url_prefix()).removesuffix("/apis/v2beta1") or "the dashboard"
+    def _check_version(self) -> None:
+        """Refuse a server that would not run our YAML; one that does not tell its version is let through."""
+        found = re.match(r"v?(\d+)\.(\d+)", self.version)
+        needed = f"{MINIMUM[0]}.{MINIMUM[1]} or newer is needed"
+        if not found:
+            say("kubeflow", f"{self.host} does not tell its version; {needed}")
+        elif (int(found[1]), int(found[2])) < MINIMUM:
+            raise ClusterError(
+                f"Kubeflow Pipelines at {self.host} is {self.version}: {needed}",
+                "upgrade it; Kubeflow 26.03 brings 2.16.1",
+            )
 
-    def ask(self, what: str, call: Callable[[], Result]) -> Result:
-        """Make a call that may be repeated: a question, or a change that is the same when made twice."""
-        for attempt in range(1, self._tries + 1):
-            try:
-                return self.once(what, call)
-            except Transient as error:
-                if attempt == self._tries:
-                    raise ClusterError(str(error), "is it up, and the network?") from None
-                time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
-        raise AssertionError("unreachable")
-
-    def once(self, what: str, call: Callable[[], Result]) -> Result:
-        """Make a call once; raise Transient for what passes and ClusterError, in one line, for what does not."""
+    def ask(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Make a call of the API; raise ClusterError, in one line, when it fails."""
         from kfp_server_api import ApiException
         from urllib3.exceptions import HTTPError
 
-        problem = f"Kubeflow Pipelines at {self.host or 'the cluster'}: cannot {what}"
+        what = call.__name__.rpartition("_service_")[2].replace("_", " ")
+        problem = f"Kubeflow Pipelines at {self.host}: cannot {what}"
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # the client prints links
-                return call()
+            return call(*arguments, **options, _request_timeout=TIMEOUT)
         except ApiException as error:
-            if error.status in PASSES or not error.status:
-                raise Transient(f"{problem}: HTTP {error.status}") from None
-            raise ClusterError(
-                f"{problem}: HTTP {error.status} {_reason(error)}",
-                FIXES.get(error.status, ""),
-                error.status,
-            ) from None
+            status = error.status or 0
+            reason = f"HTTP {status} {_message(error)}"
+            raise ClusterError(f"{problem}: {reason}", FIXES.get(status, ""), status) from None
         except (HTTPError, ConnectionError) as error:
-            raise Transient(
-                f"{problem}: {type(getattr(error, 'reason', None) or error).__name__}"
-            ) from None
+            cause = type(getattr(error, "reason", None) or error).__name__
+            fix = "is it up? from outside: kubectl port-forward -n kubeflow svc/ml-pipeline 8888"
+            raise ClusterError(f"{problem}: {cause}", fix) from None
 
-    def ensure(
-        self, what: str, find: Callable[[], Result | None], create: Callable[[], Any]
-    ) -> tuple[Result, bool]:
-        """Return what `find`, which asks by itself, finds, and whether it had to be created.
-
-        Looks again after every try: a create whose answer was lost, or that another deploy won, is not repeated.
-        """
-        for attempt in range(1, self._tries + 1):
-            found = find()
-            if found is not None:
-                return found, attempt > 1
-            try:
-                self.once(f"create {what}", create)
-            except Transient as error:
-                if attempt == self._tries:
-                    raise ClusterError(str(error), "is it up, and the network?") from None
-                time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
-            except ClusterError as error:
-                if error.http_status != 409:
-                    raise
-        raise ClusterError(f"{what} was created and is not there", "look at the dashboard")
-
-    def pages(self, what: str, field: str, ask: Callable[..., Any]) -> Iterator[Any]:
+    def all(
+        self, field: str, call: Callable[..., Any], *arguments: Any, **more: Any
+    ) -> Iterator[Any]:
         """Yield the items of all pages of a list."""
         token = ""
         while True:
-            page = self.ask(
-                f"list {what}", functools.partial(ask, page_token=token, page_size=PAGE)
-            )
+            page = self.ask(call, *arguments, **more, page_token=token, page_size=50)
             yield from getattr(page, field) or []
             token = page.next_page_token or ""
             if not token:
@@ -117,62 +97,62 @@ class Kubeflow:
 
 def named(name: str) -> str:
     """Return the filter of a list for one display name."""
-    return json.dumps(
-        {"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]}
-    )
+    predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
+    return json.dumps({"predicates": [predicate]})
 
 
-def _client(host: str, namespace: str, context: str) -> Any:
-    import kfp
+def _configuration(host: str, namespace: str, context: str) -> Any:
+    """Return address, credentials and retries, as the generated client takes them."""
+    import kfp_server_api as api
+    import urllib3
 
-    class Client(kfp.Client):  # type: ignore[misc]
-        def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
-            """Ask once: the original repeats for 25 s and logs a traceback each time."""
-            return self._healthz_api.healthz_service_get_healthz()
-
-        def _load_config(self, *arguments: Any, **options: Any) -> Any:
-            """Keep the way through the cluster's proxy: renewing the kubeconfig's token points back at the API."""
-            config = super()._load_config(*arguments, **options)
-            address, renew = config.host, config.refresh_api_key_hook
-
-            def renew_token(config: Any) -> None:
-                renew(config)
-                config.host, config.refresh_api_key_hook = address, renew_token
-
-            if renew:
-                config.refresh_api_key_hook = renew_token
-            return config
-
-    credentials = None
-    if os.environ.get("KF_PIPELINES_SA_TOKEN_PATH"):
-        credentials = kfp.client.ServiceAccountTokenVolumeCredentials()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that servers older than 2.0 do not work
-        client = Client(
-            host=host or None,
-            namespace=namespace,
-            kube_context=context or None,
-            credentials=credentials,
-            cookies=os.environ.get("KF_PIPELINES_COOKIES") or None,
-        )
-    _limit_time(client._healthz_api.api_client.rest_client)
-    return client
+    configuration = api.Configuration()
+    configuration.ssl_ca_cert = os.environ.get("SSL_CERT_FILE")
+    # What asks or removes is repeated; what creates is not: the next deploy looks for it first.
+    configuration.retries = urllib3.Retry(
+        total=5, backoff_factor=RETRY_PAUSE, allowed_methods=["GET", "DELETE"],
+        status_forcelist=[408, 429, 500, 502, 503, 504], raise_on_status=False,
+    )  # fmt: skip
+    default = "/var/run/secrets/kubeflow/pipelines/token"  # where a pod finds its own
+    token = Path(os.environ.get("KF_PIPELINES_SA_TOKEN_PATH") or default)
+    if host:
+        configuration.host = (host if "://" in host else f"https://{host}").rstrip("/")
+    elif "KUBERNETES_SERVICE_HOST" in os.environ:
+        configuration.host = f"http://ml-pipeline.{namespace}.svc.cluster.local:8888"
+    else:
+        _through_kubeconfig(configuration, namespace, context)
+        return configuration
+    if token.is_file():
+        configuration.api_key["authorization"] = token.read_text("utf-8").strip()
+        configuration.api_key_prefix["authorization"] = "Bearer"
+    elif "KF_PIPELINES_SA_TOKEN_PATH" in os.environ:
+        raise ConfigError(f"KF_PIPELINES_SA_TOKEN_PATH={token}: there is no such file")
+    return configuration
 
 
-def _limit_time(rest: Any) -> None:
-    """Give every request of a generated client a timeout; by default it waits forever. Retries are ours."""
-    request = rest.request
-    rest.pool_manager.connection_pool_kw["retries"] = False
+def _through_kubeconfig(configuration: Any, namespace: str, context: str) -> None:
+    """Go through the Kubernetes API's proxy, which the kubeconfig logs in to."""
+    from kubernetes import config
 
-    def limited(*arguments: Any, **options: Any) -> Any:
-        return request(*arguments, **{**options, "_request_timeout": TIMEOUT_SECONDS})
+    try:
+        config.load_kube_config(client_configuration=configuration, context=context or None)
+    except config.ConfigException as error:
+        problem = f"no --host is given, and no cluster is configured here: {error}"
+        raise ConfigError(problem, "--host URL, or a cluster by --context NAME") from None
+    proxy = f"/api/v1/namespaces/{namespace}/services/ml-pipeline:http/proxy"
+    configuration.host = address = configuration.host.rstrip("/") + proxy
+    renew = configuration.refresh_api_key_hook
 
-    rest.request = limited
+    def renew_token(configuration: Any) -> None:
+        renew(configuration)  # points back at the API itself
+        configuration.host = address
+
+    configuration.refresh_api_key_hook = renew and renew_token
 
 
-def _reason(error: Any) -> str:
-    with contextlib.suppress(ValueError, TypeError, AttributeError):
-        return str(
-            json.loads(error.body).get("error_message") or json.loads(error.body).get("message")
-        )[:200]
-    return str(error.reason or "")
+def _message(error: Any) -> str:
+    try:
+        answer = json.loads(error.body)
+        return str(answer.get("error_message") or answer.get("message"))[:200]
+    except (ValueError, TypeError, AttributeError):
+        return str(error.reason or "")

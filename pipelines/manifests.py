@@ -1,9 +1,7 @@
-"""Render what belongs on the cluster: an overlay, components switched on, and the images and namespace of this one."""
+"""What belongs on the cluster, as one folder that `kubectl apply -k` takes: an overlay with what this cluster needs."""
 
 import re
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,150 +9,131 @@ from typing import Any
 import yaml
 
 from components.shared import images
-from components.shared.errors import ConfigError, ToolError
+from components.shared.errors import ConfigError
+from components.shared.records import digest
 
 MANIFESTS = Path(__file__).parents[1] / "manifests"
-UPSTREAM = re.compile(
-    r"https://github\.com/kubeflow/pipelines/manifests/kustomize/([\w/-]+)\?ref=([\w.]+)"
-)
 OVERLAYS = ("existing", "standalone", "standalone-minio", "kind")
 COMPONENTS = (
-    "minio",
-    "kueue",
-    "external-secrets",
-    "gpu-check",
-    "lifecycle",
-    "outside-store",
+    *("bucket", "minio", "kueue", "external-secrets", "gpu-check", "lifecycle", "outside-store"),
     "trainer",
 )
-CLUSTER_WIDE = (
-    "ClusterQueue",
-    "ResourceFlavor",
-)  # kinds that kustomize does not know to have no namespace
-RENDER_SECONDS = 300  # a remote base is fetched from its repository
+JOBS = ("models", "bucket", "lifecycle", "gpu-check")
+KFP = re.compile(
+    r"https://github\.com/kubeflow/pipelines/manifests/kustomize/([\w/-]+)\?ref=[\w.]+"
+)
+ARGO = re.compile(
+    r"https://github\.com/argoproj/argo-workflows/(manifests/[\w/-]+)\?ref=([\w.]+)\S*"
+)
 
 
-def kfp_version() -> str:
-    """Return the version of Kubeflow Pipelines that the standalone overlays install."""
-    (version,) = {
-        found[1] for found in UPSTREAM.findall(_upstream_file(MANIFESTS).read_text("utf-8"))
-    }
-    return str(version)
-
-
-def render(
+def prepare(
+    folder: Path,
     overlay: str,
     components: Sequence[str] = (),
     *,
     namespace: str = "kubeflow",
+    bucket: str = "",
+    api_server: Sequence[dict[str, Any]] = (),
     kfp_manifests: Path | None = None,
-    manifests: Path = MANIFESTS,
     minio_image: str = "",
-) -> list[dict[str, Any]]:
-    """Return the objects of an overlay with components on top.
+) -> None:
+    """Write a folder for `kubectl apply -k`, with a copy of the manifests in it.
 
-    `kfp_manifests` is a copy of manifests/kustomize of kubeflow/pipelines, for clusters without a way to it.
+    `bucket` is one that must be made, `api_server` the egress rules that lead to the Kubernetes API, `kfp_manifests`
+    a copy of manifests/kustomize of kubeflow/pipelines, for machines without a way to github.com.
     """
-    for name, known, what in (
-        (overlay, OVERLAYS, "overlay"),
-        *((name, COMPONENTS, "component") for name in components),
-    ):
-        if name not in known:
-            raise ConfigError(f"there is no {what} {name!r}", f"known: {', '.join(known)}")
-    with tempfile.TemporaryDirectory(prefix="arxtune-manifests-") as scratch:
-        copy = Path(scratch) / "manifests"
-        shutil.copytree(manifests, copy)
-        if kfp_manifests is not None:
-            _use_local_copy(copy, kfp_manifests)
-        top = Path(scratch) / "kustomization.yaml"
-        own = [{"name": f"arxtune/{name}", "newName": f"{images.PREFIX}/{name}", "newTag": images.TAG}
-               for name in ("scrape", "data", "llm")]  # fmt: skip
-        top.write_text(
-            yaml.safe_dump(
-                {
-                    "apiVersion": "kustomize.config.k8s.io/v1beta1",
-                    "kind": "Kustomization",
-                    "namespace": namespace,
-                    "resources": [f"manifests/overlays/{overlay}"],
-                    "components": [
-                        f"manifests/components/{name}" for name in _new(overlay, components)
-                    ],
-                    "images": own + _image("quay.io/minio/minio", minio_image),
-                }
-            )
+    if overlay != "existing" and namespace != "kubeflow":
+        raise ConfigError(
+            f"--overlay {overlay} --namespace {namespace}: Kubeflow Pipelines has addresses of its "
+            "own namespace compiled in",
+            "leave out --namespace, or install it yourself and take --overlay existing",
         )
-        text = _kustomize(Path(scratch))
-    objects = [found for found in yaml.safe_load_all(text) if found]
-    for found in objects:
-        if found["kind"] in CLUSTER_WIDE:
-            found["metadata"].pop("namespace", None)
-        for subject in found.get("subjects", []) if found["kind"] == "RoleBinding" else []:
-            subject["namespace"] = (
-                namespace  # kustomize leaves accounts alone that it does not make itself
-            )
-    return objects
+    shutil.copytree(MANIFESTS, folder / "manifests", dirs_exist_ok=True)
+    if kfp_manifests is not None:
+        _use_local_copy(folder / "manifests", kfp_manifests)
+    there = yaml.safe_load(
+        (MANIFESTS / "overlays" / overlay / "kustomization.yaml").read_text("utf-8")
+    )
+    wanted = dict.fromkeys([*components, *(["bucket"] if bucket else [])])
+    for path in there.get("components", []):
+        wanted.pop(Path(path).name, None)
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": namespace,
+        "resources": [f"manifests/overlays/{overlay}"],
+        "components": [f"manifests/components/{name}" for name in wanted],
+        "images": _images(minio_image),
+        "patches": _patches(namespace, bucket, api_server),
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), "utf-8")
 
 
-def _new(overlay: str, components: Sequence[str]) -> list[str]:
-    """Return the components that the overlay has not got by itself, each once."""
-    text = (MANIFESTS / "overlays" / overlay / "kustomization.yaml").read_text("utf-8")
-    there = {Path(name).name for name in yaml.safe_load(text).get("components", [])}
-    return [name for name in dict.fromkeys(components) if name not in there]
+def _images(minio_image: str) -> list[dict[str, str]]:
+    replaced = []
+    for name in images.STAGES_OF:
+        new_name, _, tag = images.name_of(name).rpartition(":")
+        replaced.append({"name": f"arxtune/{name}", "newName": new_name, "newTag": tag})
+    if minio_image:  # a name with an optional :tag and @sha256:digest
+        rest, _, digest = minio_image.partition("@")
+        name, colon, tag = rest.rpartition(":")
+        if not colon or "/" in tag:  # a port of the registry, and no tag
+            name, tag = rest, ""
+        minio = {"name": "quay.io/minio/minio", "newName": name}
+        replaced.append(minio | ({"digest": digest} if digest else {"newTag": tag}))
+    return replaced
 
 
-def _image(name: str, wanted: str) -> list[dict[str, str]]:
-    """Return the replacement of an image by `wanted`, a name with an optional :tag and @sha256:digest."""
-    if not wanted:
-        return []
-    rest, _, digest = wanted.partition("@")
-    head, slash, last = rest.rpartition("/")
-    base, _, tag = last.partition(":")
-    return [
-        {
-            "name": name,
-            "newName": head + slash + base,
-            **({"digest": digest} if digest else {"newTag": tag}),
-        }
-    ]
+def _patches(
+    namespace: str, bucket: str, api_server: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return what only this cluster knows: names, addresses and accounts."""
+    patches = []
+    # What a Job does never changes, so another image or bucket is another Job; finished ones go after a day.
+    suffix = digest([images.DATA, images.LLM, bucket])[:10]
+    for job in JOBS:
+        operations = [_replace("/metadata/name", f"arxtune-{job}-{suffix}")]
+        if job == "bucket" and bucket:
+            args = "/spec/template/spec/containers/0/args"
+            operations.append(_replace(args, ["--bucket", bucket]))
+        target = {"kind": "Job", "name": f"arxtune-{job}"}
+        patches.append(_patch(target, operations) | {"options": {"allowNameChange": True}})
+    subjects = [_replace(f"/subjects/{number}/namespace", namespace) for number in (0, 1)]
+    patches.append(_patch({"kind": "RoleBinding", "name": "arxtune-(pace|trainer)"}, subjects))
+    rules = [{"op": "add", "path": "/spec/egress/-", "value": rule} for rule in api_server]
+    if rules:
+        patches.append(_patch({"kind": "NetworkPolicy", "name": "arxtune-cluster"}, rules))
+    return patches
 
 
-def _upstream_file(manifests: Path) -> Path:
-    return manifests / "upstream" / "kustomization.yaml"
+def _patch(target: dict[str, str], operations: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"target": target, "patch": yaml.safe_dump(operations)}
+
+
+def _replace(path: str, value: Any) -> dict[str, Any]:
+    return {"op": "replace", "path": path, "value": value}
 
 
 def _use_local_copy(manifests: Path, kfp_manifests: Path) -> None:
-    """Point the upstream of a copied `manifests` at a folder, copied in because kustomize stays within one root."""
+    """Point what comes from github.com at a folder, copied in because kustomize stays within one root."""
     if not (kfp_manifests / "env").is_dir():
         raise ConfigError(
             f"--kfp-manifests {kfp_manifests}: no folder env in it",
             "name manifests/kustomize of kubeflow/pipelines",
         )
-    shutil.copytree(kfp_manifests, manifests / "kfp")
-    path = _upstream_file(manifests)
-    path.write_text(UPSTREAM.sub(r"../kfp/\1", path.read_text("utf-8")))
-
-
-def _kustomize(folder: Path) -> str:
-    for command in (["kubectl", "kustomize", str(folder)], ["kustomize", "build", str(folder)]):
-        if shutil.which(command[0]):
-            break
-    else:
-        raise ToolError(
-            "neither kubectl nor kustomize is installed", "install kubectl 1.27 or newer"
-        )
-    try:
-        result = subprocess.run(
-            command, capture_output=True, text=True, timeout=RENDER_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise ToolError(
-            "rendering the manifests took too long",
-            "can github.com be reached? see --kfp-manifests",
-        ) from None
-    if result.returncode:
-        line = (result.stderr.strip() or "no reason given").splitlines()[-1]
-        raise ToolError(
-            f"rendering the manifests failed: {line}",
-            "can github.com be reached? see --kfp-manifests",
-        )
-    return result.stdout
+    copy = manifests / "kfp"
+    shutil.copytree(kfp_manifests, copy)
+    for path in (manifests / "upstream").glob("*/kustomization.yaml"):
+        path.write_text(KFP.sub(r"../../kfp/\1", path.read_text("utf-8")), "utf-8")
+    for path in copy.rglob("kustomization.yaml"):
+        text = path.read_text("utf-8")
+        if found := ARGO.search(text):
+            if not (copy / "argo-workflows" / "manifests").is_dir():
+                raise ConfigError(
+                    f"--kfp-manifests {kfp_manifests}: its kustomizations take Argo from github.com",
+                    f"put Argo beside them: git clone --depth 1 --branch {found[2]} "
+                    f"https://github.com/argoproj/argo-workflows {kfp_manifests}/argo-workflows",
+                )
+            up = "../" * len(path.parent.relative_to(copy).parts)
+            path.write_text(ARGO.sub(rf"{up}argo-workflows/\1", text), "utf-8")

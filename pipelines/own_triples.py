@@ -5,6 +5,7 @@ from kfp import dsl
 from components.curate.config import CurateConfig
 from components.promote.config import PromoteConfig
 from pipelines.arxtune import learn
+from pipelines.names import STORE
 from pipelines.placement import place
 
 
@@ -14,7 +15,7 @@ def own_triples(
     allow_licences: str = CurateConfig.default("allow_licences"),
     base_model: str = CurateConfig.default("base_model"),
     release: str = PromoteConfig.default("release"),
-    store: str = CurateConfig.default("store"),
+    store: str = STORE,
     seed: int = CurateConfig.default("seed"),
     settings: str = "{}",
     node_selector: dict = {},  # noqa: B006  kfp wants a literal default; nobody mutates it

@@ -3,7 +3,6 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -39,14 +38,14 @@ def compile_to(path: Path) -> None:
 
 
 def content_hash(text: str) -> str:
-    """Return the hash of what a compiled pipeline means: not of its layout, nor of the SDK's version."""
-    documents: list[dict[str, Any]] = list(yaml.safe_load_all(text))
-    return digest(
-        [
-            {key: value for key, value in document.items() if key != "sdkVersion"}
-            for document in documents
-        ]
-    )
+    """Return the hash of what a compiled pipeline means: not of its layout, nor of the SDK's version.
+
+    The images' tags are part of it, and they come from the images' content: changed code is another version.
+    """
+    documents = list(yaml.safe_load_all(text))
+    for document in documents:
+        document.pop("sdkVersion", None)
+    return digest(documents)
 
 
 def write_resources(path: Path, namespace: str) -> str:

@@ -81,7 +81,10 @@ def place(task: dsl.PipelineTask, *, node_selector: Any, tolerations: Any) -> No
     task.set_memory_request(needs.memory[0]).set_memory_limit(needs.memory[1])
     if needs.retries:
         task.set_retry(
-            needs.retries, backoff_duration="60s", backoff_factor=2, backoff_max_duration="1800s"
+            needs.retries,
+            backoff_duration="60s",
+            backoff_factor=2,
+            backoff_max_duration=f"{_until_last_attempt(needs)}s",
         )
     kubernetes.set_timeout(task, needs.hours * HOUR)
     _secure(task, needs)
@@ -94,6 +97,15 @@ def place(task: dsl.PipelineTask, *, node_selector: Any, tolerations: Any) -> No
         kubernetes.add_toleration_json(task, tolerations)
         if gpus:
             _on_gpu(task, gpus if stage == "finetune" else 1)  # one process answers
+
+
+def _until_last_attempt(needs: Needs) -> int:
+    """Return the seconds within which all attempts may start and end.
+
+    Argo counts backoff_max_duration from the start of the first attempt, and ends what goes on beyond it.
+    """
+    pauses: int = 60 * (2**needs.retries - 1)
+    return (needs.retries + 1) * needs.hours * HOUR + pauses
 
 
 def _secure(task: dsl.PipelineTask, needs: Needs) -> None:
@@ -115,14 +127,13 @@ def _on_gpu(task: dsl.PipelineTask, gpus: int) -> None:
 
 
 def _describe_node(task: dsl.PipelineTask, needs: Needs, gpus: int, nodes: int) -> None:
-    """Tell the stage how many nodes its training has, and what each gets; it reads that from its pod."""
+    """Tell the stage how many nodes its training has, and what each gets, by variables of its pod."""
     of_gpus = {_gpu(): str(gpus)} if gpus else {}
-    requests, limits = ({"cpu": needs.cpu[n], "memory": needs.memory[n], **of_gpus} for n in (0, 1))
-    node = json.dumps({"requests": requests, "limits": limits}, sort_keys=True)
-    kubernetes.add_pod_annotation(task, NODE_RESOURCES, node)
+    limits = {"cpu": needs.cpu[1], "memory": needs.memory[1], **of_gpus}
     task.set_env_variable("ARXTUNE_NODES", str(nodes))
+    task.set_env_variable(NODE_RESOURCES, json.dumps(limits, sort_keys=True))
     if gpus and (queue := os.environ.get("ARXTUNE_QUEUE")):
-        kubernetes.add_pod_annotation(task, NODE_QUEUE, queue)
+        task.set_env_variable(NODE_QUEUE, queue)
 
 
 def _gpu() -> str:

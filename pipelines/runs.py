@@ -1,15 +1,23 @@
-"""Runs on a cluster: submit one and watch it, list them, read their logs."""
+"""Runs on a cluster: submit one and watch it, list them, read their logs, fetch the report."""
 
 import argparse
+import json
+import re
+import shutil
 import time
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from components.shared.errors import ClusterError, ConfigError
+from components.shared.errors import ArxtuneError, ClusterError, ConfigError
 from components.shared.progress import say
+from components.shared.stage import STAGES
 from pipelines.deploy import (
     add_connection,
     add_overlay,
     add_parameters,
+    in_profile,
     run_parameters,
     use_overlay,
 )
@@ -17,17 +25,18 @@ from pipelines.kubectl import Kubectl
 from pipelines.kubeflow import Kubeflow
 from pipelines.names import PIPELINE
 
-LOOK_SECONDS = 10
+POLL_SECONDS = 10
+LAST_LINES = 20  # of the stage that failed
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+NODE = "workflows.argoproj.io/node-name"  # arxtune-x7k2p.root(0).scrape(0).executor(1)
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `arxtune submit`, `runs` and `logs` to the command line."""
-    submit = commands.add_parser(
-        "submit", help="start a run of the deployed pipeline, and watch it"
-    )
+    submit = commands.add_parser("submit", help="start a run of the deployed pipeline, watch it")
     submit.add_argument("--service-account", default="", metavar="NAME")
     submit.add_argument("--no-wait", action="store_true", help="do not watch it")
+    submit.add_argument("--report", type=Path, metavar="FILE", help="(default: report-RUN.html)")
     add_overlay(submit)
     add_parameters(submit)
     add_connection(submit)
@@ -38,9 +47,9 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     add_connection(listed)
     listed.set_defaults(command=_runs)
 
-    logs = commands.add_parser("logs", help="print what the stages of a run said")
+    logs = commands.add_parser("logs", help="print what the stages of a run and their drivers said")
     logs.add_argument("run", help="its id, as `arxtune runs` lists it")
-    logs.add_argument("--stage", default="", help="of one stage alone")
+    logs.add_argument("--stage", default="", choices=STAGES, help="of one stage alone")
     add_connection(logs)
     logs.set_defaults(command=_logs)
 
@@ -52,58 +61,65 @@ def _submit(arguments: argparse.Namespace) -> None:
 
     parameters = run_parameters(arguments)
     kubeflow = Kubeflow(arguments.host, arguments.namespace, arguments.context)
-    compiled = package()
-    pipeline, version, _ = ensure_pipeline(kubeflow, compiled)
-    run = kubeflow.ask(
-        "start a run",
-        lambda: kubeflow.client.run_pipeline(
-            ensure_experiment(kubeflow),
-            f"{PIPELINE} {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}",
-            params=parameters,
-            pipeline_id=pipeline,
-            version_id=version,
-            service_account=arguments.service_account or None,
-        ),
-    )
-    print(f"run {run.run_id}: {kubeflow.link}/#/runs/details/{run.run_id}", flush=True)
-    if not arguments.no_wait:
-        watch(kubeflow, run.run_id)
+    pipeline, version, _ = ensure_pipeline(kubeflow, package())
+    wanted = {
+        "display_name": f"{PIPELINE} {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}",
+        "experiment_id": ensure_experiment(kubeflow),
+        "pipeline_version_reference": {"pipeline_id": pipeline, "pipeline_version_id": version},
+        "runtime_config": {"parameters": in_profile(parameters, kubeflow)},
+        "service_account": arguments.service_account,
+    }
+    run = kubeflow.ask(kubeflow.runs.run_service_create_run, wanted).run_id
+    print(f"run {run}: {kubeflow.host}/#/runs/details/{run}", flush=True)
+    if arguments.no_wait:
+        return
+    failed = watch(kubeflow, run)
+    kubectl = Kubectl(arguments.namespace, arguments.context) if shutil.which("kubectl") else None
+    if failed is None:
+        if kubectl:
+            fetch_report(kubectl, run, arguments.report or Path(f"report-{run}.html"))
+        return
+    if kubectl and failed:
+        show_logs(kubectl, run, failed, LAST_LINES)
+    raise ClusterError(f"run {run}: failed in {failed or 'no stage'}", f"arxtune logs {run}")
 
 
-def watch(kubeflow: Kubeflow, identity: str, pause: float = LOOK_SECONDS) -> None:
-    """Print each change of a run's tasks until it has ended; raise ClusterError unless it succeeded."""
-    seen: dict[str, str] = {}
+def watch(kubeflow: Kubeflow, run: str, pause: float = POLL_SECONDS) -> str | None:
+    """Print each stage's start and end, once; return None when the run succeeded, else the stage that did not.
+
+    The server reports one task for each node of Argo's graph: drivers, retries and executors beside the stages.
+    """
+    told: set[tuple[str, str]] = set()
     started = time.monotonic()
     while True:
-        run = kubeflow.ask("look at the run", lambda: kubeflow.client.get_run(identity))
-        for task in (run.run_details and run.run_details.task_details) or []:
-            if task.display_name and task.state and seen.get(task.display_name) != task.state:
-                seen[task.display_name] = task.state
-                say(task.display_name, f"{task.state.lower()}  {time.monotonic() - started:.0f} s")
-        if run.state in ENDED:
+        found = kubeflow.ask(kubeflow.runs.run_service_get_run, run)
+        tasks = (found.run_details and found.run_details.task_details) or []
+        for task in tasks:
+            word = {"RUNNING": "started"}.get(task.state or "", (task.state or "").lower())
+            known = task.display_name in STAGES and task.state in ("RUNNING", *ENDED)
+            if known and (task.task_id, word) not in told:
+                told.add((task.task_id, word))
+                say(task.display_name, f"{word}  {time.monotonic() - started:.0f} s")
+        if found.state in ENDED:
             break
         time.sleep(pause)
-    print(f"run {identity}: {run.state.lower()} after {time.monotonic() - started:.0f} s")
-    if run.state != "SUCCEEDED":
-        failed = [name for name, state in seen.items() if state == "FAILED"]
-        raise ClusterError(
-            f"run {identity}: {run.state.lower()} in {', '.join(failed) or 'no task'}",
-            f"arxtune logs {identity}",
-        )
+    print(f"run {run}: {found.state.lower()} after {time.monotonic() - started:.0f} s")
+    if found.state == "SUCCEEDED":
+        return None
+    # A stage whose driver failed has no task of its own name.
+    names = {
+        str(task.display_name).removesuffix("-driver") for task in tasks if task.state == "FAILED"
+    }
+    return next((stage for stage in STAGES if stage in names), "")
 
 
 def _runs(arguments: argparse.Namespace) -> None:
     kubeflow = Kubeflow(arguments.host, arguments.namespace, arguments.context)
-    found = kubeflow.ask(
-        "list runs",
-        lambda: kubeflow.client.list_runs(
-            page_size=arguments.last, sort_by="created_at desc", **kubeflow.space
-        ),
-    )
+    newest = {"page_size": arguments.last, "sort_by": "created_at desc"}
+    found = kubeflow.ask(kubeflow.runs.run_service_list_runs, **newest, **kubeflow.space)
     for run in found.runs or []:
-        print(
-            f"{run.run_id}  {str(run.state or 'pending').lower():<10}  {_minutes(run)}  {run.display_name}"
-        )
+        state = str(run.state or "pending").lower()
+        print(f"{run.run_id}  {state:<10}  {_minutes(run)}  {run.display_name}")
     if not found.runs:
         print("no runs yet")
 
@@ -116,12 +132,51 @@ def _minutes(run: Any) -> str:
 
 def _logs(arguments: argparse.Namespace) -> None:
     kubectl = Kubectl(arguments.namespace, arguments.context)
-    labels = [f"pipeline/runid={arguments.run}", "app.kubernetes.io/part-of=arxtune"]
-    labels += [f"app.kubernetes.io/component={arguments.stage}"] if arguments.stage else []
-    flags = ["-c", "main", "--tail=-1", "--prefix", "--ignore-errors"]
-    text = kubectl.run("logs", "-n", arguments.namespace, "-l", ",".join(labels), *flags)
-    if not text.strip():
+    if not show_logs(kubectl, arguments.run, arguments.stage):
         raise ConfigError(
             f"run {arguments.run}: no pod of it is left", "the dashboard has its archived logs"
         )
-    print(text, end="")
+
+
+def show_logs(kubectl: Kubectl, run: str, stage: str = "", lines: int = -1) -> int:
+    """Print what the pods of a run said, or of one stage, its driver's first; return how many pods there were."""
+    number = 0
+    for name, pod in _pods(kubectl, run):
+        if name and stage in ("", name):
+            number += 1
+            pod_name = pod["metadata"]["name"]
+            kubectl.show("logs", pod_name, "-c", "main", "--prefix", f"--tail={lines}", fine=(0, 1))
+    return number
+
+
+def _pods(kubectl: Kubectl, run: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the pods of a run in the order in which they were made, each with the stage that it is of, or ""."""
+    items = json.loads(kubectl.read("get", "pods", "-l", f"pipeline/runid={run}", "-o", "json"))[
+        "items"
+    ]
+    for pod in sorted(items, key=lambda pod: str(pod["metadata"].get("creationTimestamp"))):
+        path = pod["metadata"].get("annotations", {}).get(NODE, "")
+        names = [re.sub(r"(-driver)?(\(\d+\))?$", "", part) for part in path.split(".")]
+        yield next((name for name in names if name in STAGES), ""), pod
+
+
+def fetch_report(kubectl: Kubectl, run: str, path: Path) -> None:
+    """Write the report of a run, through the dashboard's server, which may read the artifacts."""
+    try:
+        text = _report(kubectl, run)
+    except (ArxtuneError, LookupError):
+        print("report: in the dashboard, the HTML artifact of evaluate")
+        return
+    path.write_text(text, "utf-8")
+    print(f"report: {path}")
+
+
+def _report(kubectl: Kubectl, run: str) -> str:
+    specs = [json.dumps(pod["spec"]) for name, pod in _pods(kubectl, run) if name == "evaluate"]
+    # The launcher is told where each output goes, in JSON within the JSON of its arguments.
+    pattern = r"report.{0,40}?artifacts.{0,400}?uri[\\\": ]+(\w+)://([^/]+)/([^\\\"]+)"
+    source, bucket, key = [found for spec in specs for found in re.findall(pattern, spec)][-1]
+    where = {"source": source, "bucket": bucket, "key": key, "namespace": kubectl.namespace}
+    server = f"/api/v1/namespaces/{kubectl.namespace}/services/ml-pipeline-ui:http/proxy"
+    query = urllib.parse.urlencode(where)
+    return kubectl.read("get", "--raw", f"{server}/artifacts/get?{query}")

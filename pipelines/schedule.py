@@ -1,13 +1,12 @@
-"""Pipeline, version and schedule on Kubeflow Pipelines, brought to a wanted state however often this is done.
+"""Pipeline, version and schedule on Kubeflow Pipelines, brought to what is wanted; the same again changes nothing.
 
-A recurring run cannot be changed, so a new one is made before the old one goes, and the old one goes without the
-workflows that it has started: deleting it any other way kills them.
+A recurring run cannot be changed: a new one is made before the old one goes. The old one is deleted with the policy
+ORPHAN, as any other would kill the runs that it has started.
 """
 
 import argparse
-import functools
+import re
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,190 +17,170 @@ from pipelines.kubeflow import Kubeflow, named
 from pipelines.names import PIPELINE
 from pipelines.package import Package
 
+SHORTHAND = r"@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \d+[hm](\d+m)?)"
+NAMES = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC|SUN|MON|TUE|WED|THU|FRI|SAT"
+PART = re.compile(rf"(\*|\?|(\d+|{NAMES})(-(\d+|{NAMES}))?)(/[1-9]\d*)?", re.ASCII | re.IGNORECASE)
+FIELDS = {  # lowest and highest number of each
+    "second": (0, 59), "minute": (0, 59), "hour": (0, 23),
+    "day of the month": (1, 31), "month": (1, 12), "day of the week": (0, 6),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Schedule:
     """When the pipeline runs by itself, and what it is asked for."""
 
     name: str
-    cron: str  # six fields, seconds first: "0 0 3 * * 1" is Monday at 03:00 UTC
+    cron: str  # six fields, seconds first, in UTC: "0 0 3 * * 1" is Monday at 03:00
     parameters: dict[str, Any]
     service_account: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.cron.split()) != 6 and not self.cron.startswith("@"):
-            raise ConfigError(
-                f"schedule {self.cron!r}: must have six fields", 'seconds come first: "0 0 3 * * 1"'
-            )
+        check_cron(self.cron)
 
-    def fingerprint(self, version: str) -> str:
-        """Return the text that tells two recurring runs of one name apart."""
-        what = [self.cron, self.parameters, self.service_account, version]
+    def fingerprint(self, version: str, server: str) -> str:
+        """Return the text that tells two recurring runs of one name apart.
+
+        The server's version is in it: a recurring run keeps the driver and launcher of the server that made it.
+        """
+        what = [self.cron, self.parameters, self.service_account, version, server]
         return f"{version}, {self.cron} (arxtune {digest(what)[:16]})"
+
+
+def check_cron(cron: str) -> None:
+    """Refuse what Kubeflow's scheduler would refuse, or would read in another way than it looks."""
+    problem, fields = f"--schedule {cron!r}", cron.split()
+    if re.match(r"\s*(CRON_)?TZ=", cron):
+        fix = 'give the time in UTC: 03:00 in Berlin is "0 0 2 * * 1", in summer "0 0 1 * * 1"'
+        raise ConfigError(f"{problem}: names a time zone, and schedules are in UTC", fix)
+    if re.fullmatch(SHORTHAND, cron):
+        return
+    if len(fields) != len(FIELDS):
+        example = "0 " + " ".join(fields) if len(fields) == 5 else "0 0 3 * * 1"
+        raise ConfigError(f"{problem}: must have six fields", f'seconds come first: "{example}"')
+    if not fields[0].isdecimal():
+        raise ConfigError(f"{problem}: would start many runs a minute", "name one second: 0")
+    for text, (what, (low, high)) in zip(fields, FIELDS.items(), strict=True):
+        numbers = [int(number) for number in re.findall(r"(?<![/\d])\d+", text)]
+        in_range = all(low <= number <= high for number in numbers)
+        if not (in_range and all(PART.fullmatch(part) for part in text.split(","))):
+            raise ConfigError(f"{problem}: {text!r} is no {what}", f"it goes from {low} to {high}")
 
 
 def find_pipeline(kubeflow: Kubeflow) -> Any:
     """Return the pipeline, or None."""
-    ask = kubeflow.client._pipelines_api.pipeline_service_list_pipelines
-    found = kubeflow.ask("list pipelines", lambda: ask(filter=named(PIPELINE), **kubeflow.space))
-    return next(iter(found.pipelines or []), None)
+    call = kubeflow.pipelines.pipeline_service_list_pipelines
+    return next(kubeflow.all("pipelines", call, filter=named(PIPELINE), **kubeflow.space), None)
 
 
 def find_version(kubeflow: Kubeflow, pipeline: str, name: str) -> Any:
     """Return a pipeline's version of a name, or None."""
-    ask = kubeflow.client._pipelines_api.pipeline_service_list_pipeline_versions
-    versions = kubeflow.pages("versions", "pipeline_versions", lambda **page: ask(pipeline, **page))
-    return next((version for version in versions if version.display_name == name), None)
+    call = kubeflow.pipelines.pipeline_service_list_pipeline_versions
+    return next(kubeflow.all("pipeline_versions", call, pipeline, filter=named(name)), None)
 
 
 def ensure_pipeline(kubeflow: Kubeflow, package: Package) -> tuple[str, str, list[str]]:
     """Return the ids of pipeline and version, and what had to be created for them."""
-    import kfp_server_api as api
-
-    pipelines, upload = kubeflow.client._pipelines_api, kubeflow.client._upload_api
-    wanted = api.V2beta1Pipeline(display_name=PIPELINE, **kubeflow.space)
-    pipeline, made = kubeflow.ensure(
-        f"the pipeline {PIPELINE}",
-        lambda: find_pipeline(kubeflow),
-        lambda: pipelines.pipeline_service_create_pipeline(wanted),
-    )
-    changes = [f"pipeline {PIPELINE}: created"] if made else []
-    identity = pipeline.pipeline_id
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / f"{PIPELINE}.yaml"
-        path.write_text(package.text, "utf-8")
-        version, made = kubeflow.ensure(
-            f"the version {package.version}",
-            lambda: find_version(kubeflow, identity, package.version),
-            lambda: upload.upload_pipeline_version(
-                str(path), name=package.version, pipelineid=identity
-            ),
-        )
-    changes += [f"version {package.version}: uploaded"] if made else []
-    return identity, version.pipeline_version_id, changes
-
-
-def plan(kubeflow: Kubeflow | None, package: Package, schedule: Schedule | None) -> Iterator[str]:
-    """Yield what a deploy would change; without a server, which is still to be installed, that is everything."""
-    pipeline = find_pipeline(kubeflow) if kubeflow else None
-    if not pipeline:
-        yield f"pipeline {PIPELINE}: would be created"
-    if not (
-        kubeflow and pipeline and find_version(kubeflow, pipeline.pipeline_id, package.version)
-    ):
-        yield f"version {package.version}: would be uploaded"
-    if schedule:
-        there = schedules(kubeflow, schedule.name) if kubeflow else []
-        wanted = schedule.fingerprint(package.version)
-        same = [found for found in there if found.description == wanted]
-        if not same:
-            yield f"schedule {schedule.name}: would be {schedule.cron} with {package.version}"
-        for _ in there[len(same[:1]) :]:
-            yield f"schedule {schedule.name}: the one before would be removed; its runs would go on"
+    changes = []
+    pipeline = find_pipeline(kubeflow)
+    if pipeline is None:
+        create = kubeflow.pipelines.pipeline_service_create_pipeline
+        pipeline = kubeflow.ask(create, {"display_name": PIPELINE, **kubeflow.space})
+        changes.append(f"pipeline {PIPELINE}: created")
+    identity, name = str(pipeline.pipeline_id), package.version
+    version = find_version(kubeflow, identity, name)
+    if version is None:
+        upload = kubeflow.uploads.upload_pipeline_version
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / f"{PIPELINE}.yaml"
+            path.write_text(package.text, "utf-8")
+            version = kubeflow.ask(upload, str(path), name=name, pipelineid=identity)
+        changes.append(f"version {name}: uploaded")
+    return identity, str(version.pipeline_version_id), changes
 
 
 def ensure_experiment(kubeflow: Kubeflow) -> str:
     """Return the id of the experiment that all runs are kept in."""
-    import kfp_server_api as api
-
-    experiments = kubeflow.client._experiment_api
-
-    def find() -> Any:
-        found = kubeflow.ask(
-            "list experiments",
-            lambda: experiments.experiment_service_list_experiments(
-                filter=named(PIPELINE), **kubeflow.space
-            ),
-        )
-        return next(iter(found.experiments or []), None)
-
-    wanted = api.V2beta1Experiment(display_name=PIPELINE, **kubeflow.space)
-    experiment, _ = kubeflow.ensure(
-        "the experiment", find, lambda: experiments.experiment_service_create_experiment(wanted)
-    )
-    return str(experiment.experiment_id)
+    find = kubeflow.experiments.experiment_service_list_experiments
+    there = kubeflow.all("experiments", find, filter=named(PIPELINE), **kubeflow.space)
+    create = kubeflow.experiments.experiment_service_create_experiment
+    wanted = {"display_name": PIPELINE, **kubeflow.space}
+    return str((next(there, None) or kubeflow.ask(create, wanted)).experiment_id)
 
 
-def schedules(kubeflow: Kubeflow, name: str = "") -> list[Any]:
-    """Return the recurring runs of a name, or all of them."""
-    list_runs = kubeflow.client._recurring_run_api.recurring_run_service_list_recurring_runs
-    more = {**({"filter": named(name)} if name else {}), **kubeflow.space}
-    return list(
-        kubeflow.pages("schedules", "recurring_runs", lambda **page: list_runs(**page, **more))
-    )
+def schedules(kubeflow: Kubeflow, name: str) -> list[Any]:
+    """Return the recurring runs of a name, or with an empty one all of them."""
+    more = {"filter": named(name)} if name else {}
+    call = kubeflow.schedules.recurring_run_service_list_recurring_runs
+    return list(kubeflow.all("recurring_runs", call, **more, **kubeflow.space))
 
 
 def ensure_schedule(
     kubeflow: Kubeflow, schedule: Schedule, pipeline: str, version: str, version_name: str
 ) -> list[str]:
     """Make the schedule be the wanted one, and the only one of its name; return what changed."""
-    experiment = ensure_experiment(kubeflow)
-    wanted = schedule.fingerprint(version_name)
-
-    def find() -> Any:
-        same = [
-            found for found in schedules(kubeflow, schedule.name) if found.description == wanted
-        ]
-        return min(same, key=lambda found: str(found.recurring_run_id), default=None)
-
-    def create() -> Any:
-        return kubeflow.client.create_recurring_run(
-            experiment_id=experiment,
-            job_name=schedule.name,
-            description=wanted,
-            cron_expression=schedule.cron,
-            max_concurrency=1,
-            no_catchup=True,
-            params=schedule.parameters,
-            pipeline_id=pipeline,
-            version_id=version,
-            service_account=schedule.service_account or None,
-        )
-
-    kept, made = kubeflow.ensure(f"the schedule {schedule.name}", find, create)
-    changes = [f"schedule {schedule.name}: {schedule.cron} with {version_name}"] if made else []
-    for old in schedules(kubeflow, schedule.name):
-        if old.recurring_run_id != kept.recurring_run_id:
+    wanted = schedule.fingerprint(version_name, kubeflow.version)
+    there = schedules(kubeflow, schedule.name)
+    # Two alike are left by deploys that ran at once.
+    kept = next((found for found in there if found.description == wanted), None)
+    changes = []
+    if kept is None:
+        reference = {"pipeline_id": pipeline, "pipeline_version_id": version}
+        recurring = {
+            "display_name": schedule.name,
+            "description": wanted,
+            "experiment_id": ensure_experiment(kubeflow),
+            "pipeline_version_reference": reference,
+            "runtime_config": {"parameters": schedule.parameters},
+            "service_account": schedule.service_account,
+            "trigger": {"cron_schedule": {"cron": schedule.cron}},
+            "max_concurrency": "1",
+            "no_catchup": True,
+            "mode": "ENABLE",
+            **kubeflow.space,
+        }
+        kubeflow.ask(kubeflow.schedules.recurring_run_service_create_recurring_run, recurring)
+        changes.append(f"schedule {schedule.name}: {schedule.cron} with {version_name}")
+    for old in there:
+        if old is not kept:
             remove(kubeflow, old.recurring_run_id)
             changes.append(f"schedule {schedule.name}: removed the one before; its runs go on")
     return changes
 
 
+def plan(kubeflow: Kubeflow, package: Package, schedule: Schedule | None) -> list[str]:
+    """Return what a deploy would change."""
+    lines = []
+    pipeline = find_pipeline(kubeflow)
+    if pipeline is None or not find_version(kubeflow, pipeline.pipeline_id, package.version):
+        lines.append(f"version {package.version}: would be uploaded")
+    if schedule:
+        there = [found.description for found in schedules(kubeflow, schedule.name)]
+        if there != [schedule.fingerprint(package.version, kubeflow.version)]:
+            what = f"{schedule.cron} with {package.version}"
+            lines.append(f"schedule {schedule.name}: would be {what}")
+    return lines
+
+
 def remove(kubeflow: Kubeflow, identity: str) -> None:
-    """Remove a recurring run and leave alone the workflows that it has started."""
-    recurring = kubeflow.client._recurring_run_api
-    for what, call in (
-        (
-            "pause the schedule",
-            lambda: recurring.recurring_run_service_disable_recurring_run(identity),
-        ),
-        (
-            "remove the schedule",
-            lambda: recurring.recurring_run_service_delete_recurring_run(
-                identity, propagation_policy="ORPHAN"
-            ),
-        ),
-    ):
-        try:
-            kubeflow.ask(what, call)
-        except ClusterError as error:
-            if (
-                error.http_status != 404
-            ):  # gone already: by a try whose answer was lost, or another deploy
-                raise
+    """Remove a recurring run and leave alone the runs that it has started."""
+    api = kubeflow.schedules
+    delete = api.recurring_run_service_delete_recurring_run
+    try:
+        kubeflow.ask(api.recurring_run_service_disable_recurring_run, identity)
+        kubeflow.ask(delete, identity, propagation_policy="ORPHAN")
+    except ClusterError as error:
+        if error.http_status != 404:  # gone: by a try whose answer was lost, or by another deploy
+            raise
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `arxtune schedule` to the command line; `arxtune deploy --schedule` makes and changes one."""
     from pipelines.deploy import add_connection
 
-    parser = commands.add_parser(
-        "schedule", help="list, pause, resume or remove what runs by itself"
-    )
+    parser = commands.add_parser("schedule", help="manage recurring runs")
     parser.add_argument("action", choices=("list", "pause", "resume", "remove"))
-    parser.add_argument(
-        "name", nargs="?", default=PIPELINE, help=f"of the schedule (default: {PIPELINE})"
-    )
+    parser.add_argument("name", nargs="?", default=PIPELINE, help=f"(default: {PIPELINE})")
     add_connection(parser)
     parser.set_defaults(command=_schedule)
 
@@ -209,20 +188,18 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 def _schedule(arguments: argparse.Namespace) -> None:
     kubeflow = Kubeflow(arguments.host, arguments.namespace, arguments.context)
     if arguments.action == "list":
-        for found in schedules(kubeflow):
-            print(f"{found.display_name}  {str(found.status).lower()}  {found.description or ''}")
+        for one in schedules(kubeflow, ""):
+            print(f"{one.display_name}  {str(one.status).lower()}  {one.description or ''}")
         return
-    recurring = kubeflow.client._recurring_run_api
-    said, change = {
-        "pause": ("paused", recurring.recurring_run_service_disable_recurring_run),
-        "resume": ("resumed", recurring.recurring_run_service_enable_recurring_run),
-        "remove": ("removed", functools.partial(remove, kubeflow)),
-    }[arguments.action]
     found = schedules(kubeflow, arguments.name)
     if not found:
         raise ConfigError(f"there is no schedule {arguments.name!r}", "arxtune schedule list")
+    api = kubeflow.schedules
     for one in found:
-        kubeflow.ask(
-            f"{arguments.action} the schedule", functools.partial(change, str(one.recurring_run_id))
-        )
-        print(f"schedule {arguments.name}: {said}")
+        if arguments.action == "remove":
+            remove(kubeflow, one.recurring_run_id)
+        elif arguments.action == "pause":
+            kubeflow.ask(api.recurring_run_service_disable_recurring_run, one.recurring_run_id)
+        else:
+            kubeflow.ask(api.recurring_run_service_enable_recurring_run, one.recurring_run_id)
+        print(f"schedule {arguments.name}: {arguments.action.removesuffix('e')}ed")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.shared.images import VERSION
+from components.shared.images import STAGES_OF
 from pipelines import cli
 
 ROOT = Path(__file__).parent.parent
@@ -181,27 +181,28 @@ def test_deploy_hands_the_token_over_in_a_file_of_its_own_that_does_not_stay(
 
 
 def test_a_tag_pushes_the_images_that_make_images_builds_and_nothing_else_does(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = step_of("images.yaml", "push")
     assert step["if"] == "github.ref_type == 'tag'"
-    where = {"ARXTUNE_IMAGES": "registry.example/team", "ARXTUNE_TAG": "9.9.9"}
-    lines = recorded(
-        step["run"], tmp_path, REGISTRY_USER="me", REGISTRY_PASSWORD="known-to-me", **where
-    )
-    assert lines[0] == "docker login --username me --password-stdin registry.example "
-    pushed = [unquoted(line)[2] for line in lines if line.startswith("docker push")]
-    built = re.findall(
-        r"--tag (\S+)",
-        dry_run("make", "images", *(f"{key}={value}" for key, value in where.items())),
-    )
-    assert pushed == built
-    assert len(built) == 3
+    monkeypatch.setenv("ARXTUNE_IMAGES", "registry.example/team")
+    monkeypatch.setenv("ARXTUNE_TAG", "9.9.9")
+    secrets = {"REGISTRY_USER": "me", "REGISTRY_PASSWORD": "known-to-me"}
+    where = {"ARXTUNE_IMAGES": "registry.example/team"}
+    lines = recorded(step["run"], tmp_path, **secrets, **where)
+    assert [line.split()[:2] for line in lines] == [
+        ["docker", "login"],
+        ["make", "push"],
+        ["docker", "logout"],
+    ]
     assert "known-to-me" not in str(lines)
+    command = [sys.executable, "-m", "components.shared.images"]
+    named = subprocess.check_output(command, cwd=ROOT, text=True).split()
+    assert re.findall(r"--tag (\S+)", dry_run("make", "images")) == named
+    assert all(re.fullmatch(r"registry.example/team/\w+:9.9.9-[0-9a-f]{10}", one) for one in named)
+    assert "components.shared.images" in dry_run("make", "push")
 
 
-def test_without_a_tag_the_images_bear_the_version() -> None:
-    built = re.findall(
-        r"--tag (\S+)", dry_run("make", "images", "ARXTUNE_IMAGES=arxtune", "ARXTUNE_TAG=")
-    )
-    assert built == [f"arxtune/{name}:{VERSION}" for name in ("scrape", "data", "llm")]
+def test_images_hold_the_code_of_the_stages_that_name_them() -> None:
+    for name, stages in STAGES_OF.items():
+        assert f"--build-arg STAGES='{' '.join(stages)}'" in dry_run("make", f"image-{name}")

@@ -1,246 +1,165 @@
-"""A training on several nodes: a TrainJob of Kubeflow's trainer, submitted, followed and taken back on SIGTERM.
+"""A training on several nodes: a TrainJob of Kubeflow Trainer, by the Kubeflow SDK, submitted, followed and taken back.
 
 The stage's pod only waits. What the pods of a training are is said by the TrainingRuntime `arxtune` of
-manifests/components/trainer; image, nodes and account are copied from the stage's own pod, so that a run's
-parameters hold for them too. The trainer gives each pod the variables (PET_*) that torchrun reads.
+manifests/components/trainer; image, nodes and account are copied from the stage's own pod, so that a run's parameters
+hold for them too. The trainer gives each pod the variables (PET_*) that torchrun reads, and a process for each GPU.
 """
 
-import contextlib
+import functools
 import json
+import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from components.finetune.config import FinetuneConfig
-from components.finetune.recipe import accumulation_for
-from components.finetune.trainjob_pods import NODE, TrainJobPods
-from components.shared.cluster import Cluster, in_cluster
-from components.shared.errors import ClusterError
-from components.shared.progress import say
+from components.shared.errors import ClusterError, ToolError
+from components.shared.progress import MARK, say
+from components.shared.stage import ERROR_MARK
 
-GROUP, VERSION = "trainer.kubeflow.org", "v1alpha1"
 RUNTIME = "arxtune"
-NODE_RESOURCES = "arxtune.dev/node-resources"  # annotations by which pipelines/placement.py tells what a node gets
-NODE_QUEUE = "arxtune.dev/node-queue"
+NODE_RESOURCES = "ARXTUNE_NODE_RESOURCES"  # variables of the stage's pod, of pipelines/placement.py
+NODE_QUEUE = "ARXTUNE_NODE_QUEUE"
+PART_OF = "app.kubernetes.io/part-of"
 QUEUE = "kueue.x-k8s.io/queue-name"
-LONGEST_S = 24 * 3600  # as long as the stage's own pod may live
-LOOK_S = 10  # between looks at a TrainJob that does not change
 COMMAND = ("python3", "-m", "torch.distributed.run", "--module", "components.finetune.worker")
-ONE_NODE = "set finetune.nodes=1"
-GRANT = "arxtune deploy --component trainer makes the Role arxtune-trainer: bind it to this pod's account"
+NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+LONGEST_S = 24 * 3600  # as long as the stage's own pod may live
+POLL_S = 10.0
+MAX_FAILURES = 30  # of the API in a row: five minutes, in which a control plane comes back
+FIXES = {
+    403: "arxtune deploy --component trainer makes the Role arxtune-trainer: bind it to this account",
+    404: "install Kubeflow Trainer 2.2 or newer and arxtune deploy --component trainer, or set finetune.nodes=1",
+}
 
 
 def run_on_nodes(config: FinetuneConfig, store_url: str, request: str) -> None:
     """Train what `request` in the store says on `config.nodes` nodes; return when the TrainJob is complete."""
-    cluster = in_cluster(f"finetune.nodes={config.nodes}", ONE_NODE, GRANT)
+    from kubeflow.common.types import KubernetesBackendConfig
+    from kubeflow.trainer import TrainerClient
+
+    if "KUBERNETES_SERVICE_HOST" not in os.environ:
+        raise ToolError(f"finetune.nodes={config.nodes}: this is no pod", "set finetune.nodes=1")
+    namespace = NAMESPACE.read_text("utf-8").strip()
+    client = TrainerClient(KubernetesBackendConfig(namespace=namespace))
     # Named by what is asked for: a second try of the stage finds the TrainJob of the first one, and follows it.
-    job = TrainJob(cluster, f"arxtune-{request.rpartition('/')[2][:16]}")
+    job = TrainJob(client, f"arxtune-{request.rpartition('/')[2][:16]}")
     try:
-        job.submit(config, [store_url, request])
+        job.submit(config.nodes, [store_url, request], own_pod(namespace))
         job.follow()
     except (SystemExit, KeyboardInterrupt):
-        # A run that was ended holds no GPUs: its pods write a checkpoint, from which the next try goes on. After a
-        # SIGKILL the TrainJob lives on, until the next try follows it or the run's Workflow, its owner, is deleted.
-        job.delete()
+        # A run that was ended holds no GPUs. After a SIGKILL the TrainJob lives on, until the next try follows it.
+        job.ask(client.delete_job)
         raise
 
 
 class TrainJob:
     """One TrainJob of this pod's namespace."""
 
-    def __init__(self, cluster: Cluster, name: str) -> None:
-        from kubernetes import client
+    def __init__(self, client: Any, name: str) -> None:
+        self.client, self.name, self._said, self._lines = client, name, "", 0
 
-        self.cluster, self.name, self._said = cluster, name, ""
-        self._api = client.CustomObjectsApi(cluster.client)
-        self._pods = TrainJobPods(cluster, name)
-
-    def submit(self, config: FinetuneConfig, arguments: Sequence[str]) -> None:
+    def submit(self, nodes: int, arguments: Sequence[str], pod: dict[str, Any]) -> None:
         """Create the TrainJob, unless one is there that does the same work: of an earlier try, or of another run."""
-        while found := self._read():
-            if found["metadata"].get("deletionTimestamp"):
-                self._say("an earlier one is being deleted")
-                self._wait(found)
-            elif outcome := outcome_of(
-                found
-            ):  # of no use: were its adapter in the store, nobody would ask for it
-                self._say(f"an earlier one is {outcome.lower()} and left no adapter: deleting it")
-                self.delete()
-            else:
+        while found := self.ask(self.client.get_job, absent=404):
+            if found.status not in ("Complete", "Failed"):
                 self._say("there already, following it")
                 return
-        body = describe(self.name, config, arguments, self._pods.own())
-        trainer = body["spec"]["trainer"]
-        accumulation_for(
-            config, trainer["numNodes"] * trainer["numProcPerNode"]
-        )  # before GPUs are waited for
-        self._create(body)
-        self._say(f"submitted, on {config.nodes} nodes")
+            # Of no use: were its adapter in the store, nobody would ask for it.
+            self._say(f"an earlier one is {found.status.lower()} and left no adapter: deleting it")
+            self.ask(self.client.delete_job, absent=404)
+            time.sleep(POLL_S)
+        trainer, options = describe(self.name, nodes, arguments, pod)
+        create = functools.partial(self.client.train, trainer=trainer, options=options)
+        self.ask(lambda _: create(RUNTIME), absent=409)  # another try that was quicker is as good
+        self._say(f"submitted, on {nodes} nodes")
 
     def follow(self) -> None:
         """Return when the TrainJob is complete, and say on the way what it does; raise ClusterError when it fails."""
         while True:
-            found = self._read()
-            if found is None or found["metadata"].get("deletionTimestamp"):
-                fix = "run again: the training goes on from its last checkpoint"
-                raise ClusterError(f"the TrainJob {self.name} was deleted before its end", fix)
-            outcome, pods = outcome_of(found), self._pods.list()
-            self._pods.say_new_lines(pods)
-            if outcome == "Failed":
-                why = self._pods.why_failed(pods) or condition(found, "Failed").get(
-                    "message", "it does not say why"
+            found = self.ask(self.client.get_job)
+            last = self._say_new_lines()
+            if found.status == "Failed":
+                fix = f"kubectl logs -l jobset.sigs.k8s.io/jobset-name={self.name}"
+                raise ClusterError(
+                    f"the TrainJob {self.name} failed: {last or 'no reason given'}", fix
                 )
-                raise ClusterError(f"the TrainJob {self.name} failed: {why}", self._pods.look)
-            self._say(outcome.lower() or state_of(found) or self._pods.why_waiting(pods))
-            if outcome:
+            self._say(found.status.lower())
+            if found.status == "Complete":
                 return
-            self._wait(found)
+            time.sleep(POLL_S)
 
-    def delete(self) -> None:
-        """Delete the TrainJob with all that belongs to it, if it is there."""
-        method = self._api.delete_namespaced_custom_object
-        self._call("delete", method, name=self.name, propagation_policy="Foreground", absent=(404,))
+    def ask(self, call: Callable[..., Any], absent: int = 0) -> Any:
+        """Ask the SDK about this TrainJob, again while that may help; None for the HTTP status `absent`."""
+        for failures in range(1, MAX_FAILURES + 1):
+            try:
+                return call(self.name)
+            except (RuntimeError, TimeoutError) as error:
+                cause = error.__cause__ or error
+                status = getattr(cause, "status", 0)
+                if status == absent:
+                    return None
+                problem = f"the TrainJob {self.name}: {error}: {getattr(cause, 'reason', cause)}"
+                if failures == MAX_FAILURES or status in FIXES:
+                    raise ClusterError(problem, FIXES.get(status, ""), status) from None
+                time.sleep(POLL_S)
+        return None
 
     def _say(self, state: str) -> None:
         if state != self._said:
             self._said = state
             say("finetune", f"TrainJob {self.name}: {state}")
 
-    def _create(self, body: Mapping[str, Any]) -> None:
-        """Create the TrainJob; that another one was quicker (409) is as good."""
-        self._check_runtime()
-        try:
-            # Strict: an older trainer would drop the fields that it does not know, and place the pods anywhere.
-            method = self._api.create_namespaced_custom_object
-            self._call("create", method, body=body, field_validation="Strict", absent=(409,))
-        except ClusterError as error:
-            if "unknown field" in error.problem:
-                raise ClusterError(
-                    error.problem, f"install Kubeflow Trainer 2.2 or newer, or {ONE_NODE}"
-                ) from None
-            raise
+    def _say_new_lines(self) -> str:
+        """Say what the first node has said since the last call; return its last error line."""
+        lines = self.ask(lambda name: list(self.client.get_job_logs(name)), absent=404) or []
+        if len(lines) < self._lines:  # of a pod that was started again
+            self._lines = 0
+        for line in lines[self._lines :]:
+            if line.startswith(MARK):
+                stage, _, message = line.removeprefix(MARK).partition(" ")
+                say(stage, message.strip())
+        self._lines = len(lines)
+        errors = [line for line in lines if line.startswith(ERROR_MARK)]
+        return str(errors[-1]).removeprefix(ERROR_MARK) if errors else ""
 
-    def _check_runtime(self) -> None:
-        method = self._api.get_namespaced_custom_object
-        try:
-            self._call("look up the runtime of", method, plural="trainingruntimes", name=RUNTIME)
-        except ClusterError as error:
-            if error.http_status != 404:
-                raise
-            if f'"{RUNTIME}" not found' in error.problem:
-                problem = f"there is no TrainingRuntime {RUNTIME} in {self.cluster.namespace}"
-                raise ClusterError(problem, "arxtune deploy --component trainer", 404) from None
-            raise ClusterError(
-                "the cluster has no Kubeflow Trainer", f"install it, or {ONE_NODE}", 404
-            ) from None
 
-    def _read(self) -> dict[str, Any] | None:
-        method = self._api.get_namespaced_custom_object
-        found: dict[str, Any] | None = self._call("read", method, name=self.name, absent=(404,))
-        return found
+def own_pod(namespace: str) -> dict[str, Any]:
+    """Return the spec of the pod that asks."""
+    from kubernetes import client, config
 
-    def _call(
-        self, verb: str, method: Callable[..., Any], *, plural: str = "trainjobs", **more: Any
-    ) -> Any:
-        what = f"cannot {verb} the TrainJob {self.name}"
-        return self.cluster.call(what, method, group=GROUP, version=VERSION, plural=plural, **more)
-
-    def _wait(self, found: Mapping[str, Any]) -> None:
-        """Return when the TrainJob changes, or soon; however the watch ends, what follows is a fresh look."""
-        from kubernetes.client import ApiException
-        from kubernetes.watch import Watch
-        from urllib3.exceptions import HTTPError
-
-        changes = Watch().stream(
-            self._api.list_namespaced_custom_object,
-            *(GROUP, VERSION, self.cluster.namespace, "trainjobs"),
-            field_selector=f"metadata.name={self.name}",
-            resource_version=found["metadata"]["resourceVersion"],
-            timeout_seconds=LOOK_S,
-            _request_timeout=LOOK_S + 30,
-        )
-        try:
-            with contextlib.closing(changes):
-                next(changes, None)
-        except (
-            ApiException,
-            HTTPError,
-        ):  # 410: the version is too old; 401: the token; or the connection broke
-            time.sleep(LOOK_S)
+    config.load_incluster_config()
+    core = client.CoreV1Api()
+    pod = core.read_namespaced_pod(os.environ["KFP_POD_NAME"], namespace, _request_timeout=60)
+    spec: dict[str, Any] = core.api_client.sanitize_for_serialization(pod)["spec"]
+    return spec
 
 
 def describe(
-    name: str, config: FinetuneConfig, arguments: Sequence[str], own: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the TrainJob of a training; `own` is the pod of the stage, whose image and place it copies."""
-    metadata, spec = own["metadata"], own["spec"]
-    told = metadata.get("annotations", {})
-    main = next((one for one in spec["containers"] if one["name"] == "main"), spec["containers"][0])
-    resources = (
-        json.loads(told[NODE_RESOURCES]) if NODE_RESOURCES in told else main.get("resources", {})
+    name: str, nodes: int, arguments: Sequence[str], pod: dict[str, Any]
+) -> tuple[Any, list[Any]]:
+    """Return trainer and options of the TrainJob; `pod` is the stage's, whose image and place it copies."""
+    from kubeflow.trainer import CustomTrainerContainer, options
+
+    main = next(one for one in pod["containers"] if one["name"] == "main")
+    told = os.environ.get(NODE_RESOURCES)
+    limits = json.loads(told) if told else main.get("resources", {}).get("limits", {})
+    trainer = CustomTrainerContainer(main["image"], num_nodes=nodes, resources_per_node=limits)
+    place = options.PodSpecPatch(
+        service_account_name=pod.get("serviceAccountName"),
+        node_selector=pod.get("nodeSelector"),
+        tolerations=pod.get("tolerations"),
     )
-    queue = told.get(NODE_QUEUE) or metadata.get("labels", {}).get(QUEUE)
-    owners = metadata.get(
-        "ownerReferences", []
-    )  # the Workflow; it controls its pods, but not what they make
-    place = {
-        key: spec[key]
-        for key in ("nodeSelector", "tolerations", "serviceAccountName")
-        if spec.get(key)
-    }
-    patch: dict[str, Any] = {"name": NODE, "template": {"spec": {"template": {"spec": place}}}}
-    return {
-        "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": "TrainJob",
-        "metadata": {
-            "name": name,
-            "labels": {"app.kubernetes.io/part-of": "arxtune", **({QUEUE: queue} if queue else {})},
-            "ownerReferences": [
-                {key: one[key] for key in ("apiVersion", "kind", "name", "uid")} for one in owners
-            ],
-        },
-        "spec": {
-            "runtimeRef": {"apiGroup": GROUP, "kind": "TrainingRuntime", "name": RUNTIME},
-            "trainer": {
-                "image": main["image"],
-                "command": [*COMMAND, *arguments],
-                "numNodes": config.nodes,
-                "numProcPerNode": config.processes or gpus_of(resources) or 1,
-                "resourcesPerNode": resources,
-            },
-            "runtimePatches": [
-                {
-                    "manager": "arxtune.dev/finetune",
-                    "trainingRuntimeSpec": {"template": {"spec": {"replicatedJobs": [patch]}}},
-                }
-            ],
-            "activeDeadlineSeconds": LONGEST_S,
-        },
-    }
-
-
-def gpus_of(resources: Mapping[str, Any]) -> int:
-    """Return how many devices the limits name: resources of a vendor, such as nvidia.com/gpu."""
-    return sum(int(count) for name, count in resources.get("limits", {}).items() if "/" in name)
-
-
-def condition(job: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    """Return a condition of the TrainJob that is true, or nothing."""
-    there = job.get("status", {}).get("conditions", [])
-    return next((one for one in there if one["type"] == kind and one["status"] == "True"), {})
-
-
-def outcome_of(job: Mapping[str, Any]) -> str:
-    """Return Complete, Failed, or nothing while it lasts."""
-    return next((kind for kind in ("Complete", "Failed") if condition(job, kind)), "")
-
-
-def state_of(job: Mapping[str, Any]) -> str:
-    """Return what the TrainJob does, where it tells."""
-    if condition(job, "Suspended"):
-        return "suspended: it waits in its queue"
-    return (
-        "all its pods run"
-        if any(one.get("ready") for one in job.get("status", {}).get("jobsStatus", []))
-        else ""
-    )
+    template = options.PodTemplatePatch(spec=place)
+    job = options.JobTemplatePatch(spec=options.JobSpecPatch(template=template))
+    jobs = [options.ReplicatedJobPatch(name="node", template=job)]
+    job_set = options.JobSetTemplatePatch(spec=options.JobSetSpecPatch(replicated_jobs=jobs))
+    queue = os.environ.get(NODE_QUEUE)
+    return trainer, [
+        options.Name(name),
+        options.Labels({PART_OF: "arxtune"} | ({QUEUE: queue} if queue else {})),
+        options.TrainerCommand([*COMMAND, *arguments]),
+        options.ActiveDeadlineSeconds(LONGEST_S),
+        options.RuntimePatch(options.TrainingRuntimeSpecPatch(template=job_set)),
+    ]

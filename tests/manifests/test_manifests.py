@@ -1,10 +1,10 @@
 """What goes on the cluster: every overlay with its components renders, is valid, and keeps to our policy."""
 
 import functools
-import itertools
 import json
-import os
 import re
+import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,294 +14,295 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from components.finetune import trainjob
+from components.shared import images
 from components.shared.errors import ConfigError
-from pipelines.manifests import COMPONENTS, MANIFESTS, OVERLAYS, kfp_version, render
+from pipelines.manifests import COMPONENTS, MANIFESTS, OVERLAYS, prepare
+from pipelines.names import OPTIONAL_STORE_KEYS, SECRET, STORE_KEYS
+from pipelines.placement import NEEDS
 
 HERE = Path(__file__).parent
 KUBERNETES = "1.33"
 CRDS = json.loads((HERE / "schemas" / "crds.json").read_text("utf-8"))
-UPSTREAM = (
-    "ml-pipeline",
-    "seaweedfs",
-    "pipeline-runner",
-)  # names of the stand-in's objects, which are not ours
-# Each component alone and all together; ARXTUNE_ALL=1 tries every set of them.
-SETS: list[tuple[str, ...]] = [(), *((name,) for name in COMPONENTS), COMPONENTS]
-if os.environ.get("ARXTUNE_ALL"):
-    SETS = [
-        names
-        for size in range(len(COMPONENTS) + 1)
-        for names in itertools.combinations(COMPONENTS, size)
-    ]
+# Objects of the stand-in for Kubeflow Pipelines, which are not ours.
+FOREIGN = ("ml-pipeline", "seaweedfs", "pipeline-runner", "workflow-controller")
+SETS = [(overlay, names) for overlay in OVERLAYS for names in ((), COMPONENTS)]
+SETS += [("existing", (name,)) for name in COMPONENTS]
 EVERY = [
-    pytest.param(o, names, id=f"{o} {'+'.join(names) or 'alone'}")
-    for o in OVERLAYS
-    for names in SETS
+    pytest.param(overlay, names, id=f"{overlay} {'+'.join(names) or 'alone'}")
+    for overlay, names in SETS
 ]
+Object = dict[str, Any]
 
 
 @functools.cache
-def rendered(overlay: str, components: Sequence[str]) -> list[dict[str, Any]]:
-    return render(overlay, components, kfp_manifests=HERE / "upstream")
+def rendered(overlay: str, components: Sequence[str] = (), **more: Any) -> list[Object]:
+    with tempfile.TemporaryDirectory() as name:
+        prepare(Path(name), overlay, components, kfp_manifests=HERE / "upstream", **more)
+        command = ["kubectl", "kustomize", name]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [found for found in yaml.safe_load_all(text) if found]
 
 
-def ours(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [found for found in objects if found["metadata"]["name"] not in UPSTREAM]
-
-
-def pods(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+def named(objects: list[Object]) -> dict[tuple[str, str], Object]:
+    """Return objects by kind and name; a Job's name without the hash that it ends in."""
+    names = {}
     for found in objects:
-        for template in templates(found):
-            yield f"{found['kind']} {found['metadata']['name']}", template["spec"]
+        name = re.sub(r"-[0-9a-f]{10}$", "", found["metadata"]["name"])
+        names[found["kind"], name] = found
+    return names
 
 
-def templates(found: dict[str, Any]) -> list[dict[str, Any]]:
+def pods(objects: list[Object]) -> Iterator[tuple[str, Object]]:
+    """Yield our pods with a name for each."""
+    for found in objects:
+        name = f"{found['kind']} {found['metadata']['name']}"
+        if found["metadata"]["name"] not in FOREIGN:
+            for template in templates(found):
+                yield name, template["spec"]
+
+
+def templates(found: Object) -> list[Object]:
     """Return the object's templates of pods: its own, or those of the jobs in a TrainingRuntime's JobSet."""
     if found["kind"] == "TrainingRuntime":
-        return [
-            job["template"]["spec"]["template"]
-            for job in found["spec"]["template"]["spec"]["replicatedJobs"]
-        ]
+        jobs = found["spec"]["template"]["spec"]["replicatedJobs"]
+        return [job["template"]["spec"]["template"] for job in jobs]
     return [found["spec"]["template"]] if "template" in found.get("spec", {}) else []
 
 
-def validate(found: dict[str, Any]) -> None:
+def validate(found: Object) -> None:
     """Raise unless the object is what its kind's schema says, with no field that the schema does not know."""
     if found["kind"] in CRDS:
         crd = CRDS[found["kind"]]
         assert found["apiVersion"] == crd["apiVersion"]
         assert set(found) <= {"apiVersion", "kind", "metadata", "spec"}
-        assert ("namespace" in found["metadata"]) == crd["namespaced"]
         jsonschema.validate(found.get("spec", {}), crd["spec"])
     else:
         kubernetes_validate.validate(found, KUBERNETES, strict=True)
 
 
 @pytest.mark.parametrize(("overlay", "components"), EVERY)
-def test_every_combination_renders_and_is_valid(overlay: str, components: Sequence[str]) -> None:
-    objects = rendered(overlay, components)
-    assert objects
-    names = [(found["kind"], found["metadata"]["name"]) for found in objects]
-    assert len(names) == len(set(names))
-    for found in objects:
-        validate(found)
-
-
-@pytest.mark.parametrize(("overlay", "components"), EVERY)
-def test_our_pods_meet_the_restricted_standard(overlay: str, components: Sequence[str]) -> None:
-    for name, pod in pods(ours(rendered(overlay, components))):
-        assert pod["securityContext"]["runAsNonRoot"] is True, name
-        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
-        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod), name
-        kinds = {next(iter(set(volume) - {"name"})) for volume in pod.get("volumes", [])}
-        assert kinds <= {"configMap", "emptyDir", "secret", "persistentVolumeClaim", "projected"}, (
-            name
-        )
-        for container in pod["containers"] + pod.get("initContainers", []):
-            context = container["securityContext"]
-            assert context["allowPrivilegeEscalation"] is False, name
-            assert context["readOnlyRootFilesystem"] is True, name
-            assert context["capabilities"] == {"drop": ["ALL"]}, name
-
-
-@pytest.mark.parametrize(("overlay", "components"), EVERY)
-def test_our_containers_say_what_they_need_and_which_release(
+def test_every_combination_is_valid_and_keeps_to_the_policy(
     overlay: str, components: Sequence[str]
 ) -> None:
-    for name, pod in pods(ours(rendered(overlay, components))):
-        for container in pod["containers"]:
-            for kind in ("requests", "limits"):
-                for resource in ("cpu", "memory"):
-                    assert is_quantity(container["resources"][kind][resource]), (
-                        f"{name}: {kind}.{resource}"
-                    )
-            gpus = container["resources"]["limits"].get("nvidia.com/gpu", 0)
-            assert gpus == int(gpus), name
-            assert re.search(r":(?!latest)[\w.-]+$|@sha256:[0-9a-f]{64}$", container["image"]), (
-                container["image"]
-            )
-
-
-def is_quantity(value: object) -> bool:
-    return re.fullmatch(r"\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?", str(value)) is not None
-
-
-@pytest.mark.parametrize(("overlay", "components"), EVERY)
-def test_no_secret_value_is_in_it(overlay: str, components: Sequence[str]) -> None:
     objects = rendered(overlay, components)
-    assert [found["metadata"]["name"] for found in objects if found["kind"] == "Secret"] == []
-    assert "known-to-all" not in json.dumps(objects)
-    for _name, pod in pods(ours(objects)):
-        for container in pod["containers"]:
-            for variable in container.get("env", []):
-                if re.search("KEY|SECRET|TOKEN|PASSWORD|_USER", variable["name"]):
-                    assert "valueFrom" in variable, variable["name"]
-
-
-@pytest.mark.parametrize(("overlay", "components"), EVERY)
-def test_selectors_find_what_they_are_for(overlay: str, components: Sequence[str]) -> None:
-    objects = rendered(overlay, components)
+    assert len(named(objects)) == len(objects)
+    for found in objects:
+        validate(found)
+        if found["kind"] == "RoleBinding":
+            assert {subject["namespace"] for subject in found["subjects"]} == {"kubeflow"}
+        if found["kind"] == "ResourceQuota":
+            assert set(found["spec"]["hard"]) == {"requests.nvidia.com/gpu"}
+    services = [found["spec"]["selector"] for found in objects if found["kind"] == "Service"]
     labels = [
         template.get("metadata", {}).get("labels", {})
         for found in objects
         for template in templates(found)
     ]
-    for found in objects:
-        if found["kind"] == "Service":
-            wanted = found["spec"]["selector"].items()
-            assert any(wanted <= have.items() for have in labels), found["metadata"]["name"]
-        if found["kind"] == "RoleBinding":
-            assert all(subject.get("namespace") == "kubeflow" for subject in found["subjects"]), (
-                found
-            )
-        if found["kind"] == "ResourceQuota":
-            assert set(found["spec"]["hard"]) == {"requests.nvidia.com/gpu"}
+    for selector in services:
+        assert any(selector.items() <= have.items() for have in labels), selector
+    for name, pod in pods(objects):
+        check_pod(name, pod)
+    assert [found for found in objects if found["kind"] == "Secret"] == []
+    assert "known-to-all" not in json.dumps(objects)
+
+
+def check_pod(name: str, pod: Object) -> None:
+    """Hold a pod to the restricted standard, resources, an image of a version, and secrets by reference."""
+    assert pod["securityContext"]["runAsNonRoot"] is True, name
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+    assert pod["automountServiceAccountToken"] is False, name
+    assert not {"hostNetwork", "hostPID", "hostIPC", "priorityClassName"} & set(pod), name
+    kinds = {next(iter(set(volume) - {"name"})) for volume in pod.get("volumes", [])}
+    assert kinds <= {"configMap", "emptyDir", "secret", "persistentVolumeClaim", "projected"}, name
+    for container in pod["containers"] + pod.get("initContainers", []):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }, name
+        for kind in ("requests", "limits"):
+            for resource in ("cpu", "memory"):
+                quantity = str(container["resources"][kind][resource])
+                assert re.fullmatch(r"\d+(\.\d+)?(m|Ki|Mi|Gi)?", quantity), (name, kind, resource)
+        assert re.search(r":(?!latest)[\w.-]+$|@sha256:[0-9a-f]{64}$", container["image"]), name
+        for variable in container.get("env", []):
+            if re.search("KEY|SECRET|TOKEN|PASSWORD|_USER", variable["name"]):
+                assert "valueFrom" in variable, variable["name"]
+            assert not variable["name"].startswith("AWS_"), variable["name"]
+
+
+def test_ours_are_the_images_of_this_code() -> None:
+    used = set()
+    for _, pod in pods(rendered("existing", COMPONENTS)):
+        used |= {container["image"] for container in pod["containers"]}
+    assert {name for name in used if name.startswith("arxtune")} == {images.DATA, images.LLM}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS[1:])
+def test_a_stage_is_retried_as_often_as_it_asks_whatever_it_failed_of(overlay: str) -> None:
+    config_map = named(rendered(overlay))["ConfigMap", "workflow-controller-configmap"]
+    defaults = yaml.safe_load(config_map["data"]["workflowDefaults"])["spec"]
+    # Argo merges its defaults under what Kubeflow's compiler writes for `set_retry`, field by field.
+    asked = {"limit": "3", "backoff": {"duration": "60", "factor": "2", "maxDuration": "999"}}
+    merged = defaults["templateDefaults"]["retryStrategy"] | asked
+    assert (merged["limit"], merged["retryPolicy"]) == ("3", "Always")
+    # promote and whole graphs ask for none.
+    assert defaults["templateDefaults"]["retryStrategy"]["limit"] == "0"
+    assert defaults["ttlStrategy"]["secondsAfterCompletion"] == 3600
+    assert "mlpipeline" in config_map["data"]["artifactRepository"]
+
+
+def test_a_store_of_ones_own_gets_its_bucket_from_a_job_inside() -> None:
+    objects = named(rendered("existing", bucket="mine"))
+    (container,) = objects["Job", "arxtune-bucket"]["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["--bucket", "mine"]
+    keys = {one["name"]: one["valueFrom"]["secretKeyRef"] for one in container["env"]}
+    assert set(keys) == {*STORE_KEYS, *OPTIONAL_STORE_KEYS}
+    assert ("Job", "arxtune-bucket") not in named(rendered("existing"))
+    other = [found["metadata"]["name"] for found in rendered("existing", bucket="other")]
+    assert objects["Job", "arxtune-bucket"]["metadata"]["name"] not in other
+
+
+def test_only_the_prefixes_of_kubeflow_expire() -> None:
+    job = named(rendered("standalone", ("lifecycle",)))["Job", "arxtune-lifecycle"]
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["--prefix", "v2/artifacts/", "--prefix", "private-artifacts/"]
+
+
+def test_the_stages_may_write_to_the_volume_of_the_models_in_every_overlay() -> None:
+    for overlay in OVERLAYS:
+        pod = named(rendered(overlay))["Job", "arxtune-models"]["spec"]["template"]["spec"]
+        assert pod["securityContext"]["fsGroup"] == 65532
+        assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == "arxtune-models"
 
 
 def test_minio_takes_the_place_of_seaweedfs_behind_its_name() -> None:
-    objects = {
-        (found["kind"], found["metadata"]["name"]): found
-        for found in rendered("standalone-minio", ())
-    }
-    assert ("Deployment", "seaweedfs") not in objects
-    assert ("PersistentVolumeClaim", "seaweedfs-pvc") not in objects
+    objects = named(rendered("standalone-minio"))
+    for kind, name in (("Deployment", "seaweedfs"), ("PersistentVolumeClaim", "seaweedfs-pvc")):
+        assert (kind, name) not in objects
+        assert (kind, name) in named(rendered("standalone"))
     service = objects["Service", "seaweedfs"]["spec"]
     assert service["selector"] == {"app": "minio"}
     assert {port["port"]: port["targetPort"] for port in service["ports"]} == {
         9000: 9000,
         8333: 9000,
     }
-    assert ("Deployment", "seaweedfs") in {
-        (f["kind"], f["metadata"]["name"]) for f in rendered("standalone", ())
+    assert objects["NetworkPolicy", "minio"]["spec"]["podSelector"]["matchLabels"] == {
+        "app": "minio"
     }
 
 
-def test_minio_may_come_from_a_mirror_by_digest() -> None:
-    image = f"mirror.example:5000/minio@sha256:{'0' * 64}"
-    (minio,) = (
-        found
-        for found in render("existing", ["minio"], minio_image=image)
-        if found["kind"] == "StatefulSet"
-    )
+@pytest.mark.parametrize(
+    "image",
+    [f"mirror.example:5000/minio@sha256:{'0' * 64}", "mirror.example:5000/minio:1", "mine:2"],
+)
+def test_minio_may_come_from_a_mirror(image: str) -> None:
+    minio = named(rendered("existing", ("minio",), minio_image=image))["StatefulSet", "minio"]
     assert minio["spec"]["template"]["spec"]["containers"][0]["image"] == image
 
 
-def test_the_pods_of_the_pipeline_are_the_ones_that_egress_policies_select() -> None:
-    from pipelines.placement import NEEDS
+def test_egress_is_for_the_pods_of_the_pipeline_and_leads_to_the_kubernetes_api() -> None:
+    to = {"ipBlock": {"cidr": "20.1.2.3/32"}}
+    rule = {"to": [to], "ports": [{"port": 443, "protocol": "TCP"}]}
+    with tempfile.TemporaryDirectory() as name:
+        prepare(Path(name), "existing", api_server=[rule])
+        text = subprocess.check_output(["kubectl", "kustomize", name], text=True)
+    policies = named([found for found in yaml.safe_load_all(text) if found])
+    cluster = policies["NetworkPolicy", "arxtune-cluster"]["spec"]
+    internet = policies["NetworkPolicy", "arxtune-internet"]["spec"]
+    assert rule in cluster["egress"]
+    assert all("to" in one for one in cluster["egress"]), "no port is open to everywhere"
+    (expression,) = cluster["podSelector"]["matchExpressions"]
+    assert set(expression["values"]) == {needs.egress for needs in NEEDS.values()}
+    assert internet["podSelector"]["matchLabels"]["arxtune.dev/egress"] == "internet"
 
-    policies = [
-        found["spec"]["podSelector"]
-        for found in rendered("existing", ())
-        if found["kind"] == "NetworkPolicy"
-    ]
-    assert {needs.egress for needs in NEEDS.values()} == {"cluster", "internet"}
-    (everyone,) = (policy for policy in policies if "matchExpressions" in policy)
-    (internet,) = (policy for policy in policies if "matchExpressions" not in policy)
-    assert everyone["matchExpressions"][0]["values"] == ["cluster", "internet"]
-    assert internet["matchLabels"]["arxtune.dev/egress"] == "internet"
 
-
-def test_a_training_on_several_nodes_is_a_valid_job_whose_pods_may_meet_and_reach_the_store() -> (
-    None
-):
-    objects = {
-        (found["kind"], found["metadata"]["name"]): found
-        for found in rendered("existing", ("trainer",))
+def test_a_role_allows_what_its_account_does_and_no_more() -> None:
+    table = {}
+    for (kind, name), found in named(rendered("existing", COMPONENTS)).items():
+        if kind == "Role":
+            for rule in found["rules"]:
+                only = "" if "resourceNames" in rule else " (any)"
+                for resource in rule["resources"]:
+                    table.setdefault((name, resource + only), set()).update(rule["verbs"])
+    changes = {"create", "update", "patch", "delete", "enable", "disable"}
+    changing = {key: verbs & changes for key, verbs in table.items() if verbs & changes}
+    of_the_api = ("pipelines", "pipelines/versions", "pipelineversions", "experiments", "runs")
+    for resource in of_the_api:
+        verbs = changing.pop(("arxtune-deployer", f"{resource} (any)"))
+        assert verbs == {"create", "delete"}
+    assert changing == {
+        ("arxtune-pace", "leases"): {"update", "patch"},
+        ("arxtune-pace", "leases (any)"): {"create"},
+        ("arxtune-deployer", "services/proxy"): {"create", "delete"},
+        ("arxtune-deployer", "jobs (any)"): {"create", "delete", "enable", "disable"},
+        ("arxtune-trainer", "trainjobs (any)"): {"create", "delete"},
     }
-    (job,) = objects["TrainingRuntime", trainjob.RUNTIME]["spec"]["template"]["spec"][
-        "replicatedJobs"
-    ]
-    assert job["name"] == trainjob.NODE
+    assert not {"secrets", "secrets (any)"} & {resource for _, resource in table}
+
+
+def test_a_training_on_several_nodes_may_meet_and_gets_the_secrets_of_the_stage() -> None:
+    objects = named(rendered("existing", ("trainer",)))
+    runtime = objects["TrainingRuntime", "arxtune"]
+    (job,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+    assert runtime["metadata"]["labels"]["trainer.kubeflow.org/framework"] == "torch"
     assert job["template"]["metadata"]["labels"] == {
         "trainer.kubeflow.org/trainjob-ancestor-step": "trainer"
     }
-    kubernetes_validate.validate(
-        {
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "metadata": {"name": "x"},
-            "spec": job["template"]["spec"],
-        },
-        KUBERNETES,
-        strict=True,
-    )
     template = job["template"]["spec"]["template"]
     (container,) = template["spec"]["containers"]
-    assert container["name"] == trainjob.NODE
-    labels = template["metadata"]["labels"]
-    chosen = {
-        name
-        for (kind, name), found in objects.items()
-        if kind == "NetworkPolicy"
-        and found["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
-    }
-    assert chosen == {"arxtune-cluster", "arxtune-internet", "arxtune-trainer"}
-    assert labels["arxtune.dev/egress"] == "internet"
-    (source,) = objects["NetworkPolicy", "arxtune-trainer"]["spec"]["ingress"][0]["from"]
-    assert source["podSelector"]["matchLabels"].items() <= labels.items()
-    assert objects["PersistentVolumeClaim", "arxtune-models"]["spec"]["accessModes"] == [
-        "ReadWriteMany"
-    ]
-
-
-def test_a_training_on_several_nodes_gets_the_secrets_of_the_stage() -> None:
-    from pipelines.names import OPTIONAL_STORE_KEYS, SECRET, STORE_KEYS
-    from pipelines.placement import NEEDS
-
-    (runtime,) = (
-        found for found in rendered("existing", ("trainer",)) if found["kind"] == "TrainingRuntime"
-    )
-    ((_, pod),) = pods([runtime])
+    assert (job["name"], container["name"]) == ("node", "node"), "the trainer's own names"
     found = {
-        v["name"]: v["valueFrom"]["secretKeyRef"]
-        for v in pod["containers"][0]["env"]
-        if "valueFrom" in v
+        one["name"]: one["valueFrom"]["secretKeyRef"]
+        for one in container["env"]
+        if "valueFrom" in one
     }
     assert {name for name, ref in found.items() if not ref.get("optional")} == set(STORE_KEYS)
     assert set(found) == {*STORE_KEYS, *OPTIONAL_STORE_KEYS, *NEEDS["finetune"].secrets}
     assert all(ref["key"] == name and ref["name"] == SECRET for name, ref in found.items())
+    labels = template["metadata"]["labels"]
+    (source,) = objects["NetworkPolicy", "arxtune-trainer"]["spec"]["ingress"][0]["from"]
+    assert source["podSelector"]["matchLabels"].items() <= labels.items()
+    claim = objects["PersistentVolumeClaim", "arxtune-models"]["spec"]
+    assert claim["accessModes"] == ["ReadWriteMany"]
 
 
-def test_another_namespace_is_used_everywhere() -> None:
-    objects = render("existing", ["kueue"], namespace="team")
-    assert {found["metadata"].get("namespace") for found in objects} == {"team", None}
+def test_another_namespace_is_used_everywhere_or_refused() -> None:
+    objects = rendered("existing", ("kueue", "trainer"), namespace="team")
+    assert {found["metadata"].get("namespace") for found in objects} == {"team"}
     bindings = [found for found in objects if found["kind"] == "RoleBinding"]
-    assert {subject["namespace"] for binding in bindings for subject in binding["subjects"]} == {
-        "team"
-    }
+    subjects = [subject["namespace"] for found in bindings for subject in found["subjects"]]
+    assert set(subjects) == {"team"}
+    with pytest.raises(ConfigError, match=r"addresses of its own namespace .* existing"):
+        prepare(Path(), "standalone", namespace="team")
 
 
 def test_kubeflow_pipelines_has_one_version_which_is_the_clients() -> None:
     from kfp.version import __version__ as client
 
-    assert kfp_version() == client
+    texts = [path.read_text("utf-8") for path in (MANIFESTS / "upstream").rglob("*.yaml")]
+    assert set(re.findall(r"\?ref=([\w.]+)", "".join(texts))) == {client}
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_overlays_run_settings_are_valid(overlay: str) -> None:
-    from pipelines.profile import make_profile
-
-    make_profile(MANIFESTS / "overlays" / overlay / "arxtune.toml", {}, [], base=None)
-
-
-@pytest.mark.parametrize(
-    ("overlay", "components", "message"),
-    [("bare", (), "there is no overlay 'bare'"), ("kind", ("gpu",), "there is no component 'gpu'")],
-)
-def test_a_wrong_name_is_one_line(overlay: str, components: Sequence[str], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        render(overlay, components)
+def test_a_copy_of_kubeflow_without_argo_says_how_to_get_it(tmp_path: Path) -> None:
+    copy = tmp_path / "kustomize"
+    argo = copy / "third-party" / "argo" / "base"
+    argo.mkdir(parents=True)
+    (copy / "env").mkdir()
+    url = "https://github.com/argoproj/argo-workflows/manifests/base/crds?ref=v4.0.5&timeout=60s"
+    (argo / "kustomization.yaml").write_text(f"resources:\n- {url}\n")
+    with pytest.raises(ConfigError, match=r"git clone --depth 1 --branch v4.0.5 .*argo-workflows"):
+        prepare(tmp_path / "build", "standalone", kfp_manifests=copy)
+    with pytest.raises(ConfigError, match="no folder env in it"):
+        prepare(tmp_path / "other", "standalone", kfp_manifests=argo)
 
 
 def test_the_gitops_resources_are_valid(tmp_path: Path) -> None:
     from pipelines.package import write_resources
 
     write_resources(tmp_path / "arxtune.yaml", namespace="kubeflow")
-    objects = list(yaml.safe_load_all((tmp_path / "arxtune.yaml").read_text("utf-8")))
-    assert [found["kind"] for found in objects] == ["Pipeline", "PipelineVersion"]
-    for found in objects:
+    pipeline, version = yaml.safe_load_all((tmp_path / "arxtune.yaml").read_text("utf-8"))
+    for found in (pipeline, version):
         validate(found)
         assert re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", found["metadata"]["name"])
-    pipeline, version = objects
     assert version["spec"]["pipelineName"] == pipeline["metadata"]["name"]

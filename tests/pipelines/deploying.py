@@ -1,118 +1,111 @@
-"""What tests of a whole deploy have in common: two servers, and the command line between them."""
+"""What tests of deploying have in common: a server, a kubectl that writes down what it is asked, the command line."""
 
 import json
 import os
-import re
-import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipelines import cli, deploy
+from pipelines import cli, runs
 from pipelines import kubeflow as kubeflow_module
 from pipelines.package import Package
 from tests.pipelines.kubeflow_standin import KubeflowStandIn
-from tests.pipelines.kubernetes_standin import KubernetesStandIn
 
-HERE = Path(__file__).parent
-UPSTREAM = HERE.parent / "manifests" / "upstream"
-CRDS = json.loads((HERE.parent / "manifests" / "schemas" / "crds.json").read_text("utf-8"))
-KEYS = {"AWS_ACCESS_KEY_ID": "an-access-key", "AWS_SECRET_ACCESS_KEY": "a-secret-access-key"}
-SECRETS = {**KEYS, "GROQ_API_KEY": "a-groq-key", "HF_TOKEN": "a-hub-token"}
-NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kubeflow"}}
-SMALL = Package("root: small\n---\nplatforms: {}\n", "arxtune-small")
-BARE = ("standalone", "standalone-minio", "kind")
-SOAK = pytest.mark.soak
-Arxtune = Callable[..., list[str]]
+CRON = "0 0 3 * * 1"
+# Two versions of a pipeline as small as the server takes, for tests that deploy many times.
+OLD, NEW = (
+    Package(f"root: {name}\n---\nplatforms: {{}}\n", f"arxtune-{name}") for name in ("old", "new")
+)
+Arxtune = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def quick_and_away_from_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith(("ARXTUNE_", "KF_", "AWS_", "KUBE", "GROQ", "HF_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(kubeflow_module, "RETRY_PAUSE", 0.001)
+    monkeypatch.setattr(runs, "POLL_SECONDS", 0.01)
+    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 @pytest.fixture
-def kubeflow() -> Iterator[KubeflowStandIn]:
+def server() -> Iterator[KubeflowStandIn]:
     with KubeflowStandIn() as standin:
         yield standin
 
 
 @pytest.fixture
-def cluster(
-    kubeflow: KubeflowStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[KubernetesStandIn]:
-    """A bare cluster that kubectl is logged in to, with nobody's settings, little patience and no S3."""
-    for name in [name for name in os.environ if re.match("ARXTUNE_|KF_|AWS_|KUBE|GROQ|HF_", name)]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))  # where kubectl keeps what it has discovered
-    monkeypatch.setattr(kubeflow_module, "PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(deploy, "ensure_buckets", lambda urls: [])
-    with KubernetesStandIn(kubeflow.url) as standin:
-        monkeypatch.setenv("KUBECONFIG", str(standin.kubeconfig(tmp_path / "kubeconfig")))
-        yield standin
-
-
-@pytest.fixture
-def having_kubeflow(
-    cluster: KubernetesStandIn, monkeypatch: pytest.MonkeyPatch
-) -> KubernetesStandIn:
-    """A cluster as the overlay `existing` wants it, and the keys of its store."""
-    apply(NAMESPACE)
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
-    return cluster
-
-
-@pytest.fixture
 def arxtune(
-    cluster: KubernetesStandIn,
-    kubeflow: KubeflowStandIn,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    server: KubeflowStandIn, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Arxtune:
-    """Run a command, of a small pipeline, and return the lines that it printed; then the cluster comes to rest."""
-    monkeypatch.setattr("pipelines.package.package", lambda: SMALL)
+    """Run a command against the server and return what it printed; of a small pipeline."""
+    monkeypatch.setattr("pipelines.package.package", lambda: OLD)
 
-    def run(*arguments: str, host: str = kubeflow.url) -> list[str]:
-        here = ["--host", host] if host else []
-        monkeypatch.setattr("sys.argv", ["arxtune", *arguments, *here])
-        capsys.readouterr()
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", ["arxtune", *arguments, "--host", server.url])
+        capfd.readouterr()
         try:
             cli.main()
         finally:
-            run.printed = capsys.readouterr()  # type: ignore[attr-defined]
-            cluster.cluster.settle()
-        lines = run.printed.out.splitlines()  # type: ignore[attr-defined]
-        return [line for line in lines if not line.startswith(("| ", "dashboard: "))]
+            run.error = capfd.readouterr() if sys.exc_info()[0] else None  # type: ignore[attr-defined]
+        return capfd.readouterr().out
 
     return run
 
 
-def refused(arxtune: Arxtune, *arguments: str, **more: str) -> str:
+def refused(arxtune: Arxtune, *arguments: str) -> str:
     """Run a command that must fail, and return its one line."""
     with pytest.raises(SystemExit) as end:
-        arxtune(*arguments, **more)
+        arxtune(*arguments)
     assert end.value.code == 1
-    (line,) = arxtune.printed.err.splitlines()  # type: ignore[attr-defined]
+    (line,) = arxtune.error.err.splitlines()  # type: ignore[attr-defined]
     return str(line)
 
 
-def apply(*objects: dict[str, Any], manager: str = "someone-else", force: bool = False) -> None:
-    flags = [
-        "--server-side",
-        f"--field-manager={manager}",
-        *(["--force-conflicts"] if force else []),
-    ]
-    text = "\n---\n".join(json.dumps(found) for found in objects)
-    subprocess.run(
-        ["kubectl", "apply", *flags, "-f", "-"],
-        input=text,
-        text=True,
-        check=True,
-        capture_output=True,
-    )
+# kubectl itself is not here: what it is asked is written down, and what it answers is laid out beforehand.
+KUBECTL = """#!{python}
+import json, pathlib, sys
+folder = pathlib.Path({folder!r})
+arguments = [word for word in sys.argv[1:] if word not in ("-n", "kubeflow")]
+stdin = sys.stdin.read() if "-" in arguments else ""
+with (folder / "calls").open("a") as file:
+    file.write(json.dumps([arguments, stdin]) + "\\n")
+if "-k" in arguments:
+    top = pathlib.Path(arguments[arguments.index("-k") + 1])
+    (folder / "kustomization").write_text((top / "kustomization.yaml").read_text())
+for name, text, status in json.loads((folder / "answers").read_text()):
+    if name in " ".join(arguments):
+        print(text)
+        sys.exit(status)
+"""
 
 
-def a_deploy(overlay: str, *more: str) -> list[str]:
-    return ["deploy", "--overlay", overlay, "--kfp-manifests", str(UPSTREAM), *more]
+class FakeKubectl:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.answer()
+        path = folder / "kubectl"
+        path.write_text(KUBECTL.format(python=sys.executable, folder=str(folder)))
+        path.chmod(0o755)
+
+    def answer(self, *answers: tuple[str, str, int]) -> None:
+        """Lay out answers: (a part of the command line, what is printed, exit status)."""
+        (self.folder / "answers").write_text(json.dumps(answers))
+
+    def calls(self) -> list[tuple[str, str]]:
+        """Return the command lines and their input so far, and forget them."""
+        path = self.folder / "calls"
+        lines = path.read_text().splitlines() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return [(" ".join(words), stdin) for words, stdin in map(json.loads, lines)]
 
 
-def names(lines: list[str]) -> set[str]:
-    return {line.partition(":")[0] for line in lines}
+@pytest.fixture
+def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeKubectl:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return FakeKubectl(folder)

@@ -1,143 +1,105 @@
-"""Deploy against a server with the rules of Kubeflow Pipelines: the wanted state, whatever happens on the way."""
+"""Deploy, schedule and submit against a server with the rules of Kubeflow Pipelines, and kubectl as it is called."""
 
 import contextlib
 import itertools
 import os
-import subprocess
+import shutil
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.shared.errors import ClusterError, ConfigError
-from pipelines import kubeflow as kubeflow_module
+from pipelines import cli
 from pipelines.kubeflow import Kubeflow
 from pipelines.package import Package, content_hash, package
 from pipelines.runs import watch
-from pipelines.schedule import Schedule, ensure_pipeline, ensure_schedule, plan, schedules
+from pipelines.schedule import Schedule, check_cron, ensure_pipeline, ensure_schedule
 from tests.pipelines.conftest import ROOT
-from tests.pipelines.kubeflow_standin import KubeflowStandIn
-
-CRON = "0 0 3 * * 1"
-# Two versions of a pipeline as small as the server takes, for tests that deploy many times.
-OLD, NEW = (
-    Package(f"root: {name}\n---\nplatforms: {{}}\n", f"arxtune-{name}") for name in ("old", "new")
+from tests.pipelines.deploying import (
+    CRON,
+    NEW,
+    OLD,
+    Arxtune,
+    arxtune,
+    quick_and_away_from_home,
+    refused,
+    server,
 )
+from tests.pipelines.kubeflow_standin import KubeflowStandIn, argo_tasks
+
+__all__ = ["arxtune", "quick_and_away_from_home", "server"]  # fixtures
 
 
-@pytest.fixture(autouse=True)
-def _quick_and_away_from_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(kubeflow_module, "PAUSE_SECONDS", 0.001)
-    monkeypatch.setenv("HOME", str(tmp_path))  # where kfp's client keeps a context
-
-
-@pytest.fixture
-def server() -> Iterator[KubeflowStandIn]:
-    with KubeflowStandIn() as standin:
-        yield standin
-
-
-@pytest.fixture(scope="module")
-def compiled() -> Package:
-    return package()
-
-
-def changed(compiled: Package) -> Package:
-    text = compiled.text.replace("enableCache: true", "enableCache: false", 1)
-    return Package(text, f"arxtune-{content_hash(text)[:12]}")
-
-
-def deploy(
-    server: KubeflowStandIn, what: Package, cron: str = CRON, **parameters: Any
-) -> list[str]:
+def deploy(server: KubeflowStandIn, what: Package, cron: str = CRON, **more: Any) -> list[str]:
     kubeflow = Kubeflow(server.url)
     pipeline, version, changes = ensure_pipeline(kubeflow, what)
-    schedule = Schedule("arxtune", cron, {"query": "language models", **parameters})
+    schedule = Schedule("arxtune", cron, {"query": "language models", **more})
     return changes + ensure_schedule(kubeflow, schedule, pipeline, version, what.version)
 
 
-def test_the_first_deploy_creates_everything(server: KubeflowStandIn, compiled: Package) -> None:
-    changes = deploy(server, compiled)
-    assert [line.split(":")[0].split()[0] for line in changes] == [
-        "pipeline",
-        "version",
-        "schedule",
-    ]
+def test_the_first_deploy_creates_everything_and_the_second_nothing(
+    server: KubeflowStandIn,
+) -> None:
+    changes = deploy(server, OLD)
+    assert [line.split()[0] for line in changes] == ["pipeline", "version", "schedule"]
     (schedule,) = server.schedules.values()
     assert schedule["trigger"]["cron_schedule"]["cron"] == CRON
     assert int(schedule["max_concurrency"]) == 1
     assert schedule["no_catchup"] is True
     assert schedule["runtime_config"]["parameters"] == {"query": "language models"}
-
-
-def test_the_second_deploy_changes_nothing(server: KubeflowStandIn, compiled: Package) -> None:
-    deploy(server, compiled)
     before = len(server.calls)
-    assert deploy(server, compiled) == []
+    assert deploy(server, OLD) == []
     assert {call.split()[0] for call in server.calls[before:]} == {"GET"}
 
 
 def test_a_changed_stage_is_one_new_version_and_the_run_in_flight_lives(
-    server: KubeflowStandIn, compiled: Package
+    server: KubeflowStandIn,
 ) -> None:
-    deploy(server, compiled)
-    (old,) = server.schedules
-    running = server.start_run_of(old)
-    new = changed(compiled)
-    changes = deploy(server, new)
-    assert [line for line in changes if "uploaded" in line] == [f"version {new.version}: uploaded"]
+    deploy(server, OLD)
+    running = server.start_run_of(next(iter(server.schedules)))
+    assert "version arxtune-new: uploaded" in deploy(server, NEW)
     (schedule,) = server.schedules.values()
     version = schedule["pipeline_version_reference"]["pipeline_version_id"]
-    assert server.versions[version]["display_name"] == new.version
+    assert server.versions[version]["display_name"] == "arxtune-new"
     assert running["state"] == "RUNNING"
-    assert len(server.versions) == 2
 
 
 @pytest.mark.parametrize("change", [{"cron": "0 30 4 * * 2"}, {"max_papers": 7}])
-def test_another_time_or_parameter_is_another_schedule_of_the_same_version(
-    server: KubeflowStandIn, compiled: Package, change: dict[str, Any]
+def test_another_time_or_parameter_replaces_the_schedule(
+    server: KubeflowStandIn, change: dict[str, Any]
 ) -> None:
-    deploy(server, compiled)
-    changes = deploy(server, compiled, **change)
-    assert len(changes) == 2
+    deploy(server, OLD)
+    assert len(deploy(server, OLD, **change)) == 2
     assert len(server.schedules) == len(server.versions) == 1
 
 
-def test_many_versions_come_in_pages_and_the_right_one_is_found(
-    server: KubeflowStandIn, compiled: Package
-) -> None:
-    deploy(server, compiled)
-    (pipeline,) = server.pipelines
-    for number in range(5):
-        server._new(
-            server.versions, "version", {"display_name": f"other-{number}", "pipeline_id": pipeline}
-        )
-    server.versions = dict(reversed(server.versions.items()))
-    assert deploy(server, compiled) == []
+def test_another_version_of_the_server_replaces_the_schedule(server: KubeflowStandIn) -> None:
+    deploy(server, OLD)
+    running = server.start_run_of(next(iter(server.schedules)))
+    server.version = "2.18.0"
+    assert len(deploy(server, OLD)) == 2
+    assert len(server.schedules) == 1
+    assert running["state"] == "RUNNING"
 
 
-@pytest.mark.parametrize("fault", [429, 500, 503, "drop", "drop after", "slow"])
-def test_whatever_passes_at_any_call_is_waited_out(
-    server: KubeflowStandIn, fault: int | str
+def test_the_right_version_is_found_among_pages_and_a_race_leaves_one_schedule(
+    server: KubeflowStandIn,
 ) -> None:
     deploy(server, OLD)
-    wanted, calls = server.state(), len(server.calls)
-    for number in range(calls):
-        with KubeflowStandIn() as other:
-            other.faults = {number: fault}
-            deploy(other, OLD)
-            assert other.state() == wanted, f"{fault} at {server.calls[number]}"
+    (schedule,) = server.schedules.values()
+    for number in range(5):
+        other = {"display_name": f"other-{number}", "pipeline_id": next(iter(server.pipelines))}
+        server.new(server.versions, "version", other)
+    server.new(server.schedules, "schedule", {**schedule})
+    assert deploy(server, OLD) == ["schedule arxtune: removed the one before; its runs go on"]
+    assert len(server.schedules) == 1
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing of ours catches it."""
-
-
-@pytest.mark.parametrize("carried_out", [False, True], ids=["before it is carried out", "after"])
-def test_killed_at_any_call_and_run_again_ends_alike(
-    server: KubeflowStandIn, carried_out: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fault", [429, 503, "drop", "drop after"])
+def test_what_befalls_any_call_is_waited_out_or_mended_by_the_same_deploy(
+    server: KubeflowStandIn, fault: int | str
 ) -> None:
     deploy(server, OLD)
     deploy(server, NEW)
@@ -145,168 +107,178 @@ def test_killed_at_any_call_and_run_again_ends_alike(
         with KubeflowStandIn() as other:
             deploy(other, OLD)
             running = other.start_run_of(next(iter(other.schedules)))
-            with monkeypatch.context() as patch, contextlib.suppress(Killed):
-                patch.setattr(Kubeflow, "once", killing(Kubeflow.once, number, carried_out))
+            other.faults = {len(other.calls) + number: fault}
+            with contextlib.suppress(ClusterError):
                 deploy(other, NEW)
-                break  # it made fewer calls than that: every one of them has been tried
+            if max(other.faults) >= len(other.calls):
+                break  # every call has been tried
             deploy(other, NEW)
-            assert other.state() == server.state(), f"killed at call {number}"
+            assert other.state() == server.state(), f"{fault} at {other.calls[max(other.faults)]}"
             assert running["state"] == "RUNNING"
-    assert number >= 10
+    assert number >= 8
 
 
-def killing(once: Callable[..., Any], number: int, carried_out: bool) -> Callable[..., Any]:
-    left = [number]
-
-    def call(self: Kubeflow, what: str, request: Callable[[], Any]) -> Any:
-        if "connect" in what:  # makes no request of its own that changes anything
-            return once(self, what, request)
-        if left[0] == 0:
-            if carried_out:
-                once(self, what, request)
-            raise Killed
-        left[0] -= 1
-        return once(self, what, request)
-
-    return call
-
-
-def test_two_schedules_left_by_a_race_become_one(
-    server: KubeflowStandIn, compiled: Package
+def test_a_multi_user_server_gets_token_namespace_and_a_store_of_the_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    deploy(server, compiled)
-    (schedule,) = server.schedules.values()
-    server._new(
-        server.schedules, "schedule", {k: v for k, v in schedule.items() if k != "recurring_run_id"}
-    )
-    deploy(server, compiled)
-    assert len(server.schedules) == 1
-
-
-def test_a_multi_user_server_gets_token_and_namespace(
-    compiled: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "token").write_text("right")
+    (tmp_path / "token").write_text("right\n")
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr("pipelines.package.package", lambda: OLD)
     with KubeflowStandIn(multi_user=True, token="right") as server:
-        kubeflow = Kubeflow(server.url, namespace="team")
-        ensure_pipeline(kubeflow, compiled)
+        flags = ["--no-manifests", "--host", server.url, "--namespace", "team", "--schedule", CRON]
+        monkeypatch.setattr("sys.argv", ["arxtune", "deploy", *flags])
+        cli.main()
         (pipeline,) = server.pipelines.values()
         assert pipeline["namespace"] == "team"
+        (schedule,) = server.schedules.values()
+        store = schedule["runtime_config"]["parameters"]["store"]
+        assert store == "s3://mlpipeline/private/team/arxtune"
         (tmp_path / "token").write_text("wrong")
         with pytest.raises(ClusterError, match=r"HTTP 401 no valid token; log in again"):
-            ensure_pipeline(Kubeflow(server.url, namespace="team"), compiled)
+            ensure_pipeline(Kubeflow(server.url, namespace="team"), OLD)
 
 
-def test_a_refusal_is_one_line_and_is_not_repeated(
-    server: KubeflowStandIn, compiled: Package
-) -> None:
+def test_a_refusal_and_a_server_that_stays_away_are_one_line(server: KubeflowStandIn) -> None:
     server.forbidden = True
     with pytest.raises(ClusterError, match=r"HTTP 403 .*; ask for the role arxtune-deployer"):
-        deploy(server, compiled)
+        deploy(server, OLD)
     assert len([call for call in server.calls if "pipelines" in call]) == 1
-
-
-def test_a_server_that_stays_away_is_one_line() -> None:
-    with pytest.raises(ClusterError, match=r"cannot connect|cannot look whether it is up"):
+    with pytest.raises(ClusterError, match=r"cannot call api: \w+Error; is it up"):
         Kubeflow("http://127.0.0.1:9")
 
 
-def test_a_schedule_needs_six_fields() -> None:
-    with pytest.raises(ConfigError, match="must have six fields"):
-        Schedule("arxtune", "0 3 * * 1", {})
-
-
-def test_the_version_is_named_by_content_alone(compiled: Package) -> None:
-    assert package().version == compiled.version
-    assert content_hash(compiled.text.replace("kfp-2.17.0", "kfp-2.17.9")) == content_hash(
-        compiled.text
-    )
-    assert changed(compiled).version != compiled.version
-
-
-def test_watching_a_run_ends_with_it_and_names_the_stage_that_failed(
-    server: KubeflowStandIn, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("version", "fine"),
+    [("2.5.0", False), ("2.14.3", False), ("2.16.1", True), ("2.17.0", True), ("unknown", True)],
+)
+@pytest.mark.parametrize("command", [["deploy", "--no-manifests"], ["submit", "--no-wait"],
+                                     ["schedule", "list"]], ids=lambda command: command[0])  # fmt: skip
+def test_a_server_that_is_too_old_is_refused_before_anything_changes(
+    server: KubeflowStandIn, arxtune: Arxtune, command: list[str], version: str, fine: bool
 ) -> None:
-    details = {"task_details": [{"display_name": "curate", "state": "FAILED"}]}
-    run = server._new(server.runs, "run", {"state": "FAILED", "run_details": details})
-    with pytest.raises(ClusterError, match=r"failed in curate; arxtune logs run-"):
-        watch(Kubeflow(server.url), run["run_id"], pause=0.01)
-    assert "curate" in capsys.readouterr().out
+    server.version = version
+    if fine:
+        arxtune(*command)
+        return
+    assert f"is {version}: 2.16 or newer is needed" in refused(arxtune, *command)
+    assert server.calls == ["GET /apis/v2beta1/healthz"]
+
+
+@pytest.mark.parametrize(
+    ("cron", "problem"),
+    [
+        ("0 3 * * 1", 'must have six fields; seconds come first: "0 0 3 \\* \\* 1"'),
+        ("0 0 3 * * 1 2026", "must have six fields"),
+        ("", "must have six fields"),
+        ("TZ=Europe/Berlin 0 0 3 * * 1", "schedules are in UTC; give the time in UTC"),
+        ("CRON_TZ=UTC 0 0 3 * * 1", "schedules are in UTC"),
+        ("0 60 3 * * 1", "'60' is no minute; it goes from 0 to 59"),
+        ("0 0 3 * * 7", "'7' is no day of the week; it goes from 0 to 6"),
+        ("0 0 3 0 * *", "'0' is no day of the month"),
+        ("0 0 3 * FOO *", "'FOO' is no month"),
+        ("0 */0 3 * * *", "is no minute"),
+        ("* 0 3 * * 1", "many runs a minute"),
+        ("@reboot", "must have six fields"),
+    ],
+)
+def test_a_wrong_schedule_is_one_line_before_anything_changes(
+    server: KubeflowStandIn, arxtune: Arxtune, cron: str, problem: str
+) -> None:
+    if not cron:
+        with pytest.raises(ConfigError, match=problem):
+            check_cron(cron)
+        return
+    line = refused(arxtune, "deploy", "--no-manifests", "--schedule", cron)
+    assert problem.replace("\\", "") in line
+    assert server.calls == []
+
+
+@pytest.mark.parametrize(
+    "cron", [CRON, "@weekly", "@every 12h", "0 0 3 ? JAN-JUN MON,FRI", "0 */15 0-6/2 1,15 * *"]
+)
+def test_a_right_schedule_is_taken(cron: str) -> None:
+    check_cron(cron)
+
+
+def test_a_changed_line_of_any_stage_is_another_version(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    for part in ("components", "pipelines", "images"):
+        shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+    command = f"{sys.executable} -c 'from components.shared import images; print(*map(images.name_of, images.STAGES_OF))'"
+
+    def names() -> list[str]:
+        return os.popen(f"cd {copy} && {command}").read().split()
+
+    before = names()
+    for place, changed in (
+        ("components/scrape/core.py", {0}),
+        ("components/promote/core.py", {1}),
+        ("components/evaluate/core.py", {2}),
+        ("components/shared/store.py", {0, 1, 2}),
+        ("images/llm/packages.txt", {2}),
+        ("images/data/requirements.txt", {1}),
+    ):
+        with (copy / place).open("a") as file:
+            file.write("\n")
+        after = names()
+        assert {number for number in range(3) if after[number] != before[number]} == changed, place
+        before = after
+    compiled = package()
+    assert before[0] not in compiled.text
+    text = compiled.text.replace("kfp-2.17.0", "kfp-2.17.9")
+    assert f"arxtune-{content_hash(text)[:12]}" == compiled.version
+    text = compiled.text.replace("arxtune/data:", "arxtune/data:x")
+    assert f"arxtune-{content_hash(text)[:12]}" != compiled.version
 
 
 def test_schedules_are_listed_paused_resumed_and_removed(
-    server: KubeflowStandIn,
-    compiled: Package,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    server: KubeflowStandIn, arxtune: Arxtune
 ) -> None:
-    from pipelines import cli
-
-    deploy(server, compiled)
-
-    def arxtune(*arguments: str) -> str:
-        monkeypatch.setattr("sys.argv", ["arxtune", *arguments, "--host", server.url])
-        cli.main()
-        return capsys.readouterr().out.strip()
-
-    assert "enabled" in arxtune("schedule", "list")
-    assert arxtune("schedule", "pause") == "schedule arxtune: paused"
-    assert "disabled" in arxtune("schedule", "list")
-    assert arxtune("schedule", "resume") == "schedule arxtune: resumed"
-    assert arxtune("schedule", "remove") == "schedule arxtune: removed"
-    assert schedules(Kubeflow(server.url)) == []
-    assert arxtune("runs") == "no runs yet"
-    assert "version" in arxtune("deploy", "--no-manifests")
-    assert "run run-" in arxtune("submit", "--no-wait")
-
-
-def test_a_dry_run_asks_and_says_what_would_change(server: KubeflowStandIn) -> None:
-    def would(what: Package, cron: str = CRON) -> list[str]:
-        before = len(server.calls)
-        kubeflow = Kubeflow(server.url)
-        lines = list(plan(kubeflow, what, Schedule("arxtune", cron, {"query": "language models"})))
-        assert {call.split()[0] for call in server.calls[before:]} == {"GET"}
-        return lines
-
-    everything = [
-        "pipeline arxtune: would be created",
-        "version arxtune-old: would be uploaded",
-        f"schedule arxtune: would be {CRON} with arxtune-old",
-    ]
-    assert would(OLD) == everything == list(plan(None, OLD, Schedule("arxtune", CRON, {})))
-    deploy(server, OLD)
-    assert would(OLD) == []
-    removed = "schedule arxtune: the one before would be removed; its runs would go on"
-    assert would(NEW) == [
-        "version arxtune-new: would be uploaded",
-        f"schedule arxtune: would be {CRON} with arxtune-new",
-        removed,
-    ]
-    assert would(OLD, "@daily") == ["schedule arxtune: would be @daily with arxtune-old", removed]
-
-
-@pytest.mark.parametrize("flags", [("--overlay", "kind"), ("--component", "kueue")], ids=" ".join)
-def test_a_run_that_is_submitted_for_an_overlay_is_of_the_version_that_deploy_uploaded(
-    server: KubeflowStandIn, flags: tuple[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in [name for name in os.environ if name.startswith("ARXTUNE_")]:
-        monkeypatch.delenv(name)
-
-    def arxtune(*arguments: str) -> str:
-        command = [sys.executable, "-m", "pipelines.cli", *arguments, *flags, "--host", server.url]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-
     arxtune("deploy", "--no-manifests", "--schedule", CRON)
-    assert (
-        arxtune("deploy", "--no-manifests", "--schedule", CRON, "--dry-run")
-        == "nothing would change\n"
-    )
-    arxtune("submit", "--no-wait")
-    ((version, uploaded),) = server.versions.items()
+    flags = ("deploy", "--no-manifests", "--schedule", CRON, "--dry-run")
+    assert arxtune(*flags) == "nothing would change\n"
+    assert "would be @daily" in arxtune(*flags[:3], "@daily", "--dry-run")
+    assert "enabled" in arxtune("schedule", "list")
+    assert arxtune("schedule", "pause") == "schedule arxtune: paused\n"
+    assert "disabled" in arxtune("schedule", "list")
+    assert arxtune("schedule", "resume") == "schedule arxtune: resumed\n"
+    assert arxtune("schedule", "remove") == "schedule arxtune: removed\n"
+    assert server.schedules == {}
+    assert "there is no schedule 'arxtune'" in refused(arxtune, "schedule", "pause")
+    assert arxtune("runs") == "no runs yet\n"
+    assert "run run-" in arxtune("submit", "--no-wait")
     (run,) = server.runs.values()
-    (schedule,) = server.schedules.values()
-    assert run["pipeline_version_reference"]["pipeline_version_id"] == version
-    assert run["runtime_config"]["parameters"] == schedule["runtime_config"]["parameters"]
-    # Without the flag it would be another one.
-    assert uploaded["display_name"] != package().version
+    assert run["runtime_config"]["parameters"]["store"] == "s3://mlpipeline/arxtune"
+    assert run["run_id"] in arxtune("runs")
+
+
+@pytest.mark.parametrize("retries", [False, True], ids=["2.16", "2.17, with retry wrappers"])
+def test_watching_tells_each_stages_start_and_end_once(
+    server: KubeflowStandIn, capsys: pytest.CaptureFixture[str], retries: bool
+) -> None:
+    run = server.new(server.runs, "run", {})["run_id"]
+    looks = [
+        {"scrape": "RUNNING"},
+        {"scrape": "RUNNING"},
+        {"scrape": "SUCCEEDED", "extract": "RUNNING"},
+        {"scrape": "SUCCEEDED", "extract": "FAILED"},
+    ]
+    for number, look in enumerate(looks):
+        details = {"task_details": argo_tasks(look, retries=retries)}
+        state = "FAILED" if number == len(looks) - 1 else "RUNNING"
+        server.views.append({"state": state, "run_details": details})
+    assert watch(Kubeflow(server.url), run, pause=0) == "extract"
+    lines = [line.split()[1:3] for line in capsys.readouterr().out.splitlines() if "| " in line]
+    assert lines == [
+        ["scrape", "started"],
+        ["scrape", "succeeded"],
+        ["extract", "started"],
+        ["extract", "failed"],
+    ]
+
+
+def test_a_stage_whose_driver_failed_is_named(server: KubeflowStandIn) -> None:
+    run = server.new(server.runs, "run", {})["run_id"]
+    tasks = argo_tasks({"scrape": "SUCCEEDED", "extract": "DRIVER FAILED"})
+    server.views = [{"state": "FAILED", "run_details": {"task_details": tasks}}]
+    assert watch(Kubeflow(server.url), run, pause=0) == "extract"

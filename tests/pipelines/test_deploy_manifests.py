@@ -1,258 +1,175 @@
-"""Deploy the manifests by the real kubectl to an API with Kubernetes' rules: the wanted state, whatever happens."""
+"""Deploy, submit and logs as far as kubectl goes: what it is asked, in which order, and with which secrets."""
 
 import json
-import os
-import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.shared import images
-from pipelines.manifests import render
 from tests.pipelines.deploying import (
-    BARE,
-    CRDS,
-    NAMESPACE,
-    SECRETS,
-    SOAK,
-    UPSTREAM,
     Arxtune,
-    a_deploy,
-    apply,
-    names,
+    FakeKubectl,
+    arxtune,
+    kubectl,
+    quick_and_away_from_home,
     refused,
+    server,
 )
-from tests.pipelines.deploying import arxtune as arxtune
-from tests.pipelines.deploying import cluster as cluster
-from tests.pipelines.deploying import having_kubeflow as having_kubeflow
-from tests.pipelines.deploying import kubeflow as kubeflow
-from tests.pipelines.kubeflow_standin import KubeflowStandIn
-from tests.pipelines.kubernetes_standin import KubernetesStandIn
+from tests.pipelines.kubeflow_standin import KubeflowStandIn, argo_tasks
+
+__all__ = ["arxtune", "kubectl", "quick_and_away_from_home", "server"]  # fixtures
+
+SLICES = ("endpointslices", json.dumps({"items": [{
+    "addressType": "IPv4", "ports": [{"port": 443}], "endpoints": [{"addresses": ["20.1.2.3"]}],
+}]}), 0)  # fmt: skip
+HERE = ("get secret arxtune-secrets", "secret/arxtune-secrets", 0)
+KUBEFLOWS = ("get secret mlpipeline-minio-artifact -o json",
+             json.dumps({"data": {"accesskey": "YQ==", "secretkey": "Yg=="}}), 0)  # fmt: skip
+KUBEFLOWS_HERE = ("get secret mlpipeline-minio-artifact --ignore", "secret/mlpipeline-minio-...", 0)
+
+
+def test_a_deploy_applies_the_overlay_with_kubectls_own_words(
+    arxtune: Arxtune, kubectl: FakeKubectl
+) -> None:
+    kubectl.answer(SLICES, HERE, ("apply", "resourcequota/arxtune-gpus serverside-applied", 0))
+    printed = arxtune("deploy")
+    assert "resourcequota/arxtune-gpus serverside-applied" in printed
+    assert "version arxtune-old: uploaded" in printed
+    commands = [command.split()[0] for command, _ in kubectl.calls()]
+    assert commands == ["get", "auth", "get", "apply"]
+    top = (kubectl.folder / "kustomization").read_text()
+    assert "20.1.2.3/32" in top
+    assert "components/bucket" not in top
+
+
+def test_a_dry_run_asks_kubectl_for_the_difference_and_changes_nothing(
+    server: KubeflowStandIn, arxtune: Arxtune, kubectl: FakeKubectl
+) -> None:
+    kubectl.answer(SLICES, ("diff", "+  nvidia.com/gpu: 4", 1))
+    printed = arxtune("deploy", "--dry-run", "--store", "s3://mine/arxtune")
+    assert "+  nvidia.com/gpu: 4" in printed
+    assert "version arxtune-old: would be uploaded" in printed
+    assert [command.split()[0] for command, _ in kubectl.calls()] == ["get", "diff"]
+    assert "components/bucket" in (kubectl.folder / "kustomization").read_text()
+    assert {call.split()[0] for call in server.calls} == {"GET"}
+
+
+def test_a_bare_cluster_gets_kinds_first_and_keys_of_its_own(
+    arxtune: Arxtune, kubectl: FakeKubectl
+) -> None:
+    kubectl.answer(SLICES, KUBEFLOWS)
+    assert "there is no Secret arxtune-secrets" in refused(
+        arxtune, "deploy", "--overlay", "standalone"
+    )
+    calls = kubectl.calls()
+    assert [command.split()[0] for command, _ in calls] == [
+        *("get", "apply", "wait", "auth", "get", "create", "get", "get")
+    ]
+    (made,) = (json.loads(stdin) for command, stdin in calls if command.startswith("create"))
+    assert made["metadata"]["name"] == "mlpipeline-minio-artifact"
+    kubectl.answer(SLICES, KUBEFLOWS, KUBEFLOWS_HERE)
+    arxtune("deploy", "--overlay", "standalone")
+    calls = kubectl.calls()
+    (made,) = (json.loads(stdin) for command, stdin in calls if command.startswith("create"))
+    assert made["stringData"] == {
+        "ARXTUNE_S3_ENDPOINT_URL": "http://seaweedfs.kubeflow:9000",
+        "ARXTUNE_S3_ACCESS_KEY_ID": "a",
+        "ARXTUNE_S3_SECRET_ACCESS_KEY": "b",
+    }
+    assert all("available" not in command.lower() or "wait" in command for command, _ in calls)
+    assert not any(value in command for command, _ in calls for value in ("YQ==", "Yg=="))
+
+
+@pytest.mark.parametrize("prefix", ["AWS_", "ARXTUNE_S3_"])
+def test_keys_of_the_environment_go_to_the_secret_by_names_of_our_own(
+    arxtune: Arxtune, kubectl: FakeKubectl, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "ENDPOINT_URL"):
+        monkeypatch.setenv(prefix + name, f"http://my.{name}")
+    monkeypatch.setenv("GROQ_API_KEY", "of-groq")
+    kubectl.answer(SLICES)
+    line = refused(arxtune, "deploy")
+    assert "is in Kubeflow's own; name your bucket by --store" in line
+    kubectl.calls()
+    arxtune("deploy", "--store", "s3://mine/arxtune")
+    (made,) = (json.loads(stdin) for command, stdin in kubectl.calls() if "create -f" in command)
+    assert set(made["stringData"]) == {
+        *("ARXTUNE_S3_ACCESS_KEY_ID", "ARXTUNE_S3_SECRET_ACCESS_KEY", "ARXTUNE_S3_ENDPOINT_URL"),
+        "GROQ_API_KEY",
+    }
 
 
 @pytest.mark.parametrize(
-    "overlay",
+    ("flags", "line"),
     [
-        "existing",
-        "standalone-minio",
-        pytest.param("standalone", marks=SOAK),
-        pytest.param("kind", marks=SOAK),
+        (["--overlay", "kind", "--namespace", "team"], "addresses of its own namespace"),
+        (["--store", "/data"], "no store that pods can share"),
+        (["--node-selector", "x"], "--node-selector 'x': not JSON"),
+        (["--tolerations", "{}"], "must be a JSON list"),
+        (["--artifacts", "minio://x"], "not an S3 URL"),
     ],
 )
-def test_the_first_deploy_creates_everything_and_the_second_changes_nothing(
-    overlay: str, having_kubeflow: KubernetesStandIn, kubeflow: KubeflowStandIn, arxtune: Arxtune
+def test_flags_that_cannot_work_are_one_line(
+    arxtune: Arxtune, kubectl: FakeKubectl, flags: list[str], line: str
 ) -> None:
-    if overlay in BARE:
-        having_kubeflow.cluster.kept.clear()
-    first = arxtune(*a_deploy(overlay))
-    secrets = {
-        "secret arxtune-secrets",
-        *(["secret mlpipeline-minio-artifact"] if overlay in BARE else []),
-    }
-    wanted = {
-        f"{one['kind'].lower()} {one['metadata']['name']}"
-        for one in render(overlay, kfp_manifests=UPSTREAM)
-    }
-    assert names(first) == wanted | secrets | {"pipeline arxtune", "version arxtune-small"}
-    assert all(re.search("created|uploaded", line) for line in first)
-
-    state, events = having_kubeflow.state(), len(having_kubeflow.cluster.events)
-    assert arxtune(*a_deploy(overlay)) == ["nothing changed"]
-    assert len(having_kubeflow.cluster.events) == events
-    assert having_kubeflow.state() == state
-    assert len(kubeflow.versions) == 1
+    kubectl.answer(SLICES)
+    assert line in refused(arxtune, "deploy", *flags)
+    assert not any(command.startswith("apply") for command, _ in kubectl.calls())
 
 
-def test_what_is_changed_alone_is_changed(
-    having_kubeflow: KubernetesStandIn, arxtune: Arxtune
+def test_a_kubectl_that_fails_ends_the_deploy(
+    server: KubeflowStandIn, arxtune: Arxtune, kubectl: FakeKubectl
 ) -> None:
-    command = a_deploy("existing", "--component", "minio")
-    arxtune(*command)
-    command += ["--minio-image", "mirror.example/minio@sha256:" + "0" * 64]
-    assert arxtune(*command) == ["statefulset minio: changed"]
-
-    def labels() -> dict[str, str]:
-        found = having_kubeflow.cluster.kept[
-            "networkpolicies.networking.k8s.io", "kubeflow", "arxtune-internet"
-        ].object
-        return dict(found["spec"]["podSelector"]["matchLabels"])
-
-    assert "arxtune.dev/egress" in labels()
-    assert arxtune(*command, "--component", "outside-store") == [
-        "networkpolicy arxtune-internet: changed"
-    ]
-    assert "arxtune.dev/egress" not in labels()  # what the manifests do not say any more goes
+    kubectl.answer(SLICES, HERE, ("apply", "Error from server (Forbidden)", 1))
+    with pytest.raises(SystemExit):
+        arxtune("deploy")
+    assert "kubectl apply ended with status 1" in arxtune.error.err  # type: ignore[attr-defined]
+    assert server.pipelines == {}
 
 
-def test_what_the_cluster_itself_keeps_is_no_change(
-    having_kubeflow: KubernetesStandIn, arxtune: Arxtune
+def pod(name: str, node: str, **spec: Any) -> dict[str, Any]:
+    annotations = {"workflows.argoproj.io/node-name": node}
+    return {"metadata": {"name": name, "annotations": annotations}, "spec": spec}
+
+
+PODS = {"items": [
+    pod("wf-root", "wf.root(0).root-driver(0)"),
+    pod("wf-curate-driver", "wf.root(0).curate-driver(0)"),
+    pod("wf-curate-1", "wf.root(0).curate(0).executor(0)"),
+    pod("wf-evaluate-1", "wf.root(0).evaluate(0).executor(0)", containers=[{"args": [json.dumps(
+        {"outputs": {"artifacts": {"report": {"artifacts": [{"name": "", "type": {"schemaTitle": "system.HTML"},
+         "uri": "minio://mlpipeline/v2/artifacts/arxtune/run-1/evaluate/x/report"}]}}}}
+    )]}]),
+]}  # fmt: skip
+
+
+def test_a_run_that_fails_ends_with_the_stages_last_lines_and_its_drivers(
+    server: KubeflowStandIn, arxtune: Arxtune, kubectl: FakeKubectl
 ) -> None:
-    arxtune(*a_deploy("existing"))
+    kubectl.answer(("get pods", json.dumps(PODS), 0), ("logs", "its last words", 0))
+    tasks = argo_tasks({"scrape": "SUCCEEDED", "curate": "FAILED"})
+    server.views = [{"state": "FAILED", "run_details": {"task_details": tasks}}]
+    with pytest.raises(SystemExit):
+        arxtune("submit")
+    ended = arxtune.error  # type: ignore[attr-defined]
+    assert ended.out.count("its last words") == 2
+    assert "failed in curate; arxtune logs run-" in ended.err
+    logs = [command for command, _ in kubectl.calls() if command.startswith("logs")]
+    assert [command.split()[1] for command in logs] == ["wf-curate-driver", "wf-curate-1"]
+    arxtune("logs", "run-1")
+    assert sum(command.startswith("logs") for command, _ in kubectl.calls()) == 3
+    kubectl.answer(("get pods", '{"items": []}', 0))
+    assert "no pod of it is left" in refused(arxtune, "logs", "run-1")
 
-    def use(number: int, after: bool) -> None:
-        quota = having_kubeflow.cluster.kept["resourcequotas", "kubeflow", "arxtune-gpus"].object
-        quota["status"] = {**quota["status"], "used": {"requests.nvidia.com/gpu": str(number)}}
 
-    having_kubeflow.on_change = use
-    assert arxtune(*a_deploy("existing")) == ["nothing changed"]
-
-
-def test_a_dry_run_says_what_would_be_created_and_changed_and_changes_nothing(
-    cluster: KubernetesStandIn, kubeflow: KubeflowStandIn, arxtune: Arxtune
+def test_a_run_that_succeeds_ends_with_its_report(
+    server: KubeflowStandIn, arxtune: Arxtune, kubectl: FakeKubectl, tmp_path: Path
 ) -> None:
-    command = a_deploy("standalone-minio")
-    would = arxtune(*command, "--dry-run")
-    assert cluster.cluster.events == []
-    assert kubeflow.calls == []  # it would be installed by this very deploy
-    assert all("would be" in line for line in would)
-    assert names(would) == names(arxtune(*command))
-
-    state, server = cluster.state(), kubeflow.state()
-    assert arxtune(*command, "--dry-run") == ["nothing would change"]
-    would = arxtune(
-        *command,
-        "--dry-run",
-        "--minio-image",
-        "mirror.example/minio:1",
-        "--artifacts",
-        "s3://other",
-    )
-    assert would == [
-        "statefulset minio: would be changed",
-        "configmap kfp-launcher: would be created",
-    ]
-    assert cluster.state() == state
-    assert kubeflow.state() == server
-
-
-def test_a_secret_that_is_there_stays_as_it_is(
-    having_kubeflow: KubernetesStandIn, arxtune: Arxtune, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    arxtune(*a_deploy("existing"))
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
-    monkeypatch.setenv("HF_TOKEN", "one more")
-    before = having_kubeflow.state()
-    assert arxtune(*a_deploy("existing")) == ["nothing changed"]
-    assert having_kubeflow.state() == before
-
-
-def test_without_keys_nothing_is_applied(cluster: KubernetesStandIn, arxtune: Arxtune) -> None:
-    apply(NAMESPACE)
-    line = refused(arxtune, *a_deploy("existing"))
-    assert (
-        "there is no Secret arxtune-secrets, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"
-        in line
-    )
-    assert list(cluster.cluster.kept) == [("namespaces", "", "kubeflow")]
-
-
-def test_no_secret_is_in_arguments_output_or_requests_for_anything_else(
-    having_kubeflow: KubernetesStandIn,
-    arxtune: Arxtune,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    spy, words = tmp_path / "bin" / "kubectl", tmp_path / "words"
-    spy.parent.mkdir()
-    spy.write_text(
-        f'#!/bin/sh\nprintf "%s\\n" "$@" >> {words}\nexec {shutil.which("kubectl")} "$@"\n'
-    )
-    spy.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{spy.parent}:{os.environ['PATH']}")
-    for name, value in SECRETS.items():
-        monkeypatch.setenv(name, value)
-    arxtune(*a_deploy("existing"))
-    said = words.read_text() + "".join(arxtune.printed)  # type: ignore[attr-defined]
-    assert "create" in said
-    assert "arxtune-secrets: created with " + ", ".join(sorted(SECRETS)) in said
-    others = [
-        kept.object for key, kept in having_kubeflow.cluster.kept.items() if key[0] != "secrets"
-    ]
-    for value in SECRETS.values():
-        assert value not in said
-        assert value not in json.dumps(others)
-
-
-@SOAK
-def test_what_another_sets_stays_and_what_we_set_is_set_again(
-    cluster: KubernetesStandIn, arxtune: Arxtune
-) -> None:
-    arxtune(*a_deploy("standalone"))
-    named = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "ml-pipeline", "namespace": "kubeflow"},
-    }
-    key = ("deployments.apps", "kubeflow", "ml-pipeline")
-    selector = cluster.cluster.kept[key].object["spec"]["selector"]
-    pod = {"metadata": {"labels": {"app": "ml-pipeline"}}}
-    container = {"name": "ml-pipeline-api-server", "image": "other"}
-    other = {
-        "replicas": 3,
-        "selector": selector,
-        "template": {**pod, "spec": {"containers": [container]}},
-    }
-    apply({**named, "spec": other}, manager="hpa", force=True)
-    assert arxtune(*a_deploy("standalone")) == ["deployment ml-pipeline: changed"]
-    spec = cluster.cluster.kept[key].object["spec"]
-    assert spec["replicas"] == 3
-    assert spec["template"]["spec"]["containers"][0]["image"].startswith("ghcr.io/kubeflow/")
-    assert arxtune(*a_deploy("standalone")) == ["nothing changed"]
-
-
-def test_a_job_whose_pods_are_others_is_made_anew(
-    having_kubeflow: KubernetesStandIn, arxtune: Arxtune, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    command = a_deploy("existing", "--component", "lifecycle")
-    arxtune(*command)
-    monkeypatch.setattr(images, "TAG", "0.2.0")
-    before = having_kubeflow.state()
-    assert arxtune(*command, "--dry-run") == ["job arxtune-lifecycle: would be made anew"]
-    assert having_kubeflow.state() == before
-    assert arxtune(*command) == ["job arxtune-lifecycle: made anew"]
-    assert arxtune(*command) == ["nothing changed"]
-
-
-@SOAK
-@pytest.mark.parametrize(
-    ("component", "kinds"),
-    [
-        ("kueue", ["ClusterQueue", "LocalQueue", "ResourceFlavor"]),
-        ("external-secrets", ["ExternalSecret"]),
-        ("trainer", ["TrainingRuntime"]),
-    ],
-)
-def test_kinds_of_others_are_needed_and_then_used(
-    component: str, kinds: list[str], having_kubeflow: KubernetesStandIn, arxtune: Arxtune
-) -> None:
-    command = a_deploy("existing", "--component", component)
-    assert f'no matches for kind "{kinds[0]}"' in refused(arxtune, *command)
-    apply(*map(definition, kinds))
-    having_kubeflow.cluster.settle()
-    assert set(map(str.lower, kinds)) <= {name.split()[0] for name in names(arxtune(*command))}
-    assert arxtune(*command) == ["nothing changed"]
-
-
-def definition(kind: str) -> dict[str, Any]:
-    """Return the CustomResourceDefinition of a kind of another project."""
-    crd = CRDS[kind]
-    group, _, version = crd["apiVersion"].partition("/")
-    schema = {
-        "type": "object",
-        "properties": {"spec": {"x-kubernetes-preserve-unknown-fields": True, "type": "object"}},
-    }
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{kind.lower()}s.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced" if crd["namespaced"] else "Cluster",
-            "names": {"kind": kind, "plural": f"{kind.lower()}s", "singular": kind.lower()},
-            "versions": [
-                {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-            ],
-        },
-    }  # fmt: skip
+    kubectl.answer(("get pods", json.dumps(PODS), 0), ("--raw", "<html>better</html>", 0))
+    server.views = [{"state": "SUCCEEDED"}]
+    assert f"report: {tmp_path}/r.html" in arxtune("submit", "--report", f"{tmp_path}/r.html")
+    assert "better" in (tmp_path / "r.html").read_text()
+    (asked,) = (command for command, _ in kubectl.calls() if "--raw" in command)
+    assert "key=v2%2Fartifacts%2Farxtune%2Frun-1%2Fevaluate%2Fx%2Freport" in asked
+    kubectl.answer(("get pods", '{"items": []}', 0))
+    assert "in the dashboard" in arxtune("submit")

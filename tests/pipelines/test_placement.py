@@ -1,6 +1,8 @@
 """Where each stage runs on a cluster, and with what: read from the compiled platform spec, as the backend does."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,16 +12,15 @@ import pytest
 import yaml
 from kfp.compiler import Compiler
 
-from components.finetune.config import FinetuneConfig
-from components.finetune.trainjob import describe
+from components.finetune.trainjob import NODE_QUEUE, NODE_RESOURCES
 from components.shared.stage import STAGES
 from pipelines.arxtune import arxtune
 from pipelines.names import SECRET
 from pipelines.placement import USER
 
 ROOT = Path(__file__).parents[2]
-STORE = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-WHERE_STORE = {"AWS_ENDPOINT_URL", "AWS_REGION", "AWS_SESSION_TOKEN"}
+STORE = {"ARXTUNE_S3_ACCESS_KEY_ID", "ARXTUNE_S3_SECRET_ACCESS_KEY"}
+WHERE_STORE = {"ARXTUNE_S3_ENDPOINT_URL", "ARXTUNE_S3_REGION", "ARXTUNE_S3_SESSION_TOKEN"}
 GPU_STAGES = {"finetune", "evaluate"}
 
 
@@ -110,7 +111,12 @@ def test_what_failed_is_tried_again_with_growing_pauses_but_never_promote(
     assert policy["maxRetryCount"] in (2, 3)
     assert policy["backoffDuration"] == "60s"
     assert policy["backoffFactor"] == 2.0
-    assert policy["backoffMaxDuration"] == "1800s"
+    # Argo counts from the first attempt's start: every attempt may last as long as its pod may live.
+    pauses = 60 * (2 ** policy["maxRetryCount"] - 1)
+    attempts = (policy["maxRetryCount"] + 1) * int(
+        compiled.platform[stage]["activeDeadlineSeconds"]
+    )
+    assert policy["backoffMaxDuration"] == f"{attempts + pauses}s"
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -164,7 +170,8 @@ def test_a_clusters_owner_says_which_gpu_queue_and_images(tmp_path: Path) -> Non
     compiled = Compiled((tmp_path / "arxtune.yaml").read_text("utf-8"))
     accelerator = compiled.container["finetune"]["resources"]["accelerator"]
     assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("amd.com/gpu", "2")
-    assert compiled.container["finetune"]["image"] == "registry.example/team/llm:0.1.0-abc"
+    image = compiled.container["finetune"]["image"]
+    assert re.fullmatch(r"registry.example/team/llm:0.1.0-abc-[0-9a-f]{10}", image)
     for stage in STAGES:
         queued = "kueue.x-k8s.io/queue-name" in compiled.platform[stage]["podMetadata"]["labels"]
         assert queued == (stage in GPU_STAGES)
@@ -177,22 +184,14 @@ def test_a_task_that_waits_for_several_nodes_holds_no_gpu_and_tells_what_a_node_
     assert compile_with(tmp_path, **owner).returncode == 0
     compiled = Compiled((tmp_path / "arxtune.yaml").read_text("utf-8"))
     assert "accelerator" not in compiled.container["finetune"]["resources"]
-    assert compiled.container["finetune"]["env"] == [{"name": "ARXTUNE_NODES", "value": "2"}]
-    assert compiled.container["evaluate"]["resources"]["accelerator"]["resourceCount"] == "1", (
-        "one process answers"
-    )
-    metadata = compiled.platform["finetune"]["podMetadata"]
-    assert "kueue.x-k8s.io/queue-name" not in metadata["labels"]
-    own = {"metadata": metadata, "spec": {"containers": [{"name": "main", "image": "llm"}]}}
-    job = describe("arxtune-0", FinetuneConfig(nodes=2), [], own)
-    trainer = job["spec"]["trainer"]
-    assert trainer["resourcesPerNode"]["limits"] == {
-        "cpu": "8",
-        "memory": "48Gi",
-        "nvidia.com/gpu": "8",
-    }
-    assert trainer["numProcPerNode"] == 8
-    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team"
+    told = {one["name"]: one["value"] for one in compiled.container["finetune"]["env"]}
+    limits = {"cpu": "8", "memory": "48Gi", "nvidia.com/gpu": "8"}
+    assert json.loads(told.pop(NODE_RESOURCES)) == limits
+    assert told == {"ARXTUNE_NODES": "2", NODE_QUEUE: "team"}
+    one_process = compiled.container["evaluate"]["resources"]["accelerator"]
+    assert one_process["resourceCount"] == "1"
+    labels = compiled.platform["finetune"]["podMetadata"]["labels"]
+    assert "kueue.x-k8s.io/queue-name" not in labels
 
 
 def test_without_gpus_the_model_is_placed_on_cpu_with_less_memory(tmp_path: Path) -> None:
