@@ -9,9 +9,18 @@ TEXT = (
 
 
 def random_llama(
-    folder: Path, *, pad_token: str | None = "<pad>", pickled: bool = False, hidden: int = 64
+    folder: Path,
+    *,
+    pad_token: str | None = "<pad>",
+    pickled: bool = False,
+    hidden: int = 64,
+    more_rows: int = 0,
+    tie_word_embeddings: bool = False,
 ) -> Path:
-    """Write a two-layer Llama and its byte-level BPE tokenizer into `folder`."""
+    """Write a two-layer Llama and its byte-level BPE tokenizer into `folder`.
+
+    `more_rows` are rows of the embeddings that no token has, as where they are padded for speed.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -32,8 +41,9 @@ def random_llama(
     torch.manual_seed(0)
     model = LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=len(fast),
+            vocab_size=len(fast) + more_rows,
             hidden_size=hidden,
+            tie_word_embeddings=tie_word_embeddings,
             intermediate_size=128,
             num_hidden_layers=2,
             num_attention_heads=4,
@@ -47,6 +57,20 @@ def random_llama(
     if pickled:
         torch.save(model.state_dict(), folder / "pytorch_model.bin")
         (folder / "model.safetensors").unlink()
+    return folder
+
+
+def random_gpt2(folder: Path, *, positions: int) -> Path:
+    """Put a two-layer GPT-2 in the place of the model in `folder`, for the tokenizer there."""
+    import json
+
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    rows = json.loads((folder / "config.json").read_text())["vocab_size"]
+    torch.manual_seed(0)
+    sizes = {"n_positions": positions, "n_embd": 32, "n_layer": 2, "n_head": 4}
+    GPT2LMHeadModel(GPT2Config(vocab_size=rows, **sizes)).save_pretrained(folder)
     return folder
 
 

@@ -7,6 +7,7 @@ weights. The only file in shared that needs torch.
 
 import functools
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -202,9 +203,11 @@ def attach_adapter(model: Any, folder: Path, name: str, *, trainable: bool = Fal
 
     wanted = _check_adapter(folder)
     try:
-        tuned = PeftModel.from_pretrained(
-            model, str(folder), adapter_name=name, is_trainable=trainable
-        )
+        with warnings.catch_warnings():  # of settings that a newer peft wrote and this one ignores
+            warnings.simplefilter("ignore")
+            tuned = PeftModel.from_pretrained(
+                model, str(folder), adapter_name=name, is_trainable=trainable
+            )
     except Exception as error:  # a file from outside: whatever is wrong with it, one line
         first = _first_line(error)
         problem = f"adapter {folder}: does not fit the base model ({first})"
@@ -263,7 +266,10 @@ def _load(loader: Any, name: str, **options: Any) -> Any:
     except Exception as error:
         if full := unwritable(error):  # the folder that models are kept in
             raise full from None
-        raise ModelError(f"base model {name}: {_problem(error)}", _fix(error)) from None
+        problem = _problem(error)
+        if loader.__name__ == "AutoTokenizer":
+            problem = f"its tokenizer cannot be read ({problem})"
+        raise ModelError(f"base model {name}: {problem}", _fix(error)) from None
 
 
 def _problem(error: Exception) -> str:
