@@ -6,7 +6,6 @@ from pathlib import Path
 
 from components.finetune.config import FinetuneConfig
 from components.shared import bases
-from components.shared.licences import model_licence
 from components.shared.store import Store
 
 
@@ -31,12 +30,4 @@ def prepare_base(config: FinetuneConfig, store: Store, adapter: Path) -> Base:
 
     commit = revision(load_config(name))
     path = name if bases.is_folder(name) or not commit else f"{name.partition('@')[0]}@{commit}"
-    return Base(name, path, bases.identity(name, commit), _licence(name))
-
-
-def _licence(name: str) -> str:
-    """Return the licence that the card declares; the name alone says something only of a hub's id."""
-    declared = bases.declared_licence(name)
-    if declared or bases.is_folder(name):
-        return model_licence(declared) if declared else "unknown"
-    return model_licence(name)
+    return Base(name, path, bases.identity(name, commit), bases.base_terms(name))

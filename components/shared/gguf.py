@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 CARD = {"license": "general.license", "name": "general.name", "author": "general.organization"}
-# A GGUF names what it was made of in free words; of this one we know the address.
-KNOWN = {"SmolLM2-135M-Instruct": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 
 
 def unpack(source: Path, folder: Path) -> None:
@@ -36,9 +34,6 @@ def _card(source: Path) -> str:
     for name, key in CARD.items():
         if key in fields:
             card[name] = fields[key].contents()
-    known = [model for start, model in KNOWN.items() if source.name.startswith(start)]
-    if known:
-        card["model_id"] = known[0]
     lines = [f"{name}: {json.dumps(value)}" for name, value in card.items()]
     return "\n".join(["---", *lines, "---", "", f"Unpacked from {source.name}.", ""])
 

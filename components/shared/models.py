@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from components.shared.bases import CACHE, check_folder, is_folder, locate, read_json
+from components.shared.bases import CACHE, base_terms, check_folder, is_folder, locate, read_json
 from components.shared.errors import ModelError, unwritable
 from components.shared.progress import say
 
@@ -104,6 +104,19 @@ def revision(config: Any) -> str:
     return str(getattr(config, "_commit_hash", None) or "")
 
 
+def check_base(name: str) -> dict[str, Any]:
+    """Return what is known of a base before anything is paid: parameters, context, terms.
+
+    Raises ModelError for whatever would stop a training later. Weights that lie here are read.
+    """
+    config = load_config(name)
+    load_tokenizer(name)
+    facts = {"context": context_length(config), "terms": base_terms(name), "parameters": 0}
+    if is_folder(name):
+        facts["parameters"] = load_base(name, "none").num_parameters()
+    return facts
+
+
 def load_tokenizer(name: str) -> Any:
     """Return the tokenizer of a base: with an end token, a pad token, and ids that the base knows.
 
@@ -138,7 +151,8 @@ def _spare_token(tokenizer: Any) -> str:
     for token in SPARE_TOKENS:
         if token in known and token != tokenizer.eos_token:
             return token
-    others = [token for token in tokenizer.all_special_tokens if token != tokenizer.eos_token]
+    special = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    others = [token for token in special if token != tokenizer.eos_token]
     unused = [token for token in others if token != tokenizer.bos_token]
     return str([*unused, *others, tokenizer.eos_token][0])
 

@@ -268,6 +268,8 @@ def test_any_token_pads_but_the_end(
 def test_the_end_itself_pads_where_there_is_no_other_special_token(tmp_path: Path) -> None:
     folder = random_llama(tmp_path / "model", pad_token=None)
     change(folder / "tokenizer_config.json", pad_token=None, bos_token=None)
+    tokens = json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
+    change(folder / "tokenizer.json", added_tokens=[t for t in tokens if t["content"] == "</s>"])
     tokenizer = load_tokenizer(str(folder))
     assert tokenizer.pad_token == tokenizer.eos_token  # the label mask is ours
     assert encode(tokenizer, "Quote it.", "The end.").labels[-1] == tokenizer.eos_token_id
