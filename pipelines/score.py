@@ -2,13 +2,18 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
-from components.evaluate.dataset import read_examples
+from components.curate.export import example
+from components.curate.reader import read_material
 from components.evaluate.dataset_scores import dataset_scores
 from components.evaluate.rouge import METRICS
 from components.shared.errors import ConfigError, DataError
+from components.shared.ledger import Ledger
+from components.shared.records import Example
+from components.shared.text import clean_line
 
 TITLES = {
     "unicode": "every script, numbers and mathematical symbols (decides)",
@@ -19,16 +24,16 @@ TITLES = {
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `arxtune score` to the command line."""
     parser = commands.add_parser(
-        "score", help="score null systems, and answers made elsewhere, on a dataset"
+        "score", help="score trivial baselines, and answers made elsewhere, on a dataset"
     )
     parser.add_argument(
         "file",
         type=Path,
         metavar="FILE",
-        help="JSON or JSONL with Instruction, Input and Output, or examples.jsonl",
+        help="JSON, JSON Lines, CSV or Parquet with instruction, input and output, or conversations",
     )
     parser.add_argument(
-        "--train", type=Path, metavar="FILE", help="training data that the null systems may know"
+        "--train", type=Path, metavar="FILE", help="training data that the baselines may know"
     )
     parser.add_argument(
         "--answers",
@@ -43,17 +48,30 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    examples = read_examples(arguments.file)
-    if not examples:
-        raise DataError(f"{arguments.file}: no rows", "a row needs Instruction, Input and Output")
-    training = read_examples(arguments.train) if arguments.train else []
+    examples, told = read_dataset(arguments.file)
+    training = read_dataset(arguments.train)[0] if arguments.train else []
     others = dict(_read_answers(text, len(examples)) for text in arguments.answers)
     tables = dataset_scores(examples, training, others, arguments.seed)
-    print(
-        json.dumps(tables, indent=1, ensure_ascii=False)
-        if arguments.json
-        else _text(tables, len(examples))
-    )
+    if arguments.json:
+        print(told, file=sys.stderr)
+        print(json.dumps(tables, indent=1, ensure_ascii=False))
+    else:
+        print(told, _text(tables, len(examples)), sep="\n")
+
+
+def read_dataset(path: Path) -> tuple[list[Example], str]:
+    """Return the rows of a dataset, as curate reads them, and what was understood, in one line."""
+    ledger = Ledger("score", "rows")
+    material = read_material(path, ledger)
+    if not material.triples:
+        raise DataError(f"{path}: no rows", "a row needs instruction, input and output")
+    told = "; ".join(material.understood)
+    if ledger.rejects:
+        first = ledger.rejects[0]
+        told += (
+            f"; {len(ledger.rejects)} rows left out, the first: {first['item']}: {first['reason']}"
+        )
+    return [example(triple) for triple in material.triples], clean_line(told)
 
 
 def _read_answers(text: str, rows: int) -> tuple[str, list[str]]:
@@ -62,8 +80,8 @@ def _read_answers(text: str, rows: int) -> tuple[str, list[str]]:
     if not equals:
         raise ConfigError(f"--answers {text!r}: not NAME=FILE")
     try:
-        found = json.loads(Path(file).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        found = json.loads(Path(file).read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"--answers {text!r}: cannot be read ({error})", "write a JSON list of texts"
         ) from None
@@ -75,7 +93,7 @@ def _read_answers(text: str, rows: int) -> tuple[str, list[str]]:
         raise DataError(
             f"--answers {text!r}: not a list of {rows} texts", "one for each row, in the same order"
         )
-    return name, found
+    return clean_line(name), found
 
 
 def _text(tables: dict[str, list[dict[str, Any]]], rows: int) -> str:

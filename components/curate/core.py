@@ -12,7 +12,7 @@ from components.curate.config import CurateConfig
 from components.curate.dedup import near_duplicates, same_task
 from components.curate.export import notice, write_side
 from components.curate.leakage import overlaps
-from components.curate.reader import UNNAMED, Material, read_material
+from components.curate.reader import UNNAMED, Material, read_material, tidy
 from components.curate.shingles import words
 from components.curate.split import RELATIVE, TEST, TRAIN, Relatives, age, find_relatives, sides
 from components.shared.ledger import Ledger
@@ -38,7 +38,10 @@ def curate(
     """
     ledger = Ledger("curate", "triples")
     run = _Run(config, ledger, read_material(triples, ledger, config.own_teacher))
-    say("curate", f"{len(run.material.triples)} triples read")
+    for line in run.material.understood:
+        say("curate", line)
+    if marked := tidy(run.material):
+        say("curate", f"marks of a chat template taken off the ends of {marked} rows")
     passed = run.through_gates()
     relatives = find_relatives(
         run.papers(passed), passed

@@ -33,7 +33,8 @@ _META = re.compile(
 # What is left of a prompt: its labels at the start of a line, or a placeholder that nobody filled in.
 _PROMPT = re.compile(
     r"^\W*(?:instruction|input|output|response|(?:generated )?triples?(?: \d+)?|example \d+)\W{0,3}:"
-    r"|[\[<](?:insert|provide|your|add) [^\]>]{0,80}[\]>]",
+    r"|[\[<](?:insert|provide|your|add) [^\]>]{0,80}[\]>]"
+    r"|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<\|(?:im_(?:start|end)|(?:start|end)_header_id|eot_id)\|>",
     re.IGNORECASE | re.MULTILINE,
 )
 _EMAIL = re.compile(

@@ -1,60 +1,51 @@
-"""Read triples: what generate wrote, or a person's own file in JSON or JSONL.
+"""Read triples: what generate wrote, or a person's own file in JSON, JSON Lines, CSV or Parquet.
 
-Own rows need instruction, input and output under these names, in lower case (alpaca) or capitalised; whatever else they
-carry of a Triple or its paper is used. A row that cannot be used becomes a reject with file and line; the rest is read.
+Own rows tell instruction, input and output by name, in any case, or as a conversation; whatever else they carry of a
+Triple or its paper is used. A row that cannot be used becomes a reject with file and line; the rest is read.
 """
 
-import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from components.curate.formats import read_rows
+from components.curate.shapes import FIELDS, fields_of, without_marks
 from components.curate.shingles import shingle
 from components.shared.errors import DataError
 from components.shared.ledger import Ledger
 from components.shared.licences import model_licence, terms
 from components.shared.records import Source, Triple, digest, read_records
+from components.shared.text import clean, clean_line, finite
 
-FIELDS = ("instruction", "input", "output")
 MAX_CHARACTERS = 100_000  # of a field; a longer one is no task but a file in the wrong place
-# what a row may tell besides, the type it must have, and what stands for not knowing
-OPTIONAL: dict[str, tuple[tuple[type, ...], Any]] = {
-    "kind": ((str,), "own"),
-    "paper": ((str,), ""),
-    "version": ((int,), 0),
-    "page": ((int,), 0),  # 0: rests on no page we know, so that its grounding cannot be judged
-    "evidence": ((list,), []),
-    "grounding": ((int, float), 0.0),
-    "teacher": ((str,), ""),
-    "teacher_licence": ((str,), ""),
-    "prompt_hash": ((str,), ""),
-}
-OF_PAPER = ("licence", "title", "authors", "submitted")  # what a row may tell of its paper
+MAX_NUMBER = 1e9  # of a version, a page or an offset
+TEXTS = {"kind": "own", "paper": "", "teacher": "", "teacher_licence": "", "prompt_hash": ""}
+OF_PAPER = ("licence", "title", "submitted")  # what a row may tell of its paper, beside the authors
+SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 NOT_TRIPLES = ("sources.jsonl", "rejects.jsonl", "lineage.jsonl", "obligations.jsonl")
 UNNAMED = "passage-"  # opens the name that stands for the paper of a row that names none
 
 _ARXIV = re.compile(
-    r"(?:arxiv:|https?://arxiv\.org/(?:abs|pdf)/)?(\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v(\d+))?",
+    r"(?:arxiv:|https?://arxiv\.org/(?:abs|pdf)/)?(\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v(\d{1,4}))?",
     re.I,
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_BETWEEN_LINES = re.compile(r"\s*")
-_BETWEEN_ITEMS = re.compile(r"[\s,\]]*")
-_NEXT_LINE = re.compile(r"\n")
-_NEXT_ITEM = re.compile(r"\n\s*(?=\{)|\}\s*,\s*(?=\{)")
 
 
 @dataclass
 class Material:
-    """The triples to curate and the papers that they come from."""
+    """The triples to curate, in the order of their files, and the papers that they come from."""
 
     triples: list[Triple] = field(default_factory=list)
     where: dict[str, str] = field(default_factory=dict)  # triple id -> file and line
     sources: dict[tuple[str, int], Source] = field(default_factory=dict)  # by paper and version
+    understood: list[str] = field(default_factory=list)  # of each file: what it was taken for
+    own: bool = False  # a person's own rows, not a stage's
 
     def source(self, triple: Triple) -> Source:
         """Return the paper of a triple in the triple's version: licences are given per version."""
@@ -66,31 +57,27 @@ class Material:
         return self.sources[key]
 
 
-def read_material(path: Path, ledger: Ledger, own_teacher: str = "") -> Material:
-    """Read a file, or a folder of files, naming `own_teacher` where a row names none.
+def read_material(
+    path: Path, ledger: Ledger, own_teacher: str = "", paper_column: str = ""
+) -> Material:
+    """Read a file, or a folder of files.
 
-    Raise DataError when nothing can be used, unless a stage wrote the folder: it may have had nothing to write.
+    Where a row names no teacher it is `own_teacher`; `paper_column` is the field that tells a row's paper. Raise
+    DataError when nothing can be used, unless a stage wrote the folder: it may have had nothing to write.
     """
-    material = Material()
-    by_stage = (path / "sources.jsonl").exists()
-    for source in read_records(path / "sources.jsonl", Source) if by_stage else ():
-        source.paper, _ = split_id(source.paper)
-        material.sources[source.paper, source.version] = source
+    material = Material(own=not (path / "sources.jsonl").exists())
+    if not material.own:
+        for source in read_records(path / "sources.jsonl", Source):
+            source.paper, _ = split_id(source.paper)
+            material.sources[source.paper, source.version] = source
     rows: list[tuple[Triple, str]] = []
     for file in _files(path):
-        for line, row in parse_rows(file.read_bytes()):
-            where = f"{file.name}, line {line}"
-            try:
-                rows.append((_triple(row, material.sources, own_teacher), where))
-            except ValueError as fault:
-                if not (by_stage and str(fault) == "empty file"):
-                    ledger.drop(where, f"malformed: {fault}")
-    if not rows and not by_stage:
-        problems = "; ".join(
-            f"{reject['item']}: {reject['reason']}" for reject in ledger.rejects[:3]
-        )
+        rows += _read_file(file, material, ledger, own_teacher, paper_column)
+    if not rows and material.own:
+        found = {reject["reason"]: reject["item"] for reject in reversed(ledger.rejects)}
+        told = [f"{item}: {reason}" for reason, item in reversed(found.items())]
         raise DataError(
-            f"{path}: holds no usable triple ({problems})",
+            f"{path}: holds no usable triple ({'; '.join(told[:3])})",
             "each row needs instruction, input and output",
         )
     _name_passages([triple for triple, _ in rows if not triple.paper])
@@ -98,27 +85,18 @@ def read_material(path: Path, ledger: Ledger, own_teacher: str = "") -> Material
     return material
 
 
-def parse_rows(data: bytes) -> Iterator[tuple[int, object]]:
-    """Yield (line, row) of JSON or JSONL; a ValueError in place of a row says why there is none."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        yield 1, ValueError("UTF-16, not UTF-8")
-        return
-    text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    place = len(text) - len(text.lstrip())
-    is_array = text.startswith("[", place)
-    place += is_array
-    between, following = (_BETWEEN_ITEMS, _NEXT_ITEM) if is_array else (_BETWEEN_LINES, _NEXT_LINE)
-    decoder, line, counted, empty = json.JSONDecoder(), 1, 0, not text.strip()
-    if empty:
-        yield 1, ValueError("empty file")
-    while (place := between.match(text, place).end()) < len(text):  # type: ignore[union-attr]
-        line, counted = line + text.count("\n", counted, place), place
-        try:
-            row, place = decoder.raw_decode(text, place)
-        except (ValueError, RecursionError):
-            row, found = ValueError("not JSON"), following.search(text, place + 1)
-            place = found.end() if found else len(text)
-        yield line, row
+def tidy(material: Material) -> int:
+    """Make the texts safe to store, show and train on, for good; return of how many rows marks were taken off.
+
+    Own rows may have been rendered for some model before: marks of its template are taken off their ends.
+    """
+    marked = 0
+    for triple in material.triples:
+        texts = (triple.instruction, triple.input, triple.output)
+        bare = [without_marks(text) if material.own else text for text in texts]
+        marked += tuple(bare) != texts
+        triple.instruction, triple.input, triple.output = map(clean, bare)
+    return marked
 
 
 def split_id(paper: str) -> tuple[str, int]:
@@ -135,84 +113,160 @@ def _files(path: Path) -> list[Path]:
         raise DataError(
             f"{path} does not exist", "name a file, or run the stage that writes it first"
         )
-    found = [
-        file
-        for file in sorted(path.iterdir())
-        if file.suffix in (".jsonl", ".json") and file.name not in NOT_TRIPLES
-    ]
+    found = {
+        file.stem: file
+        for file in sorted(path.iterdir(), reverse=True)
+        if file.suffix in SUFFIXES and file.name not in NOT_TRIPLES
+    }
     if not found:
         raise DataError(
-            f"{path}: holds no *.jsonl or *.json with triples", "name a file, or a folder of files"
+            f"{path}: holds no file of triples ({', '.join(SUFFIXES)})",
+            "name a file, or a folder of files",
         )
+    return sorted(found.values())
+
+
+def _read_file(
+    file: Path, material: Material, ledger: Ledger, own_teacher: str, paper_column: str
+) -> list[tuple[Triple, str]]:
+    """Return the triples of one file with their places, and note what the file was taken for."""
+    try:
+        form, rows = read_rows(file)
+    except ValueError as problem:
+        if material.own:
+            ledger.drop(f"{file.name}, line 1", f"malformed: {problem}")
+        return []
+    found: list[tuple[Triple, str]] = []
+    shapes: Counter[str] = Counter()
+    for line, row in rows:
+        where = f"{file.name}, line {line}"
+        try:
+            values, shape = _values(row, paper_column)
+            found.append((_triple(values, material.sources, own_teacher), where))
+            shapes[shape] += 1
+        except ValueError as fault:
+            ledger.drop(where, f"malformed: {fault}")
+    told = [f"{count} rows as {shape}" for shape, count in shapes.most_common()]
+    material.understood.append(f"{file.name}: {form}; {'; '.join(told) or 'no usable row'}")
     return found
 
 
-def _triple(row: object, sources: dict[tuple[str, int], Source], own_teacher: str) -> Triple:
-    """Return the triple of a row; raise ValueError with the reason when there is none. Its paper joins the sources."""
+def _values(row: object, paper_column: str) -> tuple[dict[str, Any], str]:
+    """Return a row's fields by our names, the three texts checked, and the shape it has."""
     if isinstance(row, ValueError):
         raise row
     if not isinstance(row, dict):
         raise ValueError("not a JSON object")
-    values = {
-        name.lower() if name.lower() in FIELDS else name: value for name, value in row.items()
-    }
-    values = {
-        name: values[name] for name in (*FIELDS, *OPTIONAL, *OF_PAPER, "id") if name in values
-    }
+    values, shape = fields_of(row)
+    if paper_column:
+        values["paper"] = values.get(paper_column)
     for name in FIELDS:
-        if name not in values:
-            raise ValueError(f"lacks {name}")
-        _check(name, values[name], (str,))
-    for name, (types, default) in OPTIONAL.items():
-        if values.get(name) is None:
-            values[name] = default
-        _check(name, values[name], types)
-    if not all(
-        isinstance(span, list) and all(isinstance(end, int) for end in span)
-        for span in values["evidence"]
-    ):
-        raise ValueError("evidence is not a list of [start, end]")
-    values["paper"], version = split_id(values["paper"])
-    values["version"] = values["version"] or version
-    values["teacher"] = values["teacher"] or own_teacher
-    told = values["teacher_licence"]
-    values["teacher_licence"] = terms(told) if told else model_licence(values["teacher"])
-    content = [values[name] for name in ("paper", "version", "page", *FIELDS)]
+        value = values[name]
+        values[name] = "" if name == "input" and value is None else _text(name, value)
+    return values, shape
+
+
+def _triple(
+    values: Mapping[str, Any], sources: dict[tuple[str, int], Source], own_teacher: str
+) -> Triple:
+    """Return the triple of a row; raise ValueError with the reason when there is none. Its paper joins the sources."""
+    told: dict[str, Any] = {
+        name: _line(name, values.get(name)) or other for name, other in TEXTS.items()
+    }
+    told["paper"], version = split_id(told["paper"])
+    told["teacher"] = told["teacher"] or own_teacher
+    named = told["teacher_licence"]
+    told["teacher_licence"] = terms(named) if named else model_licence(told["teacher"])
+    version = _whole("version", values.get("version")) or version
+    # A row on page 0 rests on no page we know, so that its grounding cannot be judged.
+    page = _whole("page", values.get("page"))
+    texts = {name: values[name] for name in FIELDS}
+    content = [told["paper"], version, page, *texts.values()]
     identity = values.get("id")
-    values["id"] = (
-        str(identity) if isinstance(identity, int | str) and str(identity) else digest(content)[:16]
+    if isinstance(identity, bool) or not isinstance(identity, int | str):
+        identity = ""
+    _add_source(told["paper"], version, values, sources)
+    return Triple(
+        id=_line("id", str(identity)) or digest(content)[:16],
+        version=version,
+        page=page,
+        evidence=_spans(values.get("evidence")),
+        grounding=_number("grounding", values.get("grounding")),
+        **told,
+        **texts,
     )
-    _check("id", values["id"], (str,))
-    about = {name: values.pop(name, None) for name in OF_PAPER}
-    _add_source((values["paper"], values["version"]), about, sources)
-    return Triple.from_dict(values)
 
 
-def _check(name: str, value: object, types: tuple[type, ...]) -> None:
-    kinds = {str: "text", int: "a whole number", float: "a number", list: "a list"}
-    if not isinstance(value, types) or isinstance(value, bool):
-        raise ValueError(f"{name} is not {kinds[types[-1]]}")
-    if isinstance(value, str) and len(value) > MAX_CHARACTERS:
+def _text(name: str, value: object) -> str:
+    """Return the text of a field; raise ValueError where it is none, or no task any more."""
+    if not isinstance(value, str):
+        kind = {list: "a list", dict: "an object", type(None): "null"}.get(type(value), "a number")
+        raise ValueError(f"{name} is not text but {kind}")
+    if len(value) > MAX_CHARACTERS:
         raise ValueError(f"{name} is longer than {MAX_CHARACTERS:,} characters")
-    if isinstance(value, str) and _SURROGATE.search(value):
+    if _SURROGATE.search(value):
         raise ValueError(f"{name} is not UTF-8")
+    return value
+
+
+def _line(name: str, value: object) -> str:
+    """Return the one line of a field that may be missing."""
+    return "" if _is_missing(value) else clean_line(_text(name, value))
+
+
+def _number(name: str, value: object) -> float:
+    """Return a finite number; 0 for one that is missing, NaN or infinity, which say that it is not known."""
+    if _is_missing(value):
+        return 0.0
+    number = finite(value, 0, MAX_NUMBER)
+    if number is None:
+        raise ValueError(f"{name} is not a number from 0 to {MAX_NUMBER:,.0f}")
+    return number
+
+
+def _whole(name: str, value: object) -> int:
+    number = _number(name, value)
+    if not number.is_integer():
+        raise ValueError(f"{name} is not a whole number")
+    return int(number)
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and finite(value) is None)
+
+
+def _spans(value: object) -> list[list[int]]:
+    if _is_missing(value) or not isinstance(value, list):
+        return []
+    spans = [span for span in value if isinstance(span, list) and len(span) == 2]
+    if len(spans) < len(value):
+        raise ValueError("evidence is not a list of [start, end]")
+    return [[_whole("evidence", end) for end in span] for span in spans]
 
 
 def _add_source(
-    key: tuple[str, int], about: dict[str, Any], sources: dict[tuple[str, int], Source]
+    paper: str,
+    version: int,
+    values: Mapping[str, Any],
+    sources: dict[tuple[str, int], Source],
 ) -> None:
     """Remember what a row itself tells of its paper, unless the sources say it already."""
-    if not key[0] or key in sources or not isinstance(about["licence"], str):
+    key = (paper, version)
+    if not paper or key in sources or not isinstance(values.get("licence"), str):
         return
-    listed = about["authors"] if isinstance(about["authors"], list) else []
-    authors = [author for author in listed if isinstance(author, str)]
+    listed = values.get("authors")
+    if isinstance(listed, str):
+        listed = [listed]
+    authors = (
+        [_line("authors", author) for author in listed or [] if isinstance(author, str)]
+        if isinstance(listed, list)
+        else []
+    )
     told: dict[str, Any] = {
-        name: about[name] if isinstance(about[name], str) else ""
-        for name in ("licence", "title", "submitted")
+        name: _line(name, values.get(name)) if isinstance(values.get(name), str) else ""
+        for name in OF_PAPER
     }
-    for text in (*told.values(), *authors):
-        _check("what is told of the paper", text, (str,))
-    sources[key] = Source(paper=key[0], version=key[1], authors=authors, **told)
+    sources[key] = Source(paper=paper, version=version, authors=authors, **told)
 
 
 def _name_passages(triples: list[Triple]) -> None:
@@ -234,15 +288,14 @@ def _keep_first_of_an_id(
     rows: list[tuple[Triple, str]], material: Material, ledger: Ledger
 ) -> None:
     """Keep one row an id, whatever the order they came in; equal rows are left to the duplicates."""
-    keyed = sorted(rows, key=lambda item: (item[0].id, digest(item[0].to_dict()), item[1]))
-    kept: Triple | None = None
-    for triple, where in keyed:
-        if kept and kept.id == triple.id and kept.to_dict() != triple.to_dict():
-            ledger.drop(
-                where, "malformed: duplicate id", f"{triple.id}, also at {material.where[kept.id]}"
-            )
-            continue
-        if not (kept and kept.id == triple.id):
-            kept = triple
-            material.where[triple.id] = where
-        material.triples.append(triple)
+    chosen: dict[str, tuple[str, str]] = {}  # id -> digest of the row that is kept, and its place
+    for triple, where in rows:
+        mine = (digest(triple.to_dict()), where)
+        chosen[triple.id] = min(mine, chosen.get(triple.id, mine))
+    for triple, where in rows:
+        content, place = chosen[triple.id]
+        if digest(triple.to_dict()) == content:
+            material.triples.append(triple)
+            material.where.setdefault(triple.id, where)
+        else:
+            ledger.drop(where, "malformed: duplicate id", f"{triple.id}, also at {place}")

@@ -26,6 +26,10 @@ def row(number: int = 0, **fields: Any) -> dict[str, Any]:
     }
 
 
+def chat(*turns: tuple[str, object]) -> dict[str, Any]:
+    return {"messages": [{"role": role, "content": content} for role, content in turns]}
+
+
 def read(path: Path, content: bytes | str) -> tuple[list[str], list[str]]:
     """Return the outputs read and the rejects, as "line: reason"."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -43,43 +47,38 @@ def lines(*rows: object) -> str:
 
 
 @pytest.mark.parametrize(
-    "names", [("Instruction", "Input", "Output"), ("instruction", "input", "output")]
-)
-@pytest.mark.parametrize("form", ["jsonl", "json", "pretty json"])
-def test_both_shapes_are_read_in_every_form(
-    names: tuple[str, ...], form: str, tmp_path: Path
-) -> None:
-    rows = [dict(zip(names, ("State it.", prose(n), f"Claim {n}."), strict=True)) for n in range(3)]
-    text = {
-        "jsonl": lines(*rows),
-        "json": json.dumps(rows),
-        "pretty json": json.dumps(rows, indent=4),
-    }[form]
-    assert read(tmp_path / "own.json", text) == (["Claim 0.", "Claim 1.", "Claim 2."], [])
-
-
-@pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        ({"instruction": "Say it.", "input": "A text."}, "lacks output"),
-        ({"instruction": "Say it.", "output": "A text."}, "lacks input"),
-        (row(output=["a", "list"]), "output is not text"),
-        (row(output=None), "output is not text"),
-        (row(instruction=3), "instruction is not text"),
-        (row(version="two"), "version is not a whole number"),
-        (row(page=True), "page is not a whole number"),
-        (row(grounding="high"), "grounding is not a number"),
-        (row(paper=7), "paper is not text"),
+        ({"instruction": "Say it.", "input": "A text."}, "lacks output; it has instruction, input"),
+        (
+            {"instruction": "Say it.", "output": "A text."},
+            "lacks input; it has instruction, output",
+        ),
+        (row(output=["a", "list"]), "output is not text but a list"),
+        (row(output=None), "output is not text but null"),
+        (row(instruction=3), "instruction is not text but a number"),
+        (row(version="two"), "version is not a number from 0 to 1,000,000,000"),
+        (row(version=1.5), "version is not a whole number"),
+        (row(page=True), "page is not a number from 0 to 1,000,000,000"),
+        (row(page=10**400), "page is not a number from 0 to 1,000,000,000"),
+        (row(page=-1), "page is not a number from 0 to 1,000,000,000"),
+        (row(grounding="high"), "grounding is not a number from 0 to 1,000,000,000"),
+        (row(paper=7), "paper is not text but a number"),
         (row(evidence=["nowhere"]), "evidence is not a list of [start, end]"),
-        (row(paper="2405.90001", licence="\udcff"), "what is told of the paper is not UTF-8"),
+        (row(paper="2405.90001", licence="\udcff"), "licence is not UTF-8"),
         (["a", "list"], "not a JSON object"),
         ("3", "not a JSON object"),
         ("not json", "not JSON"),
         ('{"instruction": "cut off', "not JSON"),
         ("{'instruction': 'single quotes'}", "not JSON"),
         ("[" * 100_000, "not JSON"),
+        ('{"page": ' + "9" * 10_000 + "}", "not JSON"),
         (row(input="x" * 10_000_000), f"input is longer than {MAX_CHARACTERS:,} characters"),
         (row(output="half a pair: \ud83d"), "output is not UTF-8"),
+        (chat(("user", "Why?")), "its conversation does not end in a question and its answer"),
+        (chat(("user", "Why?"), ("tool", "So.")), "a turn of its conversation is by 'tool'"),
+        (chat(("user", "Why?"), ("assistant", None)), "a turn of its conversation is not text"),
+        ({"messages": 7}, "its conversation is no list"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 60 else "row",
 )
@@ -88,6 +87,60 @@ def test_a_malformed_row_is_a_reject_with_its_line(
 ) -> None:
     found = read(tmp_path / "own.jsonl", lines(row(1), bad, row(2)))
     assert found == (["Claim 1.", "Claim 2."], [f"2: {reason}"])
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_what_is_no_number_is_never_one(value: str, tmp_path: Path) -> None:
+    text = json.dumps(row(1, grounding=0.5, score=0.5)).replace("0.5", value)
+    (tmp_path / "own.jsonl").write_text(text)
+    (triple,) = read_material(tmp_path / "own.jsonl", Ledger("curate", "triples")).triples
+    assert triple.grounding == 0
+    assert triple.extra == {}
+
+
+@pytest.mark.parametrize(
+    ("turns", "instruction", "earlier"),
+    [
+        ([("user", "Why?"), ("assistant", "So.")], "Why?", ""),
+        ([("system", "You help."), ("human", "Why?"), ("gpt", "So.")], "Why?", ""),
+        (
+            [("user", "Who?"), ("assistant", "She."), ("user", "Why?"), ("assistant", "So.")],
+            "Why?",
+            "User: Who?\nAssistant: She.",
+        ),
+        ([("user", [{"type": "text", "text": "Why?"}]), ("assistant", "So.")], "Why?", ""),
+    ],
+)
+@pytest.mark.parametrize("names", [("role", "content"), ("from", "value")])
+def test_a_conversation_is_read_by_its_last_exchange(
+    turns: list[tuple[str, Any]],
+    instruction: str,
+    earlier: str,
+    names: tuple[str, str],
+    tmp_path: Path,
+) -> None:
+    told = [dict(zip(names, turn, strict=True)) for turn in turns]
+    (tmp_path / "own.json").write_text(json.dumps([{"conversations": told}]))
+    (triple,) = read_material(tmp_path / "own.json", Ledger("curate", "triples")).triples
+    assert (triple.instruction, triple.input, triple.output) == (instruction, earlier, "So.")
+
+
+def test_text_is_made_safe_and_marks_are_taken_off(tmp_path: Path) -> None:
+    marks = (
+        "</s>",
+        "<|im_end|>",
+        "<|eot_id|>",
+        "<\uff5cend\u2581of\u2581sentence\uff5c>",
+        "<end_of_turn>\n",
+    )
+    rows = [row(n, output=f"<s> Claim {n}.{mark}") for n, mark in enumerate(marks)]
+    rows.append(row(5, output="\x1b[31mClaim\x00 5.\u202e\r\nYes."))
+    rows.append(row(6, output="[INST] Say it. [/INST] Claim 6."))
+    (tmp_path / "own.jsonl").write_text(lines(*rows))
+    summary = run_on(tmp_path, tmp_path / "own.jsonl", **OWN)
+    assert summary["dropped"] == {"prompt leaked into the data": 1}
+    taught = {example.completion for name in ("train", "test") for example in side(tmp_path, name)}
+    assert taught == {*(f"Claim {n}." for n in range(5)), "Claim 5.\nYes."}
 
 
 def test_broken_utf_8_costs_only_its_row(tmp_path: Path) -> None:
@@ -141,29 +194,6 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
 def test_windows_line_ends_and_blank_lines_are_no_fault(tmp_path: Path) -> None:
     text = lines(row(1), "", "  ", "oops", row(2)).replace("\n", "\r\n")
     assert read(tmp_path / "own.jsonl", text) == (["Claim 1.", "Claim 2."], ["4: not JSON"])
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (b"", "own.json, line 1: malformed: empty file"),
-        (b" \n\n", "own.json, line 1: malformed: empty file"),
-        (b"[]", "holds no usable triple"),
-        (b"{}", "own.json, line 1: malformed: lacks instruction"),
-        ("[]".encode("utf-16"), "own.json, line 1: malformed: UTF-16, not UTF-8"),
-        (b"%PDF-1.7 \xff\xfe binary", "own.json, line 1: malformed: not JSON"),
-        (b"\x00" * 1000, "malformed: not JSON"),
-    ],
-)
-def test_a_file_with_nothing_to_use_is_one_clear_error(
-    content: bytes, problem: str, tmp_path: Path
-) -> None:
-    (tmp_path / "own.json").write_bytes(content)
-    with pytest.raises(DataError) as error:
-        read_material(tmp_path / "own.json", Ledger("curate", "triples"))
-    assert problem in str(error.value)
-    assert "each row needs instruction, input and output" in str(error.value)
-    assert len(str(error.value).splitlines()) == 1
 
 
 def test_a_missing_file_is_one_clear_error(tmp_path: Path) -> None:
