@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TextIO
 
 from components.shared.progress import MARK
-from components.shared.stage import ERROR_MARK
+from components.shared.stage import ERROR_MARK, STATUS_MARK
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 TAIL = 40  # log lines shown of a stage that failed by a bug
@@ -20,6 +20,7 @@ class Console(io.TextIOBase):
         self._log = log.open("a", encoding="utf-8", buffering=1)
         self._rest = ""
         self.error = ""  # the line of the last error of ours
+        self.status = 1  # that its stage ended with
         self.tail: list[str] = []
 
     def writable(self) -> bool:
@@ -38,6 +39,8 @@ class Console(io.TextIOBase):
         if said.startswith(MARK):
             self._terminal.write(said.removeprefix(MARK) + "\n")
             self._terminal.flush()
+        elif said.startswith(STATUS_MARK):
+            self.status = int(said.removeprefix(STATUS_MARK))
         elif said.startswith(ERROR_MARK):
             self.error = said.removeprefix(ERROR_MARK)
         if said:

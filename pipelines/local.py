@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -17,10 +18,11 @@ from typing import Any
 
 from components.shared.errors import ArxtuneError, ConfigError, DataError
 from components.shared.ledger import read_lineage
-from components.shared.lifetime import RUN_PID
+from components.shared.lifetime import RUN_PID, wait_for_children
 from pipelines.console import Console
 from pipelines.profile import EMBEDDED_STORE, STAND_IN, Profile
-from pipelines.servers import BUCKET, s3_server, stand_in_site
+from pipelines.servers import stand_in_site
+from pipelines.store_server import BUCKET, s3_server
 
 
 @dataclass
@@ -64,7 +66,11 @@ class Run:
 
 
 class StageFailed(ArxtuneError):
-    """A stage ended with an error of ours; its line is the message."""
+    """A stage ended with an error of ours; its line is the message, its status ours."""
+
+    def __init__(self, line: str, status: int) -> None:
+        super().__init__(line)
+        self.status = status
 
 
 class StageCrashed(Exception):
@@ -101,13 +107,33 @@ def run(
     )
     with _home(home) as folder, contextlib.ExitStack() as servers:
         parameters = _start_servers(profile, home, papers, servers)
-        _run_pipeline(
-            pipeline, parameters, folder, home.absolute() / "state" if containers else None
-        )
+        state = home.absolute() / "state" if containers else None
+        try:
+            _run_pipeline(pipeline, parameters, folder, state)
+        finally:  # what was judged can be read also where promoting failed
+            _copy_pages(folder)
     finished = Run(folder, time.monotonic() - started)
-    shutil.copy(finished.folder_of("evaluate") / "report", finished.report)
-    shutil.copy(finished.folder_of("curate") / "card", finished.folder / "data-card.html")
+    _lay_release(finished, home)
     return finished
+
+
+def _copy_pages(folder: Path) -> None:
+    """Copy the pages for people to where they are found."""
+    for page, place in {"report": "evaluate/report", "data-card": "curate/card"}.items():
+        for path in folder.glob(f"artifacts/*/{place}"):
+            shutil.copy(path, folder / f"{page}.html")
+
+
+def _lay_release(run: Run, home: Path) -> None:
+    """Lay what was released on disk, where one can open it: releases/<name>/<version>."""
+    if released := run.released:
+        place = home / released["prefix"]
+        with tempfile.TemporaryDirectory(dir=home, prefix=".release.") as scratch:
+            made = Path(scratch) / "release"
+            shutil.copytree(run.folder_of("promote") / "release_folder", made)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not place.exists():
+                made.rename(place)
 
 
 @contextlib.contextmanager
@@ -170,6 +196,8 @@ def tried_once(pipeline: Callable[..., Any]) -> Callable[..., Any]:
     return components.load_component_from_text(json.dumps(spec))  # type: ignore[no-any-return]
 
 
+SAVE_SECONDS = 120  # that a stage may take to save its work when the run is interrupted
+
 # Torch's threads spin while they wait otherwise, which makes them 6 times as slow on a busy machine. And glibc maps
 # large tensors anew each time otherwise, where the pages' first touch costs as much as the arithmetic.
 FOR_TORCH = {
@@ -183,11 +211,6 @@ def _run_pipeline(
     pipeline: Callable[..., Any], parameters: dict[str, Any], folder: Path, containers: Path | None
 ) -> None:
     """Run all tasks; `containers` is the folder of what they keep when they run in their images."""
-    if any(character.isspace() for character in sys.executable):
-        # kfp.local puts the interpreter's path into a shell line without quotes.
-        raise ConfigError(
-            f"the path {sys.executable} holds white space", "put the virtual environment elsewhere"
-        )
     from kfp import local
 
     artifacts = folder / "artifacts"
@@ -213,11 +236,24 @@ def _run_pipeline(
         warnings.simplefilter("ignore")  # kfp warns that images and resources mean nothing here
         local.init(how, pipeline_root=str(artifacts))
         try:
-            tried_once(pipeline)(**parameters)
+            with _quoted_interpreter():
+                tried_once(pipeline)(**parameters)
         except RuntimeError as error:
             if console.error:
-                raise StageFailed(console.error) from None
+                raise StageFailed(console.error, console.status) from None
             lines = [*console.tail, *traceback.format_exception_only(error)]
             raise StageCrashed("\n".join(lines)) from None
         finally:
+            wait_for_children(SAVE_SECONDS)
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _quoted_interpreter() -> Iterator[None]:
+    """Quote the interpreter's path, which kfp.local puts into a line of the shell as it is."""
+    path = sys.executable
+    sys.executable = shlex.quote(path)
+    try:
+        yield
+    finally:
+        sys.executable = path

@@ -9,7 +9,7 @@ from pathlib import Path
 from components.promote import registry
 from components.shared.store import Store, open_store
 from pipelines.profile import EMBEDDED_STORE
-from pipelines.servers import BUCKET, s3_server
+from pipelines.store_server import BUCKET, s3_server
 
 HELP = {
     "list": "every promotion and rollback, oldest first (the default)",

@@ -2,15 +2,18 @@
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import select
 import signal
+import subprocess
 import sys
 import threading
 import time
 from types import FrameType
 
 RUN_PID = "ARXTUNE_RUN_PID"  # set by the local runner: stages end when that process does
+STORE_USERS = "ARXTUNE_STORE_USERS"  # the file whose lock keeps the embedded store up
 GRACE = 5.0  # seconds between asking and ending
 
 
@@ -24,16 +27,50 @@ def exit_cleanly_on_sigterm() -> None:
 
 
 def exit_with_children_on_sigterm() -> None:
-    """Turn SIGTERM into SystemExit(143) and pass it on first: the runner waits for its stage before it exits."""
+    """Turn SIGTERM into SystemExit(143) and pass it on first: the runner waits for its stage before it exits.
+
+    Processes with a session of their own, such as the store's server, are left: they end last.
+    """
     import psutil
 
     def handler(signum: int, frame: FrameType | None) -> None:
         for child in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.terminate()
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                if os.getsid(child.pid) == os.getsid(0):
+                    child.terminate()
         sys.exit(128 + signum)
 
     signal.signal(signal.SIGTERM, handler)
+
+
+def wait_for_children(seconds: float) -> None:
+    """Wait until the children of this process's session have ended: they may be saving what they have."""
+    import psutil
+
+    children = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getsid(child.pid) == os.getsid(0):
+                children.append(child)
+    psutil.wait_procs(children, timeout=seconds)
+
+
+def keep_store() -> None:
+    """Hold the embedded store, where there is one, until this process has ended and saved what it has."""
+    if path := os.environ.get(STORE_USERS):
+        with contextlib.suppress(OSError):  # in a container the file is not there, nor is it needed
+            handle = os.open(path, os.O_RDWR)  # closed with the process
+            fcntl.flock(handle, fcntl.LOCK_SH)
+
+
+def terminate(process: subprocess.Popen[bytes], seconds: float = 10) -> None:
+    """End a process, by SIGKILL where SIGTERM does not do it in time."""
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def end_with_run() -> None:

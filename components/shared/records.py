@@ -217,12 +217,15 @@ def write_records(path: Path, records: Iterable[Record]) -> int:
     return len(rows)
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
     """Write a file so that a crash leaves either the old content or the new, never a part."""
-    write_stream(path, io.BytesIO(content.encode("utf-8") if isinstance(content, str) else content))
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    write_stream(path, io.BytesIO(data), mode=mode)
 
 
-def write_stream(path: Path, source: BinaryIO, scratch: Path | None = None) -> None:
+def write_stream(
+    path: Path, source: BinaryIO, scratch: Path | None = None, mode: int = 0o644
+) -> None:
     """Copy a stream into a file as write_atomically does; `scratch` holds the part, on the same file system."""
     scratch = scratch or path.parent
     for folder in (scratch, path.parent):
@@ -233,7 +236,7 @@ def write_stream(path: Path, source: BinaryIO, scratch: Path | None = None) -> N
             shutil.copyfileobj(source, file, 1 << 20)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
+        Path(temporary).chmod(mode)
         Path(temporary).replace(path)
         sync_folder(path.parent)
     except BaseException:

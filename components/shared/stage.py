@@ -7,6 +7,7 @@ the others are folders or files (Path), and it returns the summary of its Ledger
 import argparse
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,10 +18,16 @@ from pydantic.fields import FieldInfo
 
 from components.shared.config import StageConfig
 from components.shared.errors import ArxtuneError, ConfigError, unwritable
-from components.shared.lifetime import end_with_run, exit_cleanly_on_sigterm
+from components.shared.lifetime import (
+    RUN_PID,
+    end_with_run,
+    exit_cleanly_on_sigterm,
+    keep_store,
+)
 from components.shared.progress import say
 
 ERROR_MARK = "arxtune: error: "  # opens the one line that a runner shows of a failed stage
+STATUS_MARK = "arxtune: status: "  # opens the line that tells a local runner the exit status
 STAGES = ("scrape", "extract", "generate", "curate", "finetune", "evaluate", "promote")
 
 Summary = dict[str, Any]
@@ -43,6 +50,7 @@ class Stage:
         """
         exit_cleanly_on_sigterm()
         end_with_run()
+        keep_store()
         try:
             special = {*self.folders, "metrics", "settings", "stage"}
             given = {name: value for name, value in arguments.items() if name not in special}
@@ -104,6 +112,8 @@ def known_error(error: Exception) -> ArxtuneError | None:
 
 def fail(error: ArxtuneError) -> NoReturn:
     """Print one line and end with the error's status."""
+    if os.environ.get(RUN_PID):  # kfp's runner loses the status of a stage's process
+        print(f"{STATUS_MARK}{error.status}", file=sys.stderr)
     print(f"{ERROR_MARK}{error}", file=sys.stderr, flush=True)
     sys.exit(error.status)
 

@@ -14,7 +14,7 @@ import pytest
 
 from components.finetune.checkpoints import KEPT, Checkpoints
 from components.shared.store import FolderStore
-from pipelines.servers import BUCKET, s3_server
+from pipelines.store_server import BUCKET, s3_server
 from tests.components.finetune import children
 from tests.components.finetune.proxy import Door
 from tests.fork_server import preloading

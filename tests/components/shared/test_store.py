@@ -11,7 +11,7 @@ import pytest
 
 from components.shared.errors import ArxtuneError, DataError, StoreError
 from components.shared.store import Store, open_store
-from pipelines.servers import s3_server
+from pipelines.store_server import s3_server
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ from components.shared.errors import StoreError
 from components.shared.records import file_digest, write_atomically
 from components.shared.s3 import PART
 from components.shared.store import Store, open_store
-from pipelines.servers import s3_server
+from pipelines.store_server import s3_server
 
 NAMED = os.environ.get("ARXTUNE_TEST_STORE", "").rstrip("/")
 BUCKETS = ["s3", *(["named"] if NAMED else [])]
