@@ -55,7 +55,7 @@ def one_line(result: subprocess.CompletedProcess[str]) -> str:
             "finetune.epocs: there is no such setting; did you mean 'epochs'?",
         ),
         (["run", "--set", "epochs=2"], "write --set stage.knob=value"),
-        (["run", "--set", "bake.epochs=2"], "there is no stage 'bake'"),
+        (["run", "--set", "bake.epochs=2"], "bake: there is no such stage"),
         (["run", "--allow-licences", "mine"], "there is no licence mine"),
         (["run", "--config", "none.toml"], "config file none.toml: No such file or directory"),
         (["run", "--papers", "nowhere"], "--papers nowhere: no such folder"),
@@ -82,8 +82,8 @@ def test_a_wrong_word_is_one_line(arguments: list[str], message: str, tmp_path: 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[pipeline]\nquerry = 'x'\n", "there is no parameter 'querry'"),
-        ("[bake]\nx = 1\n", "there is no stage 'bake'"),
+        ("[pipeline]\nquerry = 'x'\n", "querry: there is no such parameter; did you mean 'query'"),
+        ("[bake]\nx = 1\n", "bake: there is no such stage"),
         ("pipeline = 3\n", "pipeline must be a table"),
         ("not toml", "not TOML"),
     ],
