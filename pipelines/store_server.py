@@ -52,7 +52,9 @@ def s3_server(home: Path) -> Iterator[dict[str, str]]:
                 "AWS_ENDPOINT_URL": f"http://127.0.0.1:{address['port']}",
                 "AWS_REGION": "us-east-1",
             }
-            for name, value in list(environment.items()):  # by the names that win over the user's own AWS_*
+            for name, value in list(
+                environment.items()
+            ):  # by the names that win over the user's own AWS_*
                 environment[name.replace("AWS_", "ARXTUNE_S3_")] = value
             environment[STORE_USERS] = str(Path(users.name).absolute())
             _wait_for_bucket(home, environment)

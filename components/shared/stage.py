@@ -112,7 +112,9 @@ def known_error(error: Exception) -> ArxtuneError | None:
 
 def fail(error: ArxtuneError) -> NoReturn:
     """Print one line and end with the error's status."""
-    if os.environ.get(RUN_PID):  # kfp's runner loses the status of a stage's process
+    if os.environ.get(RUN_PID, str(os.getpid())) != str(
+        os.getpid()
+    ):  # kfp's runner loses the status of a stage's process
         print(f"{STATUS_MARK}{error.status}", file=sys.stderr)
     print(f"{ERROR_MARK}{error}", file=sys.stderr, flush=True)
     sys.exit(error.status)

@@ -223,7 +223,7 @@ def test_a_key_that_is_none_is_one_line(store: Store, key: str) -> None:
 
 
 def test_wrong_credentials_are_one_clear_line(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    monkeypatch.setenv("ARXTUNE_S3_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(StoreError, match="cannot look for the bucket"):
         open_store(s3)
 
