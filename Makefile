@@ -50,8 +50,8 @@ test: setup check ## run the linters, the type checker and the tests
 test-soak: setup ## run the long tests too: kills, faults and questions by the dozen
 	@$(VENV)/bin/python -m pytest -m 'not gpu'
 
-test-gpu: setup ## run the tests that need an NVIDIA GPU
-	@$(VENV)/bin/python -m pytest -m gpu
+test-gpu: setup ## check and measure what only an NVIDIA GPU shows: build/gpu.md
+	@$(VENV)/bin/python -m tests.gpu
 
 check: $(READY) ## run ruff and mypy
 	@$(VENV)/bin/ruff format --check --quiet . && $(VENV)/bin/ruff check --quiet . && $(VENV)/bin/mypy

@@ -2,14 +2,18 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.profile import make_profile
+
+if TYPE_CHECKING:
+    from components.finetune.recipe import Device
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `arxtune plan` to the command line."""
     parser = commands.add_parser(
-        "plan", help="estimate memory and time of a training, without starting it"
+        "plan", help="estimate steps, memory and time of a training, without starting it"
     )
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="settings, as `arxtune run` takes them"
@@ -39,28 +43,55 @@ def _plan(arguments: argparse.Namespace) -> None:
 
 def plan(arguments: argparse.Namespace) -> str:
     """Return the estimate; raise ModelError with the fix when the training would not fit."""
-    from components.finetune import preflight
+    from components.finetune import estimate, recipe
     from components.finetune.config import FinetuneConfig
-    from components.finetune.speed import PEAKS, device_name, peak_flops
-    from components.shared.errors import ConfigError
-    from components.shared.models import device, load_config
+    from components.finetune.speed import device_name
+    from components.shared.memory import available_memory
+    from components.shared.models import load_config
 
-    if arguments.gpu and (arguments.gpu not in PEAKS or not arguments.memory):
-        raise ConfigError(
-            f"--gpu {arguments.gpu}: needs --memory, and one of these names", ", ".join(PEAKS)
-        )
+    examples, tokens, gpu = arguments.examples, arguments.tokens, arguments.gpu
+    check_counts(examples, tokens)
+    device = device_of(gpu, arguments.memory)
     base = arguments.base_model
     profile = make_profile(arguments.config, {"base_model": base}, arguments.set)
     config = FinetuneConfig.build({"base_model": base}, profile.settings.get("finetune", {}))
-    cuda = bool(arguments.gpu) or device() == "cuda"
-    there = int(arguments.memory * preflight.GIB) or preflight.available()
-    shape = preflight.shape_of(load_config(base))
-    needed = preflight.check(config, shape, arguments.tokens, there=there, cuda=cuda)
-    peak = PEAKS[arguments.gpu] * 1e12 if arguments.gpu else peak_flops()
-    tokens = arguments.examples * arguments.tokens
-    duration = preflight.seconds(config, shape, tokens, arguments.tokens, peak)
-    quantisation = preflight.settled(config, cuda=cuda).quantisation
-    text = preflight.describe(needed, duration, arguments.gpu or device_name(), quantisation)
-    return (
-        f"{base}, {arguments.examples} examples: {text}; fits into {there / preflight.GIB:.1f} GiB"
-    )
+    model_config = load_config(base)
+    config, rows = recipe.resolve(config, model_config, [tokens] * examples, device)
+    shape = estimate.shape_of(model_config)
+    work = estimate.Work(tokens=examples * tokens, length=tokens, longest=tokens)
+    there = int(arguments.memory * estimate.GIB) or available_memory()
+    cuda = device.precision == "bf16"
+    needed = estimate.check(config, shape, work.longest, there=there, cuda=cuda)
+    if gpu:
+        time = estimate.duration_on(config, shape, work, gpu)
+    else:
+        time = estimate.duration_here(config, model_config, shape, work)
+    text = estimate.describe(config, needed, time, gpu or device_name())
+    fits = f"fits into {there / estimate.GIB:.1f} GiB"
+    return f"{base}, {examples} examples: {recipe.describe(config, rows)}; {text}; {fits}"
+
+
+def check_counts(examples: int, tokens: int) -> None:
+    """Raise ConfigError for counts that no training can have."""
+    from components.shared.errors import ConfigError
+
+    for flag, value in (("--examples", examples), ("--tokens", tokens)):
+        if not 1 <= value <= 10**7:
+            raise ConfigError(f"{flag} {value}: must be between 1 and 10,000,000")
+
+
+def device_of(gpu: str, memory: float) -> "Device":
+    """Return how a training runs on a GPU by name, or here; raise ConfigError for one that it cannot run on."""
+    from components.finetune.recipe import OLD_GPUS, device_for, this_device
+    from components.finetune.speed import PEAKS
+    from components.shared.errors import ConfigError
+
+    for name, capability in OLD_GPUS.items():
+        if gpu.startswith(name):
+            device_for(capability, name=gpu)
+    if not gpu:
+        return this_device()
+    if gpu not in PEAKS or not 0 < memory < 10**6:
+        known = ", ".join(PEAKS)
+        raise ConfigError(f"--gpu {gpu}: needs --memory, and one of these names", known)
+    return device_for((8, 0))

@@ -1,8 +1,6 @@
 """Checkpoints in the store: written whole or not at all, rotated, verified before they are trusted.
 
-    checkpoints/<hash of recipe, base and data>/<step>/    what the Trainer saves: adapter, optimizer, RNG, state
-
-A checkpoint is a folder of the store: its manifest, written last, makes it exist and names the hash of each file.
+checkpoints/<hash of recipe, base and data>/<step>/    what the Trainer saves: adapter, optimizer, RNG, state
 """
 
 import shutil
@@ -10,12 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from components.finetune import distributed
 from components.shared.errors import StoreError
 from components.shared.progress import say
 from components.shared.store import Store
 
 KEPT = 2  # the newest, and one to fall back on
-RETRY_SECONDS = 5.0
+RETRY_S = 5.0
 
 
 class Checkpoints:
@@ -31,38 +30,43 @@ class Checkpoints:
             self.store.delete_folder(self._key(old))
 
     def steps(self) -> list[int]:
-        """Return the steps of all checkpoints that claim to be whole, newest first."""
+        """Return the steps of all checkpoints that are there, whole or not, newest first."""
         keys = [key.removeprefix(f"{self.prefix}/") for key in self.store.list(self.prefix)]
-        return sorted(
-            (int(key.split("/")[0]) for key in keys if key.endswith("/manifest.json")), reverse=True
-        )
+        return sorted({int(key.split("/")[0]) for key in keys}, reverse=True)
 
     def newest(self, folder: Path) -> Path | None:
-        """Fetch the newest whole checkpoint below `folder`; damaged ones are passed over with a line."""
+        """Fetch the newest whole checkpoint below `folder`; damaged ones are passed over with a line.
+
+        Of several processes the first finds it, and each node fetches it once: all go on from the same one.
+        """
+        found = self._find(folder) if distributed.rank() == 0 else None
+        step: int | None = distributed.all_gather(found)[0]
+        if step is None:
+            return None
+        target = folder / f"checkpoint-{step}"
+        with distributed.first_on_node() as first:
+            if first and distributed.rank() > 0:
+                self.store.get_folder(self._key(step), target)
+        return target
+
+    def _find(self, folder: Path) -> int | None:
         for step in self.steps():
             target = folder / f"checkpoint-{step}"
             try:
-                self.fetch(step, target)
-                return target
+                if self.store.get_folder(self._key(step), target):
+                    return step
+                continue  # half written, or half removed
             except StoreError as error:
                 problem = error.problem
             except (ValueError, KeyError, TypeError):
                 problem = "its manifest is not what was written"
-            say("finetune", f"the checkpoint of step {step} is passed over: {problem}")
+            say("finetune", f"skipping the checkpoint of step {step}: {problem}")
             shutil.rmtree(target, ignore_errors=True)
         return None
 
-    def fetch(self, step: int, target: Path) -> None:
-        """Fetch the checkpoint of a step; raise StoreError when it is not whole."""
-        if not self.store.get_folder(self._key(step), target):
-            raise StoreError(f"the checkpoint of step {step} is not there")
-
     def clear(self) -> None:
         """Remove all checkpoints: the adapter is done."""
-        for step in {
-            int(key.removeprefix(f"{self.prefix}/").split("/")[0])
-            for key in self.store.list(self.prefix)
-        }:
+        for step in self.steps():
             self.store.delete_folder(self._key(step))
 
     def _key(self, step: int) -> str:
@@ -78,5 +82,5 @@ def keep_trying(what: str, call: Callable[[], None], *, seconds: float) -> None:
         except StoreError as error:
             if time.monotonic() >= deadline:
                 raise
-            say("finetune", f"{what}: {error.problem}; trying again in {RETRY_SECONDS:.0f} s")
-            time.sleep(RETRY_SECONDS)
+            say("finetune", f"{what}: {error.problem}; trying again in {RETRY_S:.0f} s")
+            time.sleep(RETRY_S)

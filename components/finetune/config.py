@@ -28,16 +28,24 @@ class FinetuneConfig(WithStore, WithSeed, WithForecast):
     lora_dropout: float = knob(
         0.1, "share of the adapter's inputs dropped in training", low=0, high=0.9
     )
-    epochs: float = knob(3.0, "passes over the training examples", low=0.01)
-    batch_size: int = knob(4, "examples on the device at the same time", low=1)
-    gradient_accumulation: int = knob(4, "batches to one step of the optimizer", low=1)
+    recipe: Literal["fitted", "reference"] = knob(
+        "fitted",
+        "what stands for the four knobs below that are left open: fitted follows the rows of the data and has at "
+        "least 20 steps an epoch where there are as many; reference is 3 epochs, 4 x 4 rows a step, 5 steps of warm-up",
+    )
+    epochs: float = knob(0.0, "passes over the training examples; 0 is the recipe's", low=0)
+    batch_size: int = knob(0, "rows on the device at the same time; 0 is the recipe's", low=0)
+    gradient_accumulation: int = knob(
+        0, "batches to one step of the optimizer; 0 is the recipe's", low=0
+    )
+    warmup_steps: int = knob(-1, "steps until the peak; -1 is the recipe's, 5% of all", low=-1)
     gradient_checkpointing: bool = knob(True, "compute activations twice to save memory")
     optimizer: str = knob(
-        "paged_adamw_8bit", "a name of transformers; without CUDA adamw_torch takes its place"
+        "auto",
+        "a name of transformers; auto is paged_adamw_8bit on one GPU, adamw_8bit on several, adamw_torch on a CPU",
     )
-    learning_rate: float = knob(2e-4, "peak learning rate", low=0)
+    learning_rate: float = knob(2e-4, "peak learning rate", low=0, high=1e6)
     schedule: Literal["linear", "cosine", "constant"] = knob("linear", "shape of the learning rate")
-    warmup_steps: int = knob(5, "steps until the peak", low=0)
     weight_decay: float = knob(0.0, "decay of the adapter's weights", low=0)
     max_grad_norm: float = knob(0.3, "gradients are clipped to this norm", low=0)
     max_length: int = knob(
@@ -50,7 +58,6 @@ class FinetuneConfig(WithStore, WithSeed, WithForecast):
         "auto",
         "auto is flash_attention_2 where the GPU and the flash-attn package are there, else sdpa",
     )
-    liger: bool = knob(False, "fused kernels of the liger-kernel package, on an NVIDIA GPU")
     held_out: float = knob(
         0.05, "share of training papers whose loss is only watched, once an epoch", low=0, high=0.5
     )
@@ -64,10 +71,6 @@ class FinetuneConfig(WithStore, WithSeed, WithForecast):
         0,
         "nodes that train together; more than one are the pods of a Kubeflow TrainJob; 0 is ARXTUNE_NODES, else 1",
         low=0,
-    )
-    sharding: Literal["auto", "ddp", "fsdp"] = knob(
-        "auto",
-        "fsdp shares the base out over the processes, ddp gives each the whole; auto is fsdp where that does not fit",
     )
     checkpoint_minutes: float = knob(
         10.0, "minutes between checkpoints; 0 writes one at every step", low=0

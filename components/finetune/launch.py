@@ -25,15 +25,15 @@ def processes_here(config: FinetuneConfig) -> int:
 
     gpus = torch.cuda.device_count()
     if config.processes > gpus > 0:
-        raise ConfigError(
-            f"finetune.processes={config.processes}: there are {gpus} GPUs here", "leave it at 0"
-        )
+        problem = f"finetune.processes={config.processes}: there are {gpus} GPUs here"
+        raise ConfigError(problem, "leave it at 0")
     return config.processes or max(gpus, 1)
 
 
 def run_on_gpus(config: FinetuneConfig, request: str, count: int) -> None:
     """Run the workers until the adapter is in the store; they end with this process, after a last checkpoint."""
-    accumulation_for(config, count)  # before anything is started
+    if config.gradient_accumulation:
+        accumulation_for(config, count)  # before anything is started
     say("finetune", f"training in {count} processes")
     process = subprocess.Popen(
         _command(config.store, request, count),
@@ -41,9 +41,8 @@ def run_on_gpus(config: FinetuneConfig, request: str, count: int) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=os.environ
-        | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
-        start_new_session=True,  # ^C is for this process, which then ends the others in order
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+        start_new_session=True,  # Ctrl-C is for this process, which then ends the others in order
         preexec_fn=die_with_parent,
     )
     errors: list[str] = []
@@ -60,15 +59,8 @@ def run_on_gpus(config: FinetuneConfig, request: str, count: int) -> None:
 
 
 def _command(store: str, request: str, count: int) -> list[str]:
-    launch = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--multi_gpu",
-        "--num_machines",
-        "1",
-    ]
-    launch += ["--num_processes", str(count), "--main_process_port", "0"]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    launch += ["--num_machines", "1", "--num_processes", str(count), "--main_process_port", "0"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no"]
     return [*launch, "-m", "components.finetune.worker", store, request]
 
@@ -89,15 +81,13 @@ def _fail(errors: list[str], noise: str, count: int) -> None:
     """Raise the error that a worker told, or the one line for a worker that was killed; anything else is a bug."""
     if errors:
         raise ArxtuneError(errors[0])
-    statuses = {int(number) for number in re.findall(r"exitcode\s*: (-?\d+)", noise)}
-    signals = {-status if status < 0 else status - 128 for status in statuses} & set(signal.Signals)
-    if signals:
-        name = signal.Signals(
-            min(signals, key=lambda number: number == signal.SIGTERM)
-        ).name  # what the others got too
+    statuses = [int(number) for number in re.findall(r"exitcode\s*: (-?\d+)", noise)]
+    numbers = {-status if status < 0 else status - 128 for status in statuses}
+    signals = sorted(numbers & set(signal.Signals), key=lambda number: number == signal.SIGTERM)
+    if signals:  # SIGTERM is what the others got too
+        name = signal.Signals(signals[0]).name
         problem = f"one of {count} processes of the training was ended by {name}"
-        raise ModelError(
-            problem, "was memory short? Started again, it goes on from its last checkpoint"
-        )
+        fix = "was memory short? Started again, it goes on from its last checkpoint"
+        raise ModelError(problem, fix)
     sys.stderr.write(noise)
     raise RuntimeError(f"the training in {count} processes failed; their output is above")

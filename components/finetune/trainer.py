@@ -1,45 +1,37 @@
-"""Train a LoRA adapter with trl's SFTTrainer on examples that are tokens already."""
+"""trl's SFTTrainer with our checkpoints, and what happens beside its steps: progress, signals, early stopping."""
 
 import contextlib
-import json
+import math
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import signal
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from transformers import PrinterCallback, set_seed
+from transformers import TrainerCallback
 from trl import SFTTrainer
 
-from components.finetune import processes, recipe
-from components.finetune.callbacks import CheckpointClock, EarlyStop, Visible
+from components.finetune import distributed
 from components.finetune.checkpoints import Checkpoints, keep_trying
-from components.finetune.config import FinetuneConfig
-from components.finetune.encode import Encoded
-from components.finetune.speed import device_name, model_flops_per_token, peak_flops, peak_memory
-from components.shared.errors import StoreError, unwritable
-from components.shared.models import attach_adapter, load_base, load_tokenizer
-from components.shared.progress import say
-from components.shared.records import write_atomically
+from components.finetune.speed import peak_memory
+from components.shared.errors import ModelError, StoreError, unwritable
+from components.shared.progress import Progress, say
 
-PATIENCE_ON_SIGTERM = 15.0  # seconds that a store may be away when the last checkpoint is written; Kubernetes gives 30
-
-
-@dataclass(frozen=True)
-class Material:
-    """What is trained on: `held_out` examples are only watched."""
-
-    base: str  # hub id or folder
-    train: Sequence[Encoded]
-    held_out: Sequence[Encoded] = ()
-    start: Path | None = None  # weights of an adapter to go on from
+LAST_SAVE_S = 15.0  # that a store may be away for the last checkpoint; Kubernetes gives 30
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # ask a training to stop
+FINITE = {"loss": "loss", "grad_norm": "gradient norm", "eval_loss": "held-out loss"}
 
 
 class Trainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
     """SFTTrainer whose checkpoints go to the store; one that cannot be written costs a line, not the training."""
 
     checkpoints: Checkpoints | None = None
-    clock: CheckpointClock | None = None
+    clock: "CheckpointClock"
+    progress: "ProgressCallback"
+    saved_step = 0  # of the newest checkpoint in the store
 
     def create_model_card(self, *arguments: Any, **options: Any) -> None:
         """Write none: the release has a card of its own."""
@@ -53,171 +45,164 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
         step = self.state.global_step
         folder = Path(self.args.output_dir) / f"checkpoint-{step}"
         try:
-            with self._together(folder):
+            with self._gathered_rng(folder):
                 super()._save_checkpoint(model, trial)
-            if self.checkpoints is not None and processes.rank() == 0:
-                self._keep(self.checkpoints, step, folder)
+            if self.checkpoints is not None and distributed.rank() == 0:
+                self._store(self.checkpoints, step, folder)
         except Exception as error:
             problem = error if isinstance(error, StoreError) else unwritable(error)
             if problem is None:
                 raise
             say("finetune", f"no checkpoint at step {step}: {problem.problem}; training goes on")
-        processes.wait()
+        distributed.barrier()
         shutil.rmtree(folder, ignore_errors=True)
 
     @contextlib.contextmanager
-    def _together(self, folder: Path) -> Iterator[None]:
-        """Give process 0 the random numbers of the others, saved on nodes of their own; one that failed takes part."""
-        own = folder / f"rng_state_{processes.rank()}.pth"
+    def _gathered_rng(self, folder: Path) -> Iterator[None]:
+        """Give process 0 the random states of all, saved on nodes of their own; one that failed takes part."""
+        own = folder / f"rng_state_{distributed.rank()}.pth"
         try:
             yield
         finally:
-            states = processes.gather((own.name, own.read_bytes() if own.exists() else b""))
-        for name, state in states:
-            if state and processes.rank() == 0:
-                (folder / name).write_bytes(state)
+            state = own.read_bytes() if own.exists() else b""
+            states = distributed.all_gather((own.name, state))
+        if distributed.rank() == 0:
+            for name, content in filter(all, states):
+                (folder / name).write_bytes(content)
 
-    def _keep(self, checkpoints: Checkpoints, step: int, folder: Path) -> None:
-        last = (
-            self.clock is not None and self.clock.stopped
-        )  # there will be no other: the store is waited for
-        patience = PATIENCE_ON_SIGTERM if last else 0.0
-        keep_trying(
-            f"checkpoint of step {step}", lambda: checkpoints.save(step, folder), seconds=patience
-        )
-
-
-def train(
-    config: FinetuneConfig,
-    material: Material,
-    out: Path,
-    scratch: Path,
-    checkpoints: Checkpoints | None = None,
-) -> dict[str, Any]:
-    """Write `out`/weights and `out`/steps.jsonl; return what a reader wants to know of the training.
-
-    Goes on from the newest whole checkpoint. On SIGTERM writes one more and raises SystemExit(143).
-    """
-    resumed = _newest(checkpoints, scratch / "resume") if checkpoints else None
-    visible, clock = Visible(), CheckpointClock(config.checkpoint_minutes)
-    trainer = build_trainer(
-        config, material, scratch, [visible, clock], resumed=resumed is not None
-    )
-    trainer.checkpoints, trainer.clock = checkpoints, clock
-    if again := repeated(len(trainer.train_dataset), config.batch_size, processes.count()):
-        say(
-            "finetune",
-            f"{again} rows of each epoch are read twice, so that all processes have as many",
-        )
-    if resumed:
-        say("finetune", f"going on from the checkpoint of step {resumed.name.rsplit('-', 1)[1]}")
-    with clock:
-        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-    if clock.stopped:
-        raise SystemExit(143)
-    rows = [row for row in trainer.state.log_history if "loss" in row or "eval_loss" in row]
-    if processes.rank() == 0:
-        weights = adapter_of(trainer.model)
-        trainer.model.save_pretrained(
-            str(out / "weights"), state_dict=weights, safe_serialization=True
-        )
-        write_atomically(
-            out / "steps.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows)
-        )
-    facts = {**_losses(rows), **_speed(trainer, visible, material)}
-    facts |= {"quantisation": config.quantisation, "sharding": config.sharding}
-    return {**facts, "resumed": resumed is not None, "rows_repeated": again}
+    def _store(self, checkpoints: Checkpoints, step: int, folder: Path) -> None:
+        what, patience = f"checkpoint of step {step}", LAST_SAVE_S if self.clock.stopped else 0.0
+        keep_trying(what, lambda: checkpoints.save(step, folder), seconds=patience)
+        self.saved_step = step
 
 
 def adapter_of(model: Any) -> dict[str, Any]:
-    """Return the trained weights alone: peft, asked to find them, would gather a shared-out base in every process."""
-    return {name: weight.data for name, weight in model.named_parameters() if weight.requires_grad}
+    """Return the trained weights; raise ModelError when they hold anything but numbers."""
+    weights = {name: one.data for name, one in model.named_parameters() if one.requires_grad}
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            raise not_a_number(f"a weight of the adapter ({name})")
+    return weights
 
 
-def repeated(rows: int, batch_size: int, count: int) -> int:
-    """Return how many rows of an epoch accelerate's sampler gives out twice: it fills a batch for every process."""
-    return -rows % (batch_size * count) if count > 1 else 0
+def not_a_number(what: str) -> ModelError:
+    """Return the one line for a training that has diverged, or that began with such values."""
+    fix = "lower finetune.learning_rate, or look for such values in the base; nothing of it is kept"
+    return ModelError(f"training stopped: {what} is not a finite number", fix)
 
 
-def _newest(checkpoints: Checkpoints, folder: Path) -> Path | None:
-    """Fetch the newest whole checkpoint, once on each node: all processes go on from the same one."""
-    found = checkpoints.newest(folder) if processes.rank() == 0 else None
-    name: str | None = processes.gather(found and found.name)[0]
-    if name is None:
-        return None
-    with processes.first_on_node() as first:
-        if first and processes.rank() > 0:
-            checkpoints.fetch(int(name.rsplit("-", 1)[1]), folder / name)
-    return folder / name
+class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
+    """Say how far the training is, measure each logged step, and stop at the first loss that is no number."""
+
+    progress: Progress
+    seconds = 0.0  # spent in steps of this process; evaluations and checkpoints are not counted
+    tokens = 0  # read in them, padding included
+    steps = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.progress = Progress("finetune", "steps", state.max_steps, done=state.global_step)
+        self._seen = state.num_input_tokens_seen
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._began = time.perf_counter()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        logs = logs or {}
+        for name, what in FINITE.items():
+            if not math.isfinite(float(logs.get(name, 0))):
+                raise not_a_number(f"the {what} at step {state.global_step}")
+        if "eval_loss" in logs:
+            epochs = f"{state.epoch or 0:.1f} epochs"
+            say("finetune", f"held-out loss {logs['eval_loss']:.3f} after {epochs}")
+        elif "loss" in logs:
+            self._measure(state, logs)
+
+    def _measure(self, state: Any, logs: Any) -> None:
+        # Counted here: reading the loss has waited for the device.
+        self.steps += 1
+        self.seconds += time.perf_counter() - self._began
+        self.tokens += state.num_input_tokens_seen - self._seen
+        self._seen = state.num_input_tokens_seen
+        speed, memory = self.tokens / max(self.seconds, 1e-9), peak_memory() / 2**30
+        state.log_history[-1] |= {
+            "seconds": round(self.seconds, 3),
+            "tokens_per_second": round(speed, 1),
+            "peak_memory_gib": round(memory, 3),
+        }
+        rate = f"learning rate {float(logs['learning_rate']):.2g}"
+        figures = f"{rate}  {speed:,.0f} tokens/s  {memory:.1f} GiB"
+        self.progress.step(f"loss {float(logs['loss']):.3f}  {figures}")
 
 
-def build_trainer(
-    config: FinetuneConfig,
-    material: Material,
-    scratch: Path,
-    callbacks: Sequence[Any] = (),
-    *,
-    resumed: bool = False,
-) -> Trainer:
-    """Return the trainer, ready to train."""
-    from datasets import Dataset
+class CheckpointClock(TrainerCallback):  # type: ignore[misc]
+    """Ask for a checkpoint every some minutes, and for a last one when asked to stop, after the step under way.
 
-    set_seed(config.seed)
-    tokenizer = load_tokenizer(material.base)
-    attention = recipe.attention_for(config)
-    if config.sharding == "fsdp":
-        model = load_base(material.base, "none", attention, parts=processes.count())
-    else:
-        with processes.first_on_node():  # which fetches it
-            model = load_base(material.base, config.quantisation, attention)
-    model.config.use_cache = False
-    if material.start:
-        model = attach_adapter(model, material.start, "default", trainable=True)
-    arguments = recipe.arguments(config, scratch, held_out=bool(material.held_out))
-    arguments.eval_on_start &= not resumed
-    if material.held_out and config.patience:
-        callbacks = [*callbacks, EarlyStop(config.patience)]
-    trainer = Trainer(
-        model=model,
-        args=arguments,
-        train_dataset=Dataset.from_list([example.row() for example in material.train]),
-        eval_dataset=Dataset.from_list([example.row() for example in material.held_out])
-        if material.held_out
-        else None,
-        processing_class=tokenizer,
-        peft_config=None if material.start else recipe.lora(config, model),
-        callbacks=list(callbacks),
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
+    A checkpoint due at the last step of an epoch waits until the epoch's held-out loss is known: a resumed training
+    then has the same history and the same random numbers as one that never stopped.
+    """
+
+    signal = 0  # that asked this process to stop: the training ends early, and the process has to as well
+    stopped = False  # the training is over before its last step
+    stepped = False  # a step was begun: before that there is nothing to save
+
+    def __init__(self, minutes: float) -> None:
+        self.every = 60 * minutes
+        self.saved = time.monotonic()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "CheckpointClock":
+        if threading.current_thread() is threading.main_thread():  # no other may set handlers
+            for number in SIGNALS:
+                if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+                    self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        # The launcher of several processes asks all of them, and more than once.
+        if distributed.world_size() == 1 and (self.signal or not self.stepped):
+            raise SystemExit(128 + number)
+        self.signal = number
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.stepped = True
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.epoch != int(state.epoch):
+            self._decide(state, control)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.stopped:  # in the midst of the epoch, and saved there
+            control.should_evaluate = control.should_save = False
+        else:
+            self._decide(state, control)
+
+    def _decide(self, state: Any, control: Any) -> None:
+        if state.global_step >= state.max_steps:
+            return
+        due = time.monotonic() - self.saved >= self.every
+        votes = distributed.all_gather((self.signal, due))
+        self.signal = max(number for number, _ in votes)
+        if self.signal:
+            say("finetune", f"asked to stop: saving a checkpoint of step {state.global_step}")
+            control.should_training_stop = self.stopped = True
+        if self.signal or any(due for _, due in votes):
+            control.should_save = True
+            self.saved = time.monotonic()
 
 
-def _losses(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    losses = [row["loss"] for row in rows if "loss" in row]
-    held_out = [row["eval_loss"] for row in rows if "eval_loss" in row]
-    return {
-        "steps": max((row["step"] for row in rows), default=0),
-        "first_loss": losses[0] if losses else None,
-        "final_loss": losses[-1] if losses else None,
-        "held_out_losses": [
-            round(loss, 4) for loss in held_out
-        ],  # before training, then after each epoch
-        "held_out_loss": held_out[-1] if held_out else None,
-    }
+class EarlyStop(TrainerCallback):  # type: ignore[misc]
+    """Stop when the held-out loss has not improved for some epochs; its memory is the log, which checkpoints keep."""
 
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
 
-def _speed(trainer: Trainer, visible: Visible, material: Material) -> dict[str, Any]:
-    """Return the figures of the steps since it was started last; those before a resumed training are not counted."""
-    seconds = max(visible.seconds, 1e-9)
-    read = sum(len(example.input_ids) for example in material.train)
-    share = visible.steps / max(trainer.state.max_steps, 1) * trainer.args.num_train_epochs
-    useful = share * sum(example.taught for example in material.train)
-    flops = model_flops_per_token(trainer.model, read / len(material.train)) * share * read
-    return {
-        "seconds": round(visible.seconds, 2),
-        "tokens_per_second": round(visible.tokens / seconds, 1),
-        "completion_tokens_per_second": round(useful / seconds, 1),
-        "mfu": round(flops / seconds / peak_flops(), 4),
-        "peak_memory": max(processes.gather(peak_memory())),  # of the process that needed most
-        "device": device_name(),
-    }
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        losses = [row["eval_loss"] for row in state.log_history if "eval_loss" in row]
+        since = len(losses) - 1 - losses.index(min(losses))
+        if since >= self.patience:
+            say("finetune", f"the held-out loss has not fallen for {since} epochs: stopping early")
+            control.should_training_stop = True

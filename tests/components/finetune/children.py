@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from components.finetune.callbacks import Visible
 from components.finetune.config import FinetuneConfig
 from components.finetune.core import finetune
 from components.shared.records import write_records
@@ -23,6 +22,7 @@ KNOBS: dict[str, Any] = {
     "gradient_accumulation": 1,
     "lora_r": 4,
     "held_out": 0.34,
+    "warmup_steps": 0,
 }
 KNOBS |= {"learning_rate": 1e-2, "checkpoint_minutes": 0, "gradient_checkpointing": False}
 KNOBS |= {"max_length": 128, "packing": False}
@@ -88,7 +88,9 @@ def _run(
     log = (folder / "log").open("a", buffering=1)
     if prepare:
         prepare()
-    before = Visible.on_log
+    from components.finetune.trainer import ProgressCallback
+
+    before = ProgressCallback.on_log
 
     def noted(
         self: Any, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
@@ -98,7 +100,7 @@ def _run(
             with (folder / STEPS_RUN).open("a") as file:
                 file.write(f"{state.global_step}\n")
 
-    Visible.on_log = noted
+    ProgressCallback.on_log = noted  # type: ignore[method-assign]
     config = FinetuneConfig(store=store, base_model=str(base), **KNOBS)
     with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         try:

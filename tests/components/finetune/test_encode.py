@@ -9,7 +9,7 @@ from tokenizers.processors import TemplateProcessing
 
 from components.finetune.config import FinetuneConfig
 from components.finetune.encode import IGNORE, Encoded, encode, split_by_length
-from components.finetune.trainer import Material, build_trainer
+from components.finetune.train import Data, build_trainer
 from components.shared.models import load_tokenizer
 from components.shared.prompt import encode_prompt
 from components.shared.records import Example
@@ -123,8 +123,8 @@ def test_what_the_model_is_taught_is_what_was_encoded(
 
 
 def _trainer(base: Path, encoded: list[Encoded], folder: Path, **knobs: Any) -> Any:
-    config = FinetuneConfig(lora_r=2, optimizer="adamw_torch", **knobs)
-    return build_trainer(config, Material(str(base), encoded), folder)
+    config = FinetuneConfig(lora_r=2, **knobs)
+    return build_trainer(config, str(base), Data(encoded), folder)
 
 
 def _rows(trainer: Any) -> list[dict[str, list[int]]]:

@@ -17,12 +17,9 @@ import pytest
 from components.finetune.base import prepare_base
 from components.finetune.config import FinetuneConfig
 from components.finetune.core import finetune
-from components.finetune.job import Job
-from components.finetune.recipe import accumulation_for
-from components.finetune.trainer import repeated
+from components.finetune.train import Training, rows_repeated
 from components.finetune.worker import put_request
-from components.shared.errors import ArxtuneError, ConfigError
-from components.shared.models import attach_adapter, load_base
+from components.shared.errors import ArxtuneError
 from components.shared.records import Example, read_records, write_records
 from components.shared.store import FolderStore
 from tests.builders import example
@@ -34,17 +31,18 @@ KNOBS: dict[str, Any] = {
     "gradient_accumulation": 2,
     "lora_r": 4,
     "held_out": 0.25,
+    "warmup_steps": 1,
 }
 KNOBS |= {"learning_rate": 1e-2, "checkpoint_minutes": 0, "gradient_checkpointing": False}
-KNOBS |= {"max_length": 128, "packing": False}
-ROWS = 18  # to train on: with batches of 2 two processes get 20
-STEPS = 15
+KNOBS |= {"max_length": 128, "packing": False, "lora_dropout": 0.0}
+ROWS = 16  # to train on, in batches of 2
+STEPS = 12
 
 
 def write_examples(folder: Path) -> None:
-    """Write examples of four papers, one of which is held out; all are of one length."""
+    """Write examples of three papers, one of which is held out; all are of one length."""
     rows = [
-        example(triple=f"t{n}", paper=f"p{n % 4}", prompt=f"Say {n}.\n", completion=f"It is {n}.")
+        example(triple=f"t{n}", paper=f"p{n % 3}", prompt=f"Say {n}.\n", completion=f"It is {n}.")
         for n in range(10, 34)
     ]
     write_records(folder / "train/examples.jsonl", rows)
@@ -75,15 +73,15 @@ def together(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_two_processes_follow_the_recipe_of_one(base: Path, together: Path, tmp_path: Path) -> None:
+def test_two_processes_make_the_adapter_of_one_bit_for_bit(
+    base: Path, together: Path, tmp_path: Path
+) -> None:
     one, two = run(base, tmp_path, processes=1), about(together)
     assert (one["processes"], two["processes"]) == (1, 2)
     assert one["steps"] == two["steps"] == STEPS
-    assert [row["learning_rate"] for row in steps(tmp_path) if "loss" in row] == [
-        row["learning_rate"] for row in steps(together) if "loss" in row
-    ]
-    assert two["held_out_losses"] == pytest.approx(one["held_out_losses"], rel=0.03)
-    assert two["first_loss"] - two["final_loss"] > 10 * abs(two["final_loss"] - one["final_loss"])
+    assert one["adapter_digest"] == two["adapter_digest"]
+    assert one["held_out_losses"] == two["held_out_losses"]
+    assert two["held_out_losses"][-1] < two["held_out_losses"][0]
 
 
 def test_the_figures_count_all_processes(together: Path) -> None:
@@ -91,8 +89,8 @@ def test_the_figures_count_all_processes(together: Path) -> None:
     assert made["device"].endswith(" x 2")
     length = 18  # tokens of an example
     read = [row["num_input_tokens_seen"] for row in steps(together) if "loss" in row]
-    assert read[-1] == 3 * (ROWS + made["rows_repeated"]) * length
-    assert made["rows_repeated"] == 2
+    assert read[-1] == 3 * ROWS * length
+    assert made["rows_repeated"] == 0
 
 
 def test_what_was_asked_for_leaves_the_store_and_so_do_checkpoints(together: Path) -> None:
@@ -104,16 +102,7 @@ def test_where_it_was_trained_is_not_asked_again(
     base: Path, together: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(base, together, processes=1)
-    assert "trained before on exactly this" in capsys.readouterr().out
-
-
-def test_a_base_that_is_shared_out_gives_a_plain_adapter(
-    base: Path, together: Path, tmp_path: Path
-) -> None:
-    made = run(base, tmp_path, processes=2, sharding="fsdp")
-    assert made["held_out_losses"] == pytest.approx(about(together)["held_out_losses"], rel=1e-3)
-    assert 0 < made["mfu"] < 1
-    attach_adapter(load_base(str(base)), tmp_path / "out/adapter/weights", "tuned")
+    assert "reusing cached adapter" in capsys.readouterr().out
 
 
 @pytest.mark.soak
@@ -130,7 +119,9 @@ def test_an_error_of_the_workers_is_one_line_of_the_stage(
 @pytest.mark.parametrize(
     ("rows", "batch", "count"), [(18, 2, 2), (16, 4, 4), (3, 4, 2), (5, 1, 4), (7, 2, 1)]
 )
-def test_every_row_is_read_once_but_those_that_fill_up(rows: int, batch: int, count: int) -> None:
+def test_every_row_is_read_once_but_those_that_fill_up(
+    rows: int, batch: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from accelerate.data_loader import prepare_data_loader
     from torch.utils.data import DataLoader
 
@@ -143,28 +134,8 @@ def test_every_row_is_read_once_but_those_that_fill_up(rows: int, batch: int, co
         shard.set_epoch(0)
         read += Counter(int(row) for rows_of_batch in shard for row in rows_of_batch)
     assert set(read) == set(range(rows))
-    assert read.total() == rows + repeated(rows, batch, count)
-
-
-@pytest.mark.parametrize(
-    ("batch", "accumulation", "count", "fix"),
-    [
-        (4, 4, 8, "set finetune.batch_size=2, finetune.gradient_accumulation=8"),
-        (4, 4, 3, "a number .* divides 16"),
-    ],
-)
-def test_a_batch_that_cannot_be_shared_names_the_fix(
-    batch: int, accumulation: int, count: int, fix: str
-) -> None:
-    config = FinetuneConfig(batch_size=batch, gradient_accumulation=accumulation)
-    with pytest.raises(ConfigError, match=f"cannot be shared by {count} processes; .*{fix}"):
-        accumulation_for(config, count)
-
-
-def test_the_batch_of_a_step_is_the_recipes() -> None:
-    for count in (1, 2, 4):
-        config = FinetuneConfig()
-        assert count * config.batch_size * accumulation_for(config, count) == 16
+    monkeypatch.setenv("WORLD_SIZE", str(count))
+    assert read.total() == rows + rows_repeated(rows, batch)
 
 
 def start(base: Path, folder: Path, **knobs: Any) -> "subprocess.Popen[str]":
@@ -234,7 +205,7 @@ def test_killed_and_ended_it_comes_to_the_adapter_of_one_left_alone(
     assert end(process, started) == 128 + signal.SIGTERM
     log = (tmp_path / "log").read_text()
     assert "going on from the checkpoint of step" in log
-    assert "asked to stop: writing the checkpoint of step" in log
+    assert "asked to stop: saving a checkpoint of step" in log
 
     process = start(base, tmp_path)
     assert end(process, []) == 0, (tmp_path / "log").read_text()
@@ -255,9 +226,7 @@ def test_no_worker_outlives_a_stage_that_is_killed_and_one_process_goes_on(
     process = start(base, tmp_path, processes=1)
     assert end(process, []) == 0, (tmp_path / "log").read_text()
     assert "going on from the checkpoint of step" in (tmp_path / "log").read_text()
-    assert about(tmp_path)["held_out_losses"] == pytest.approx(
-        about(together)["held_out_losses"], rel=0.03
-    )
+    assert about(tmp_path)["adapter_digest"] == about(together)["adapter_digest"]
 
 
 def free_port() -> int:
@@ -296,14 +265,14 @@ def test_two_nodes_go_on_together_from_the_checkpoint_of_both(
     config = FinetuneConfig(store=str(tmp_path / "store"), base_model=str(base), **KNOBS)
     store = FolderStore(tmp_path / "store")
     examples = list(read_records(tmp_path / "train/examples.jsonl", Example))
-    request = put_request(Job(config, store, prepare_base(config, store, tmp_path), examples))
+    request = put_request(Training(config, store, prepare_base(config, store, tmp_path), examples))
     nodes = [
         start_node(request, tmp_path, number, port) for number, port in enumerate([free_port()] * 2)
     ]
     wait_for_step(nodes[0], tmp_path, 4)
     worker(psutil.Process(nodes[1].pid).children(), rank=1).terminate()
     assert all(node.wait(DEADLINE) for node in nodes), "both stop, at the same step"
-    assert (tmp_path / "log").read_text().count("asked to stop: writing the checkpoint") == 1
+    assert (tmp_path / "log").read_text().count("asked to stop: saving a checkpoint") == 1
 
     nodes = [
         start_node(request, tmp_path, number, port) for number, port in enumerate([free_port()] * 2)

@@ -63,7 +63,7 @@ def test_a_training_that_is_left_alone_leaves_no_checkpoint(left_alone: Path) ->
     )
 
 
-@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=str)
 def test_killed_again_and_again_it_ends_with_the_same_weights(
     base: Path, left_alone: Path, tmp_path: Path, kind: signal.Signals
 ) -> None:
@@ -113,7 +113,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_line(
     process = children.start(base, tmp_path, str(tmp_path / "store"))
     process.join(DEADLINE)
     log = (tmp_path / "log").read_text()
-    assert f"the checkpoint of step {newest} is passed over" in log
+    assert f"skipping the checkpoint of step {newest}" in log
     assert f"going on from the checkpoint of step {older}" in log
     assert adapter(tmp_path)["adapter_digest"] == adapter(left_alone)["adapter_digest"]
 
@@ -126,7 +126,7 @@ def test_a_full_disk_costs_checkpoints_and_ends_in_one_line(base: Path, tmp_path
     process.join(DEADLINE)
     log = (tmp_path / "log").read_text()
     assert children.steps_run(tmp_path) == list(range(1, STEPS + 1)), log
-    assert "no checkpoint at step 1: cannot write" in log
+    assert "no checkpoint at step 1: " in log
     assert log.rstrip().splitlines()[-1].startswith("ERROR cannot write")
     assert process.exitcode == 1
     assert not list(FolderStore(tmp_path / "store").list("checkpoints"))

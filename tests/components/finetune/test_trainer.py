@@ -7,9 +7,9 @@ import pytest
 
 from components.finetune.config import FinetuneConfig
 from components.finetune.encode import encode
-from components.finetune.recipe import PROJECTIONS, SEED, arguments, lora
-from components.finetune.trainer import Material, build_trainer
-from components.shared.models import load_base, load_tokenizer
+from components.finetune.recipe import PROJECTIONS
+from components.finetune.train import Data, build_trainer
+from components.shared.models import load_tokenizer
 from components.shared.prompt import render_completion, render_prompt
 from components.shared.records import Example
 from tests.builders import example
@@ -39,8 +39,8 @@ def config(**knobs: Any) -> FinetuneConfig:
 
 
 def batch(base: Path, tmp_path: Path, **knobs: Any) -> tuple[Any, dict[str, Any]]:
-    material = Material(str(base), encode(load_tokenizer(str(base)), examples()))
-    trainer = build_trainer(config(**knobs), material, tmp_path)
+    data = Data(encode(load_tokenizer(str(base)), examples()))
+    trainer = build_trainer(config(**knobs), str(base), data, tmp_path)
     return trainer, next(iter(trainer.get_train_dataloader()))
 
 
@@ -105,24 +105,12 @@ def test_nf4_quantises_and_trains_on_the_cpu(base: Path, tmp_path: Path) -> None
     assert all(grad is not None for grad in grads)
 
 
-def test_the_defaults_are_the_seeds_recipe(base: Path, tmp_path: Path) -> None:
-    made = arguments(FinetuneConfig(optimizer="adamw_torch"), tmp_path)
-    adapter = lora(FinetuneConfig(), load_base(str(base)))
-    ours = {
-        name: getattr(adapter if hasattr(adapter, name) else made, name)
-        for name in SEED
-        if name != "optim"
-    }
-    assert ours | {"optim": FinetuneConfig.default("optimizer")} == SEED
-    assert made.packing_strategy == "bfd"
-    assert adapter.target_modules == set(PROJECTIONS)
-
-
 def test_the_held_out_loss_falls_and_is_measured_every_epoch(base: Path, tmp_path: Path) -> None:
     encoded = encode(load_tokenizer(str(base)), examples())
     trainer = build_trainer(
         config(epochs=2, learning_rate=1e-2, warmup_steps=0),
-        Material(str(base), encoded, encoded[:2]),
+        str(base),
+        Data(encoded, encoded[:2]),
         tmp_path,
     )
     trainer.train()

@@ -1,6 +1,6 @@
 """The processes of one training: torchrun starts them, one a GPU; a training in one process needs none of this.
 
-Whatever they decide they decide together: one that stops, saves or goes on alone leaves the others waiting for it.
+Whatever they decide they decide together: one that stops, saves or goes on alone leaves the others waiting.
 """
 
 import contextlib
@@ -11,19 +11,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-PATIENCE = timedelta(
-    hours=1
-)  # that the others wait while one fetches a base, or waits for the store
+TIMEOUT = timedelta(hours=1)  # that the others wait while one fetches a base or waits for the store
 
 
-def count() -> int:
+def world_size() -> int:
     """Return how many processes train together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def count_here() -> int:
-    """Return how many of them run on this node."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def rank() -> int:
@@ -36,56 +29,39 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def join() -> None:
+def init_process_group() -> None:
     """Meet the other processes."""
     import torch
 
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(local_rank())
-    os.environ["ACCELERATE_USE_CPU"] = str(
-        not cuda
-    )  # without it accelerate knows of no processes but those with GPUs
-    torch.distributed.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
+    # Without it accelerate knows of no processes but those with GPUs.
+    os.environ["ACCELERATE_USE_CPU"] = str(not cuda)
+    torch.distributed.init_process_group("nccl" if cuda else "gloo", timeout=TIMEOUT)
 
 
-def part() -> None:
-    """Take leave of the other processes, after all have come this far."""
+def destroy_process_group() -> None:
+    """Leave the other processes, after all have come this far."""
     import torch
 
-    wait()
+    barrier()
     torch.distributed.destroy_process_group()
 
 
-def wait() -> None:
+def barrier() -> None:
     """Wait until all processes have come this far."""
-    if count() > 1:
-        import torch
-
-        torch.distributed.barrier()
+    all_gather(None)
 
 
-def gather(value: Any) -> list[Any]:
+def all_gather(value: Any) -> list[Any]:
     """Return the values of all processes, by rank."""
-    values = [value] * count()
-    if count() > 1:
+    values = [value] * world_size()
+    if len(values) > 1:
         import torch
 
         torch.distributed.all_gather_object(values, value)
     return values
-
-
-def anywhere(*flags: bool) -> list[bool]:
-    """Tell of each flag whether it is up in any process."""
-    if count() == 1:
-        return list(flags)
-    import torch
-
-    raised = torch.tensor(
-        flags, dtype=torch.int32, device="cuda" if torch.cuda.is_available() else "cpu"
-    )
-    torch.distributed.all_reduce(raised, torch.distributed.ReduceOp.MAX)
-    return [bool(flag) for flag in raised.tolist()]
 
 
 @contextlib.contextmanager
@@ -93,19 +69,17 @@ def first_on_node() -> Iterator[bool]:
     """Run the block in the first process of each node, then in its others; tell whether this is the first."""
     first = local_rank() == 0
     if not first:
-        wait()
+        barrier()
     yield first
     if first:
-        wait()
+        barrier()
 
 
 @contextlib.contextmanager
 def shared_folder(prefix: str) -> Iterator[Path]:
     """Make a temporary folder that all processes of a node share; its first one removes it."""
     with contextlib.ExitStack() as stack:
-        own = (
-            stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix))
-            if local_rank() == 0
-            else ""
-        )
-        yield Path(gather(own)[rank() - local_rank()])
+        own = ""
+        if local_rank() == 0:
+            own = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix))
+        yield Path(all_gather(own)[rank() - local_rank()])

@@ -1,0 +1,357 @@
+"""Check and measure what only an NVIDIA GPU shows, in the order of someone who has one for an hour: `make test-gpu`.
+
+Cheap checks come first, each builds on the ones before it, and every line is in the report as soon as it is known.
+Speeds are of a model of Llama-3-8B's shape with random weights, which nothing has to be fetched for.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from components.finetune import estimate, recipe, speed
+from components.finetune.config import FinetuneConfig
+from components.finetune.core import finetune
+from components.finetune.encode import IGNORE, Encoded, encode
+from components.finetune.train import Data, build_trainer, fitted
+from components.shared.models import attach_adapter, load_base, load_config, load_tokenizer
+from components.shared.records import write_records
+from tests.benchmarks.reference import reference_trainer
+from tests.builders import example
+from tests.models import llama_3_8b, random_llama
+
+SMALL: dict[str, Any] = {
+    "max_length": 256,
+    "lora_r": 8,
+    "learning_rate": 5e-3,
+    "epochs": 4.0,
+    "held_out": 0.25,
+}
+GIB = 2**30
+
+
+@dataclass
+class Bench:
+    """What the checks share: folders, the size of the large model, and the report."""
+
+    scratch: Path
+    report: Path
+    layers: int
+    steps: int
+    failed: int = 0
+
+    def write(self, line: str) -> None:
+        """Add a line to the report and print it."""
+        print(line, flush=True)
+        with self.report.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def check(self, what: Callable[["Bench"], str]) -> None:
+        """Run one check; a failure is a line of the report, and the next check runs."""
+        title = (what.__doc__ or what.__name__).splitlines()[0].rstrip(".")
+        started = time.monotonic()
+        try:
+            found, mark = what(self), "ok"
+        except Exception as error:
+            traceback.print_exc()
+            found, mark = f"{type(error).__name__}: {str(error)[:400]}", "FAILED"
+            self.failed += 1
+        self.write(f"- {mark}: {title} ({time.monotonic() - started:.0f} s). {found}")
+
+
+def device(bench: Bench) -> str:
+    """The GPU computes in bf16, and the table says how it trains."""
+    import torch
+
+    found = recipe.this_device()
+    capability = ".".join(map(str, torch.cuda.get_device_capability()))
+    assert torch.cuda.is_bf16_supported(including_emulation=False)
+    return f"{torch.cuda.get_device_name()}, compute capability {capability}: {found}"
+
+
+def compiler(bench: Bench) -> str:
+    """Triton compiles here, and trl's fused loss is that of plain torch."""
+    import torch
+    from trl.kernels.chunked_logprob import ChunkedLogProbFunction
+
+    recipe.check_compiler()
+    torch.manual_seed(0)
+    hidden = torch.randn(512, 256, device="cuda", dtype=torch.bfloat16)
+    weight = torch.randn(1024, 256, device="cuda", dtype=torch.bfloat16) / 16
+    targets = torch.randint(0, 1024, (512,), device="cuda")
+    fused = ChunkedLogProbFunction.apply(hidden, weight, None, targets, 1.0, 256)[0]
+    plain = -torch.nn.functional.cross_entropy(
+        hidden.float() @ weight.float().T, targets, reduction="none"
+    )
+    off = float((fused - plain).norm() / plain.norm())
+    assert off < 1e-2, off
+    return f"relative difference {off:.1e}"
+
+
+def learns(bench: Bench) -> str:
+    """The stage trains in 4 bits with the paged 8-bit optimizer, and the held-out loss falls."""
+    made = run_stage(bench, "whole")
+    assert made["quantisation"] == "nf4"
+    assert made["optimizer"] == ("paged_adamw_8bit" if made["processes"] == 1 else "adamw_8bit")
+    losses = made["held_out_losses"]
+    assert losses[-1] < 0.8 * losses[0], losses
+    assert 0 < made["mfu"] <= 1
+    return f"held-out losses {losses}, {made['steps']} steps, {made['processes']} processes"
+
+
+def stops_and_goes_on(bench: Bench) -> str:
+    """Ctrl-C saves a checkpoint, the same command goes on, and the end is that of a run left alone."""
+    whole = run_stage(bench, "whole")
+    folder = bench.scratch / "stopped"
+    command = [sys.executable, "-m", "components.finetune", "--checkpoint-minutes", "0"]
+    for name, value in stage_arguments(bench, folder).items():
+        command += [f"--{name.replace('_', '-')}", str(value)]
+    process = subprocess.Popen(command, start_new_session=True)
+    while not list(folder.glob("store/checkpoints/*/*/manifest.json")) and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    status = process.wait(120)
+    assert status == 128 + signal.SIGINT, status
+    subprocess.run(command, check=True)
+    again = json.loads((folder / "adapter/adapter.json").read_text())
+    same = again["adapter_digest"] == whole["adapter_digest"]
+    assert abs(again["held_out_loss"] - whole["held_out_loss"]) < 0.05 * whole["held_out_loss"]
+    losses = f"{again['held_out_loss']:.4f} and {whole['held_out_loss']:.4f}"
+    return f"held-out losses {losses}; bit for bit the same: {same}"
+
+
+def reloads(bench: Bench) -> str:
+    """The adapter on a fresh 4-bit base gives the loss that training ended with."""
+    import torch
+
+    whole = run_stage(bench, "whole")
+    base = str(bench.scratch / "small")
+    model = attach_adapter(load_base(base), bench.scratch / "whole/adapter/weights", "tuned").eval()
+    total = count = 0.0
+    for one in small_examples(base):
+        ids, labels = (torch.tensor([part]).cuda() for part in (one.input_ids, one.labels))
+        with torch.inference_mode():
+            logits = model(input_ids=ids).logits[0, :-1].float()
+        loss = torch.nn.functional.cross_entropy(logits, labels[0, 1:], reduction="sum")
+        total, count = total + float(loss), count + one.taught
+    mean = total / count
+    assert abs(mean - whole["held_out_loss"]) < 0.25 * whole["held_out_loss"], mean
+    return f"{mean:.4f} on all examples, held-out {whole['held_out_loss']:.4f}"
+
+
+def packing(bench: Bench) -> str:
+    """Packing changes no loss, whatever the attention."""
+    import torch
+
+    kinds = ["sdpa", "flex_attention"]
+    if recipe.this_device().attention == "flash_attention_2":
+        kinds.append("flash_attention_2")
+    base, found = str(bench.scratch / "small"), {}
+    for kind in kinds:
+        losses = []
+        for packed in (False, True):
+            knobs = {"packing": packed, "attention": kind, "quantisation": "none"}
+            knobs |= {"lora_dropout": 0.0, "batch_size": 64, "gradient_accumulation": 1}
+            config = FinetuneConfig(**SMALL | knobs)
+            data = Data(small_examples(base))
+            trainer = build_trainer(config, base, data, bench.scratch / "packing")
+            trainer.model.eval()
+            taught = sum(one.taught for one in data.train)
+            with torch.no_grad():
+                loss = 0.0
+                for batch in trainer.get_train_dataloader():
+                    rows = trainer._prepare_inputs(batch)
+                    part = trainer.compute_loss(trainer.model, rows, num_items_in_batch=taught)
+                    loss += float(part)
+            losses.append(loss)
+        assert abs(losses[0] - losses[1]) < 2e-2 * losses[0], (kind, losses)
+        found[kind] = [round(loss, 4) for loss in losses]
+    return f"apart and packed: {found}"
+
+
+CHECKS = (device, compiler, learns, stops_and_goes_on, reloads, packing)
+
+
+def small_examples(base: str) -> list[Encoded]:
+    """Return 96 short examples of 8 papers as tokens."""
+    return encode(load_tokenizer(base), small_records())
+
+
+def small_records() -> list[Any]:
+    found = []
+    for n in range(96):
+        fields = {"prompt": f"Say {n}.\n", "completion": f"It is {n}."}
+        found.append(example(triple=f"t{n}", paper=f"p{n % 8}", **fields))
+    return found
+
+
+def stage_arguments(bench: Bench, folder: Path) -> dict[str, Any]:
+    """Return the stage's arguments for the small model, with a store of its own."""
+    base = bench.scratch / "small"
+    if not base.exists():
+        random_llama(base)
+    write_records(folder / "train/examples.jsonl", small_records())
+    knobs = {"store": str(folder / "store"), "base_model": str(base), **SMALL, "packing": False}
+    places = {"train": folder / "train", "adapter": folder / "adapter"}
+    return {**places, "curve": folder / "page.html", **knobs}
+
+
+def run_stage(bench: Bench, name: str) -> dict[str, Any]:
+    """Return adapter.json of the small model's training; it is trained once."""
+    folder = bench.scratch / name
+    if not (folder / "adapter/adapter.json").exists():
+        given = stage_arguments(bench, folder)
+        train, adapter, page = (given.pop(key) for key in ("train", "adapter", "curve"))
+        config = FinetuneConfig.build(given)
+        finetune(config, train, adapter, page)
+    made: dict[str, Any] = json.loads((folder / "adapter/adapter.json").read_text())
+    return made
+
+
+def make_large(bench: Bench) -> Path:
+    """Write a model of Llama-3-8B's shape with random weights; in memory, where that is a file system."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    folder = bench.scratch / "large"
+    random_llama(folder)  # for its tokenizer
+    (folder / "model.safetensors").unlink()
+    ids = {"pad_token_id": 2, "bos_token_id": 0, "eos_token_id": 1}
+    shape = llama_3_8b(num_hidden_layers=bench.layers, **ids)
+    with torch.device("cuda"):
+        model = LlamaForCausalLM._from_config(shape, dtype=torch.bfloat16)
+    model.save_pretrained(folder)
+    del model
+    torch.cuda.empty_cache()
+    return folder
+
+
+def large_data(rows: int) -> Data:
+    """Return examples of 150 to 450 tokens, a fifth of each taught, that pack into about `rows` rows."""
+    choose = random.Random(0)
+    found = []
+    for number in range(rows * 2048 // 302):
+        length = choose.randint(150, 450)
+        ids = [choose.randint(3, 300) for _ in range(length)]
+        labels = [IGNORE] * (length - length // 5) + ids[length - length // 5 :]
+        found.append(Encoded(f"t{number}", "p", ids, labels))
+    return Data(found)
+
+
+def variants() -> dict[str, dict[str, Any]]:
+    """Return what is compared, by name: knobs of our recipe, or the reference recipe."""
+    found = {
+        "ours, 1 x 16, sdpa": {"attention": "sdpa"},
+        "ours, 4 x 4, sdpa": {"attention": "sdpa", "batch_size": 4, "gradient_accumulation": 4},
+    }
+    if recipe.this_device().attention == "flash_attention_2":
+        found["ours, 4 x 4, flash"] = {"batch_size": 4, "gradient_accumulation": 4}
+    found["ours, 1 x 16, no checkpointing"] = {"attention": "sdpa", "gradient_checkpointing": False}
+    found["reference recipe"] = {"recipe": "reference"}
+    return found
+
+
+def speeds(bench: Bench) -> str:
+    """Tokens a second, share of the peak and memory of each recipe, at the shape of Llama-3-8B."""
+    import torch
+
+    base = str(make_large(bench))
+    data = large_data(16 * bench.steps)
+    shape = estimate.shape_of(load_config(base))
+    lengths = [len(one.input_ids) for one in data.train]
+    work = estimate.Work.of(lengths)
+    gpu = torch.cuda.get_device_name()
+    columns = "tokens/s | completion tokens/s | MFU | peak GiB | estimated GiB | s | estimated s"
+    bench.write(f"\n| recipe | {columns} |\n|---|--:|--:|--:|--:|--:|--:|--:|")
+    reached: dict[str, float] = {}
+    problems = []
+    for name, knobs in variants().items():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        config = FinetuneConfig(**{"epochs": 1.0, "lora_dropout": 0.1, **knobs})
+        make = reference_trainer if "recipe" in knobs else build_trainer
+        with contextlib.suppress(torch.OutOfMemoryError):
+            trainer = make(config, base, data, bench.scratch / "speeds")
+            trainer.train()
+            figures = figures_of(trainer, data)
+            settled, _ = fitted(config, base, data)
+            needed = estimate.memory(settled, shape, work.longest, cuda=True)
+            expected = estimate.duration_on(settled, shape, work, gpu)
+            peak = torch.cuda.max_memory_allocated() / GIB
+            share = speed.mfu(speed.model_flops_per_token(trainer.model, work.length) * figures[0])
+            measured = sum(lengths) / figures[0]
+            bench.write(
+                f"| {name} | {figures[0]:,.0f} | {figures[1]:,.0f} | {share:.1%} | {peak:.1f} "
+                f"| {needed.total / GIB:.1f} | {measured:.0f} | {expected.seconds:.0f} |"
+            )
+            reached[name] = figures[0]
+            if not peak <= needed.total / GIB <= 1.2 * peak:
+                problems.append(f"{name}: the memory is not within 20% above the peak")
+            if not 0.5 <= expected.seconds / measured <= 2:
+                problems.append(f"{name}: the time is not right within a factor of 2")
+        trainer = None
+    bench.write("")
+    if reached["ours, 1 x 16, sdpa"] < 0.95 * reached["ours, 4 x 4, sdpa"]:
+        problems.append("1 x 16 is slower than 4 x 4 with sdpa")
+    assert not problems, "; ".join(problems)
+    return f"{bench.layers} layers, {bench.steps} steps of 16 rows of 2,048 tokens, the first not counted"
+
+
+def figures_of(trainer: Any, data: Data) -> tuple[float, float]:
+    """Return tokens and completion tokens a second, without the first step, in which kernels are compiled."""
+    rows = [row for row in trainer.state.log_history if "loss" in row]
+    seconds = rows[-1]["seconds"] - rows[0]["seconds"]
+    tokens = rows[-1]["num_input_tokens_seen"] - rows[0]["num_input_tokens_seen"]
+    read = sum(len(one.input_ids) for one in data.train)
+    taught = sum(one.taught for one in data.train)
+    return tokens / seconds, tokens / seconds * taught / read
+
+
+def scratch_folder() -> Iterator[Path]:
+    """Yield a folder in memory where there is room for the large model, else on disk."""
+    import shutil
+
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 24 * GIB
+    with tempfile.TemporaryDirectory(dir=memory if roomy else None) as name:
+        yield Path(name)
+
+
+def main() -> int:
+    """Run every check and return how many failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.gpu", description=__doc__)
+    parser.add_argument("--report", type=Path, default=Path("build/gpu.md"))
+    parser.add_argument("--layers", type=int, default=32, help="of the large model")
+    parser.add_argument("--steps", type=int, default=6, help="of 16 rows, for each recipe")
+    parser.add_argument("--only", default="", help="checks by name, separated by commas")
+    given = parser.parse_args()
+    import torch
+
+    assert torch.cuda.is_available(), "make test-gpu needs an NVIDIA GPU"
+    given.report.parent.mkdir(parents=True, exist_ok=True)
+    given.report.write_text("", "utf-8")
+    chosen = [one for one in (*CHECKS, speeds) if given.only in ("", one.__name__)]
+    for folder in scratch_folder():
+        bench = Bench(folder, given.report, given.layers, given.steps)
+        names = ("torch", "transformers", "trl", "peft", "bitsandbytes")
+        versions = ", ".join(f"{name} {version(name)}" for name in names)
+        bench.write(f"# arxtune on {torch.cuda.get_device_name()}\n\n{versions}\n")
+        for what in chosen:
+            bench.check(what)
+    return bench.failed
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(), 1))
