@@ -54,7 +54,9 @@ def plan(arguments: argparse.Namespace) -> str:
     device = device_of(gpu, arguments.memory)
     base = arguments.base_model
     profile = make_profile(arguments.config, {"base_model": base}, arguments.set)
-    config = FinetuneConfig.build({"base_model": base}, profile.settings.get("finetune", {}))
+    settings = {"base_model": base, **profile.settings.get("finetune", {})}
+    # What this machine implies does not count on another one.
+    config = FinetuneConfig(**settings) if gpu else FinetuneConfig.build(settings)
     model_config = load_config(base)
     config, rows = recipe.resolve(config, model_config, [tokens] * examples, device)
     shape = estimate.shape_of(model_config)

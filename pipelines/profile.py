@@ -74,10 +74,13 @@ class Profile:
             yield f"{PIPELINE}.{name}", self.parameters.get(name, knob.default), origin
         for stage_name, stage in STAGES.items():
             given = self.settings.get(stage_name, {})
+            implied = stage.config.implied({**self.parameters, **given})
             for name, knob in stage.config.knobs().items():
                 if name in given or not owners(name):
-                    origin = self.origins.get(f"{stage_name}.{name}", "default")
-                    yield f"{stage_name}.{name}", given.get(name, knob.default), origin
+                    default = "default of this machine" if name in implied else "default"
+                    origin = self.origins.get(f"{stage_name}.{name}", default)
+                    value = given.get(name, implied.get(name, knob.default))
+                    yield f"{stage_name}.{name}", value, origin
 
 
 def parameters() -> dict[str, FieldInfo]:

@@ -1,12 +1,17 @@
-"""The model that is tuned: found by its name, with an identity and a licence."""
+"""The model that is tuned, and what its kind brings along: a recipe, and a limit of examples."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.finetune.config import FinetuneConfig
+from components.finetune.config import CPU_RECIPE, FinetuneConfig
 from components.shared import bases
+from components.shared.ledger import Ledger
+from components.shared.progress import say
+from components.shared.records import Example
 from components.shared.store import Store
+from components.shared.subset import spread
 
 
 @dataclass(frozen=True)
@@ -31,3 +36,25 @@ def prepare_base(config: FinetuneConfig, store: Store, adapter: Path) -> Base:
     commit = revision(load_config(name))
     path = name if bases.is_folder(name) or not commit else f"{name.partition('@')[0]}@{commit}"
     return Base(name, path, bases.identity(name, commit), bases.base_terms(name))
+
+
+def choose_examples(
+    config: FinetuneConfig, examples: Sequence[Example], ledger: Ledger
+) -> list[Example]:
+    """Return the examples to train on: at most max_examples; tell of them, and of the CPU recipe."""
+    if bases.tuned_on_cpu(config.base_model):
+        taken = [
+            f"{name}={value}"
+            for name, value in CPU_RECIPE.items()
+            if value == getattr(config, name)
+        ]
+        say("finetune", f"recipe for a real base on a CPU: {', '.join(taken)}")
+    chosen = spread(examples, config.max_examples)
+    kept = {example.triple for example in chosen}
+    left_out = [example.triple for example in examples if example.triple not in kept]
+    for triple in left_out:
+        ledger.drop(triple, f"beyond max_examples={config.max_examples}")
+    if left_out:
+        fix = "--set finetune.max_examples=0 takes all"
+        say("finetune", f"training on {len(chosen)} of {len(examples)} examples: {fix}")
+    return chosen

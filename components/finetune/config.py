@@ -1,9 +1,26 @@
 """The knobs of the finetune stage; the defaults are the QLoRA recipe for Llama-3-8B."""
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
+from components.shared.bases import tuned_on_cpu
 from components.shared.config import WithForecast, WithSeed, WithStore, knob
 
+# What stands in the place of the defaults where a real base is tuned on a CPU, at some 90 tokens a
+# second: a base of 100 to 500 million weights in minutes, within 5 GiB.
+CPU_RECIPE: dict[str, Any] = {
+    "lora_r": 16,
+    "lora_alpha": 32,
+    "lora_dropout": 0.0,
+    "epochs": 1.0,
+    "batch_size": 2,  # of up to 512 tokens each; four need twice the memory
+    "gradient_checkpointing": False,
+    "learning_rate": 1e-3,
+    "max_grad_norm": 1.0,
+    "max_length": 512,
+    "packing": False,
+    "max_examples": 120,
+}
 TINY = "tiny"  # as base_model: a small Llama made on the spot
 
 
@@ -75,3 +92,13 @@ class FinetuneConfig(WithStore, WithSeed, WithForecast):
     checkpoint_minutes: float = knob(
         10.0, "minutes between checkpoints; 0 writes one at every step", low=0
     )
+    max_examples: int = knob(
+        0, "training examples used at most, spread over the papers; 0 means all", low=0
+    )
+
+    @classmethod
+    def implied(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return CPU_RECIPE for a real base on a CPU, unless the reference recipe is asked for."""
+        base = str(values.get("base_model", cls.default("base_model")))
+        fitted = values.get("recipe", cls.default("recipe")) == "fitted"
+        return CPU_RECIPE if fitted and tuned_on_cpu(base) else {}

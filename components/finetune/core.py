@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.finetune.base import prepare_base
+from components.finetune.base import choose_examples, prepare_base
 from components.finetune.config import FinetuneConfig
 from components.finetune.launch import processes_here, run_on_gpus
 from components.finetune.train import Training, find_start, run
@@ -32,9 +32,10 @@ def finetune(config: FinetuneConfig, train: Path, adapter: Path, curve: Path) ->
 
     `adapter` becomes a folder: weights, adapter.json, steps.jsonl; `curve` a page of figures for people.
     """
-    examples = list(read_records(train / "examples.jsonl", Example))
+    found = list(read_records(train / "examples.jsonl", Example))
     ledger = Ledger("finetune", "training examples")
     _check_writable(adapter)
+    examples = choose_examples(config, found, ledger)
     if not examples:
         nothing = Adapter(base=config.base_model, base_path="", trained=False, adapter_digest="")
         nothing.write(adapter)

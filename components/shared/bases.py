@@ -48,6 +48,7 @@ TOKENIZER_FILES = (
     *("vocab.*", "merges.txt", "spiece.model", "sentencepiece*"),
 )
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # of NVIDIA, of AMD, of Windows
 LFS_POINTER = b"version https://git-lfs.github.com"
 
 
@@ -75,6 +76,17 @@ def locate(name: str) -> str:
         if files:
             return str(_unpacked(str(files[0]), file_digest(files[0])))
     return str(path) if path.is_dir() else name
+
+
+def has_gpu() -> bool:
+    """Tell whether there seems to be a GPU; torch knows for certain, and takes seconds to load."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1")
+    return not hidden and any(Path(device).exists() for device in GPU_DEVICES)
+
+
+def tuned_on_cpu(name: str) -> bool:
+    """Tell whether a base is a real one that will be tuned on a CPU: it gets a recipe of its own."""
+    return name != TINY and not has_gpu()
 
 
 def is_folder(name: str) -> bool:
@@ -113,6 +125,8 @@ def _check_weights(asked: str, folder: Path) -> None:
         if missing := sorted(wanted - weights):
             problem = f"{asked}: {missing[0]} is missing, {len(missing)} of {len(wanted)} files"
             raise ModelError(problem, "fetch the model again")
+    for file in sorted(weights):
+        _check_header(asked, folder / file)
     if weights:
         return
     pickles = [path.name for path in folder.iterdir() if path.suffix in PICKLES]
@@ -122,6 +136,17 @@ def _check_weights(asked: str, folder: Path) -> None:
             problem, "loading a pickle runs whatever is in it: convert it to safetensors"
         )
     raise ModelError(f"{asked}: there are no weights in it", "fetch the model again")
+
+
+def _check_header(asked: str, path: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np"):
+            pass
+    except (OSError, SafetensorError) as error:
+        problem = f"{asked}: {path.name} is damaged ({error})"
+        raise ModelError(problem, "fetch the model again") from None
 
 
 def identity(name: str, revision: str = "") -> str:

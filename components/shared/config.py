@@ -81,7 +81,12 @@ class StageConfig(BaseModel):
         values: dict[str, Any] = {}
         for layer in layers:
             values.update(layer)
-        return cls(**values)
+        return cls(**{**cls.implied(values), **values})
+
+    @classmethod
+    def implied(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the defaults that depend on other values, or on this machine."""
+        return {}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a JSON-ready mapping."""

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from components.finetune.config import FinetuneConfig
 from components.shared.errors import ConfigError, ModelError
 from pipelines import plan
+<<<<<<< HEAD
+=======
+from pipelines.profile import make_profile
+>>>>>>> 16fe4f1 (Give real bases on a CPU a recipe and a number of examples of their own)
 from tests.models import llama_3_8b, random_llama
 
 
@@ -18,8 +23,12 @@ def planned(base: Path, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+<<<<<<< HEAD
     """Return a folder with a tokenizer and the configuration of an 8B model; its weights are never read."""
     folder = random_llama(tmp_path_factory.mktemp("an-8b"))
+=======
+    folder = random_llama(tmp_path_factory.mktemp("an-8b"))  # its tokenizer, and some weights
+>>>>>>> 16fe4f1 (Give real bases on a CPU a recipe and a number of examples of their own)
     llama_3_8b().save_pretrained(folder)
     return folder
 
@@ -42,6 +51,16 @@ def test_a_plan_for_here_times_a_layer_of_the_base(tmp_path: Path) -> None:
     assert "on CPU" in line
     assert "from one layer of this base, timed here" in line
     assert "512" not in line, "rows are no longer than the base has positions for"
+
+
+def test_a_cpu_gets_a_recipe_of_its_own_unless_told_otherwise(base: Path) -> None:
+    settings = FinetuneConfig.build({"base_model": str(base), "epochs": 2})
+    assert (settings.lora_r, settings.epochs, settings.max_examples) == (16, 2, 120)
+    assert FinetuneConfig.build({"base_model": "tiny"}).lora_r == FinetuneConfig().lora_r == 64
+    origins = {
+        name: origin for name, _, origin in make_profile(None, {"base_model": "x/y"}, []).rows()
+    }
+    assert origins["finetune.lora_r"] == "default of this machine"
 
 
 def test_what_does_not_fit_is_refused_with_the_fix(base: Path) -> None:

@@ -114,7 +114,7 @@ def test_facts_of_a_base_before_anything_is_paid(folder: Path) -> None:
     assert facts["context"] == 512
     assert facts["parameters"] == sum(p.numel() for p in load_base(str(folder)).parameters())
     (folder / "model.safetensors").write_bytes(b"x")
-    with pytest.raises(ModelError, match="fetch it again"):
+    with pytest.raises(ModelError, match="fetch the model again"):
         check_base(str(folder))
 
 

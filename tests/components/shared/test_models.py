@@ -137,7 +137,7 @@ REFUSED: dict[str, tuple[Change, tuple[str, ...]]] = {
     "in 8 bits": (config(quantization_config=EIGHT_BITS), ("bitsandbytes", "4 bits")),
     "a shard missing": (shard_missing, ("model-00002-of-00002.safetensors is missing",)),
     "no weights": (file("model.safetensors", None), ("there are no weights",)),
-    "weights cut off": (cut, ("fetch it again",)),
+    "weights cut off": (cut, ("model.safetensors is damaged", "fetch the model again")),
     "a pointer for weights": (file("model.safetensors", POINTER), ("git lfs pull",)),
     "a pointer for a tokenizer": (file("tokenizer.json", POINTER), ("git lfs pull",)),
     "a pointer for a config": (file("config.json", POINTER), ("git lfs pull",)),
