@@ -42,7 +42,7 @@ def choose_examples(
     config: FinetuneConfig, examples: Sequence[Example], ledger: Ledger
 ) -> list[Example]:
     """Return the examples to train on: at most max_examples; tell of them, and of the CPU recipe."""
-    if bases.tuned_on_cpu(config.base_model):
+    if bases.tuned_on_cpu(config.base_model) and config.recipe == "fitted":
         taken = [
             f"{name}={value}"
             for name, value in CPU_RECIPE.items()

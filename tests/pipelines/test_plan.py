@@ -8,10 +8,7 @@ import pytest
 from components.finetune.config import FinetuneConfig
 from components.shared.errors import ConfigError, ModelError
 from pipelines import plan
-<<<<<<< HEAD
-=======
 from pipelines.profile import make_profile
->>>>>>> 16fe4f1 (Give real bases on a CPU a recipe and a number of examples of their own)
 from tests.models import llama_3_8b, random_llama
 
 
@@ -23,12 +20,8 @@ def planned(base: Path, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-<<<<<<< HEAD
     """Return a folder with a tokenizer and the configuration of an 8B model; its weights are never read."""
     folder = random_llama(tmp_path_factory.mktemp("an-8b"))
-=======
-    folder = random_llama(tmp_path_factory.mktemp("an-8b"))  # its tokenizer, and some weights
->>>>>>> 16fe4f1 (Give real bases on a CPU a recipe and a number of examples of their own)
     llama_3_8b().save_pretrained(folder)
     return folder
 
