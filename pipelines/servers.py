@@ -38,6 +38,7 @@ def stand_in_site(home: Path, papers: Path | None = None) -> Iterator[str]:
             stdout=output,
             stderr=output,
             preexec_fn=die_with_parent,
+            start_new_session=True,  # Ctrl-C is for the stages, which end first
         )
     try:
         deadline = time.monotonic() + START_SECONDS
