@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.shared.errors import ArxtuneError, ConfigError, DataError
+from components.shared.errors import ArxtuneError, ConfigError
 from components.shared.ledger import read_lineage
 from components.shared.lifetime import RUN_PID, wait_for_children
 from pipelines.console import Console
@@ -93,12 +93,6 @@ def run(
     With `containers` each stage runs in its image.
     """
     started = time.monotonic()
-    if papers is not None and not papers.is_dir():
-        raise DataError(f"--papers {papers}: no such folder", "name a folder that holds PDF files")
-    if triples is not None and not triples.exists():
-        raise DataError(
-            f"--triples {triples}: no such file", "name a JSON or JSONL file of triples"
-        )
     pipeline = pipeline or _own_pipeline(triples is not None)
     wanted = pipeline.pipeline_spec.root.input_definitions.parameters  # type: ignore[attr-defined]
     own = {"triples": str(triples.absolute())} if triples is not None else {}

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from components.shared.errors import ConfigError
-from components.shared.stage import add_knobs
+from components.shared.stage import ERROR_MARK, add_knobs, fail
+from pipelines import check
 from pipelines.profile import EMBEDDED, Profile, find_profile, make_profile, parameters
 from pipelines.stages import STAGES
 
@@ -98,6 +99,11 @@ def _run(arguments: argparse.Namespace) -> None:
     from pipelines.summary import summarise
 
     profile = profile_of(arguments)
+    faults = check.faults(check.Asked.of(arguments, profile))
+    for fault in faults[:-1]:
+        print(f"{ERROR_MARK}{fault}", file=sys.stderr)
+    if faults:
+        fail(faults[-1])
     pipeline = _load(arguments.pipeline) if arguments.pipeline else None
     try:
         run = local.run(

@@ -1,0 +1,166 @@
+"""What is certain to fail is told before anything is fetched, asked or trained: `arxtune run` begins with this list.
+
+Each check is told in one line with its fix, and all faults at once. The stages of a cluster begin with their own part.
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.shared import bases
+from components.shared.config import StageConfig
+from components.shared.errors import ArxtuneError, ConfigError, DataError, StoreError
+from components.shared.feasibility import MIN_TRAIN_PAPERS, VerdictNeeds
+from components.shared.names import safe_name
+from pipelines import doctor
+from pipelines.profile import EMBEDDED_STORE, STAND_IN, Profile
+from pipelines.stages import STAGES
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run was asked for."""
+
+    profile: Profile
+    home: Path
+    papers: Path | None
+    triples: Path | None
+    containers: bool = False
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace, profile: Profile) -> "Asked":
+        """Return it from a command line."""
+        return cls(
+            profile, arguments.home, arguments.papers, arguments.triples, arguments.containers
+        )
+
+    def config(self, stage: str) -> Any:
+        """Return the config that a stage will have."""
+        knobs: type[StageConfig] = STAGES[stage].config
+        given = {n: v for n, v in self.profile.parameters.items() if n in knobs.knobs()}
+        if given.get("site") == STAND_IN:
+            given["site"] = "http://127.0.0.1:1"
+        return knobs.build(given, self.profile.settings.get(stage, {}))
+
+
+def machine(asked: Asked) -> None:
+    """Room on the disk, memory, and the programs that this machine has to have."""
+    home = asked.home.absolute()
+    if any(path.is_file() for path in (home, *home.parents)):
+        raise ConfigError(f"home {asked.home}: cannot be written", "name another by --home")
+    doctor.machine(doctor.Targets(home=str(home)))
+
+
+def programs(asked: Asked) -> None:
+    """The browser, and the embedded store's server."""
+    if asked.triples is None and not asked.containers:
+        doctor.programs(doctor.Targets())
+
+
+def release(asked: Asked) -> None:
+    """The name of the release."""
+    safe_name(asked.config("promote").release, "the release name")
+
+
+def push(asked: Asked) -> None:
+    """What publishing on the hub needs."""
+    target = asked.config("promote").push_to
+    if target and not os.environ.get("HF_TOKEN"):
+        raise ConfigError(
+            f"promote.push_to={target!r}: needs a token", "set HF_TOKEN, or leave push_to out"
+        )
+
+
+def papers(asked: Asked) -> None:
+    """The folder of PDFs, and whether it can end in a verdict."""
+    if asked.papers is None:
+        return
+    if not asked.papers.is_dir():
+        raise DataError(
+            f"--papers {asked.papers}: no such folder", "name a folder that holds PDF files"
+        )
+    count = sum(path.suffix.lower() == ".pdf" for path in asked.papers.iterdir())
+    needed = VerdictNeeds().test_papers + MIN_TRAIN_PAPERS
+    if not count:
+        raise DataError(f"--papers {asked.papers}: holds no PDF file", "name another folder")
+    if count < needed and not asked.config("finetune").train_anyway:
+        raise DataError(
+            f"--papers {asked.papers}: {count} PDF files, and a verdict needs {needed}",
+            "add papers, or train without a verdict by --train-anyway",
+        )
+
+
+def triples(asked: Asked) -> None:
+    """The file of triples."""
+    if asked.triples is None:
+        return
+    if not asked.triples.exists():
+        raise DataError(
+            f"--triples {asked.triples}: no such file", "name a JSON or JSONL file of triples"
+        )
+
+
+def store(asked: Asked) -> None:
+    """A store of one's own: reached, and its bucket there."""
+    from components.shared.store import open_store
+
+    url = asked.profile.parameters["store"]
+    if url == EMBEDDED_STORE:
+        return
+    if "://" in url:
+        open_store(url)
+        return
+    folder = Path(url).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise StoreError(f"store {url}: cannot be written", "name a folder that can be written")
+
+
+def base(asked: Asked) -> None:
+    """The base model: config, tokenizer, weights, as training will load them."""
+    from components.shared.models import check_base
+
+    name = asked.config("finetune").base_model
+    if name not in (bases.TINY, bases.SMOLLM2):  # these come with us
+        check_base(name)
+
+
+def teacher(asked: Asked) -> None:
+    """The teacher: its key, whether its model is served, and whether the base may learn from it."""
+    from components.generate.core import make_teacher
+
+    if asked.triples is None:
+        make_teacher(asked.config("generate"))
+
+
+CHECKS: tuple[Callable[[Asked], None], ...] = (
+    machine,
+    programs,
+    release,
+    push,
+    papers,
+    triples,
+    store,
+    base,
+    teacher,
+)
+
+
+def faults(asked: Asked) -> list[ArxtuneError]:
+    """Return all that is certain to fail; what asks a server does so at the same time."""
+
+    def run(check: Callable[[Asked], None]) -> ArxtuneError | None:
+        try:
+            check(asked)
+        except ArxtuneError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(len(CHECKS)) as pool:
+        found = list(pool.map(run, CHECKS))
+    return [error for error in found if error]
