@@ -73,6 +73,8 @@ def arxtune(
         documents=documents.outputs["documents"],
         teacher=teacher,
         teacher_model=teacher_model,
+        allow_licences=allow_licences,
+        base_model=base_model,
         **common,
     )
     rest = learn(

@@ -18,7 +18,7 @@ STORE = (*STORE_KEYS, *OPTIONAL_STORE_KEYS)
 TAKEN_ALONG = (
     *STORE,
     *(name.replace("ARXTUNE_S3_", "AWS_") for name in STORE),
-    *("GROQ_API_KEY", "HF_TOKEN", RUN_PID),
+    *("GROQ_API_KEY", "ARXTUNE_TEACHER_KEY", "HF_TOKEN", RUN_PID),
 )
 SHARED_MEMORY = "1g"  # for Chromium and for data loaders; Docker's 64 MiB are too little
 

@@ -37,7 +37,7 @@ class Targets:
     context: str = ""
     image: str = ""  # registry.example/team/llm:TAG
     teacher_url: str = "https://api.groq.com"
-    teacher_model: str = "llama-3.3-70b-versatile"
+    teacher_model: str = "openai/gpt-oss-120b"
     hub_url: str = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     base_model: str = "meta-llama/Meta-Llama-3-8B"
 

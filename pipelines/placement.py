@@ -48,7 +48,8 @@ NEEDS = {
     ),
     "extract": Needs(cpu=("1", "2"), memory=("1Gi", "4Gi"), hours=4),
     "generate": Needs(
-        cpu=("250m", "1"), memory=("512Mi", "2Gi"), hours=24, secrets=("GROQ_API_KEY",), egress="internet",
+        cpu=("250m", "1"), memory=("512Mi", "2Gi"), hours=30, egress="internet",  # a batch takes 24
+        secrets=("GROQ_API_KEY", "ARXTUNE_TEACHER_KEY"),
     ),
     "curate": Needs(cpu=("1", "2"), memory=("1Gi", "4Gi"), hours=2),
     "finetune": Needs(

@@ -1,89 +1,159 @@
-"""What asking costs: a forecast before, a cap on the way, a bill after."""
+"""What asking costs: a forecast before, caps on the way, a bill after."""
 
 import threading
-import tomllib
 from collections.abc import Iterable
-from pathlib import Path
 
 from components.generate.teacher import Payload, Reply
+from components.shared.teachers import Plan, TeacherFacts, batch_discount, plan
 
-PRICES = Path(__file__).with_name("prices.toml")
 CHARACTERS_A_TOKEN = 4.0  # of English prose, until the answers tell better
-OVERHEAD = 32  # tokens that a chat format adds to a request, at most
-USUAL_ANSWER = 400  # tokens of an answer with three triples
+OVERHEAD = 64  # tokens that a chat format and a schema add to a request
+# Tokens of three triples: their passages are as long as the page allows, up to six sentences each.
+SHORTEST_ANSWER, LONGEST_ANSWER, ANSWER_A_CHARACTER = 100, 390, 0.2
+USUAL_REASONING = 300  # tokens at low effort
 
 
-def characters(payload: Payload) -> int:
+def prompt_characters(payload: Payload) -> int:
     """Return the characters of a request's messages."""
     return sum(len(message["content"]) for message in payload["messages"])
 
 
-def most_tokens(payload: Payload) -> int:
-    """Return what a request can cost at the very most: no tokenizer makes more tokens than there are bytes."""
-    size = sum(len(message["content"].encode("utf-8")) for message in payload["messages"])
-    return size + OVERHEAD + int(payload["max_completion_tokens"])
+def prompt_tokens(payload: Payload, characters_a_token: float = CHARACTERS_A_TOKEN) -> float:
+    """Return the tokens that a request's messages are expected to count."""
+    return prompt_characters(payload) / characters_a_token + OVERHEAD
+
+
+def most_prompt_tokens(payload: Payload) -> int:
+    """Return what a prompt can count at the very most: no tokenizer makes more tokens than there are bytes."""
+    return OVERHEAD + sum(len(m["content"].encode("utf-8")) for m in payload["messages"])
+
+
+def answer_tokens(payload: Payload) -> float:
+    """Return the tokens that an answer is expected to count, its reasoning among them."""
+    page = payload["messages"][-1]["content"]
+    answer = min(SHORTEST_ANSWER + ANSWER_A_CHARACTER * len(page), LONGEST_ANSWER)
+    reasoning = USUAL_REASONING if "reasoning_effort" in payload else 0
+    return float(min(answer + reasoning, payload["max_completion_tokens"]))
+
+
+def cost(facts: TeacherFacts, reply: Reply) -> float | None:
+    """Return the dollars of one answer, or None where the model's price is not known."""
+    price = facts.dollars(reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens)
+    return price if price is None or not reply.batch else price * (1 - batch_discount())
 
 
 class Budget:
-    """A hard cap on tokens: nothing is sent that could pass it. 0 means no cap. Safe to use from many threads."""
+    """Hard caps on tokens and dollars: nothing is sent that could pass one. 0 means no cap. Safe for many threads."""
 
-    def __init__(self, cap: int, spent: int = 0) -> None:
-        self.cap, self.spent = cap, spent
-        self._reserved = 0
+    def __init__(
+        self, facts: TeacherFacts, max_tokens: int, max_dollars: float, *, batch: bool = False
+    ) -> None:
+        self.facts, self.max_tokens, self.max_dollars = facts, max_tokens, max_dollars
+        self._share = 1 - batch_discount() if batch else 1.0  # of the price
+        self.day_tokens = 0  # of a plan whose day is all that is asked for
+        self.tokens, self.dollars = 0, 0.0
+        self._reserved_tokens, self._reserved_dollars = 0, 0.0
         self._settled = threading.Condition()
 
-    def reserve(self, payload: Payload) -> bool:
-        """Set aside what a request can cost; return False when the cap does not allow it.
+    def refuses(self, payload: Payload) -> str:
+        """Return "", or the reason why a request could pass a cap even if those under way cost nothing."""
+        return self._passes(*self._most(payload))
 
-        Requests under way mostly cost less than was set aside for them, so their ends are waited for.
+    def reserve(self, payload: Payload, *, wait: bool = True) -> str:
+        """Set aside what a request can cost; return "", or the reason why no cap allows it.
+
+        Requests under way mostly cost less than was set aside for them, so with `wait` their ends are waited for.
         """
-        most = most_tokens(payload)
+        tokens, dollars = self._most(payload)
         with self._settled:
-            while self.cap and self.spent + self._reserved + most > self.cap:
-                if self.spent + most > self.cap:
-                    return False
+            while reason := self._passes(
+                tokens + self._reserved_tokens, dollars + self._reserved_dollars
+            ):
+                if not wait or self._passes(tokens, dollars):
+                    return reason
                 self._settled.wait()
-            self._reserved += most
-            return True
+            self._reserved_tokens += tokens
+            self._reserved_dollars += dollars
+        return ""
 
-    def settle(self, payload: Payload, spent: int) -> None:
+    def settle(self, payload: Payload, reply: Reply | None) -> None:
         """Book what a request did cost."""
+        tokens, dollars = self._most(payload)
         with self._settled:
-            self._reserved -= most_tokens(payload)
-            self.spent += spent
+            self._reserved_tokens -= tokens
+            self._reserved_dollars -= dollars
+            if reply is not None:
+                self.book(reply)
             self._settled.notify_all()
 
+    def book(self, reply: Reply) -> None:
+        """Count an answer as paid."""
+        self.tokens += reply.tokens
+        self.dollars += cost(self.facts, reply) or 0.0
 
-def cost(model: str, prompt_tokens: float, completion_tokens: float) -> float | None:
-    """Return the dollars that so many tokens cost, or None when the price of the model is not known."""
-    price = tomllib.loads(PRICES.read_text("utf-8")).get(model)
-    return (
-        None
-        if price is None
-        else (prompt_tokens * price["input"] + completion_tokens * price["output"]) / 1e6
-    )
+    def _passes(self, tokens: int, dollars: float) -> str:
+        if self.max_dollars and self.dollars + dollars > self.max_dollars:
+            return "spending cap reached (max_dollars)"
+        if self.max_tokens and self.tokens + tokens > self.max_tokens:
+            return "token budget used up (max_tokens_total)"
+        if self.day_tokens and self.tokens + tokens > self.day_tokens:
+            return "left for another day: the plan's tokens of a day are used up"
+        return ""
+
+    def _most(self, payload: Payload) -> tuple[int, float]:
+        prompt, completion = most_prompt_tokens(payload), int(payload["max_completion_tokens"])
+        dollars = self.facts.dollars(prompt, completion) or 0.0
+        return prompt + completion, dollars * self._share
 
 
-def forecast(model: str, payloads: Iterable[Payload]) -> str:
-    """Return one line: what these requests are expected to cost, and at most."""
+def forecast(
+    facts: TeacherFacts, payloads: Iterable[Payload], *, batch: bool = False
+) -> tuple[str, dict[str, float]]:
+    """Return one line on what these requests are expected to cost and to take, and the figures in it."""
     asked = list(payloads)
-    prompt = sum(characters(payload) / CHARACTERS_A_TOKEN + OVERHEAD for payload in asked)
-    usual = sum(min(USUAL_ANSWER, payload["max_completion_tokens"]) for payload in asked)
+    prompt = sum(prompt_tokens(payload) for payload in asked)
+    completion = sum(answer_tokens(payload) for payload in asked)
     longest = sum(payload["max_completion_tokens"] for payload in asked)
-    dollars, most = cost(model, prompt, usual), cost(model, prompt, longest)
-    money = (
-        ""
-        if dollars is None or most is None
-        else f", about ${dollars:.2f} (${most:.2f} if all answers are longest)"
+    tokens = prompt + completion
+    line = f"forecast: {len(asked)} pages to ask about, about {tokens:,.0f} tokens"
+    figures: dict[str, float] = {"forecast tokens": round(tokens)}
+    share = 1 - batch_discount() if batch else 1.0
+    rules = len(asked[0]["messages"][0]["content"]) / CHARACTERS_A_TOKEN  # the same in all of them
+    dollars = facts.dollars(prompt, completion, rules * (len(asked) - 1))
+    most = facts.dollars(prompt, longest)
+    if dollars is not None and most is not None:
+        figures["forecast dollars"] = round(dollars * share, 4)
+        line += f", ${dollars * share:.2f} (${most * share:.2f} if all answers are longest)"
+    else:
+        line += ", at a price that is not known: max_tokens_total is the only cap"
+    if batch:
+        return f"{line}; in a batch", figures
+    free, developer = plan("free"), plan("developer")
+    days, minutes = (
+        _minutes(free, len(asked), tokens) / 1440,
+        _minutes(developer, len(asked), tokens),
     )
-    return f"forecast: {len(asked)} pages to ask about, about {prompt + usual:,.0f} tokens{money}"
+    line += f"; {days:.1f} days on the free plan" if days > 1 else ""
+    return f"{line}; {max(minutes, 1):.0f} min on the developer plan", figures
 
 
-def bill(model: str, replies: Iterable[Reply]) -> dict[str, float]:
+def _minutes(limits: Plan, requests: int, tokens: float) -> float:
+    """Return the minutes that a plan's limits make so many requests take."""
+    minutes = max(requests / limits.requests_a_minute, tokens / limits.tokens_a_minute)
+    if limits.tokens_a_day and limits.requests_a_day:
+        days = max(requests / limits.requests_a_day, tokens / limits.tokens_a_day)
+        minutes = max(minutes, days * 1440 if days > 1 else 0)
+    return minutes
+
+
+def bill(facts: TeacherFacts, replies: Iterable[Reply]) -> dict[str, float]:
     """Return the tokens of these answers and, where the price is known, what they cost in dollars."""
     paid = list(replies)
-    prompt, completion = sum(r.prompt_tokens for r in paid), sum(r.completion_tokens for r in paid)
-    dollars = cost(model, prompt, completion)
-    return {"prompt": prompt, "completion": completion} | (
-        {} if dollars is None else {"dollars": round(dollars, 4)}
-    )
+    account: dict[str, float] = {
+        "prompt": sum(reply.prompt_tokens for reply in paid),
+        "completion": sum(reply.completion_tokens for reply in paid),
+    }
+    costs = [cost(facts, reply) for reply in paid]
+    if None not in costs:
+        account["dollars"] = round(sum(filter(None, costs)), 4)
+    return account

@@ -12,6 +12,8 @@ def generate(
     metrics: dsl.Output[dsl.Metrics],
     teacher: str,
     teacher_model: str,
+    allow_licences: str,
+    base_model: str,
     store: str,
     seed: int,
     settings: str,

@@ -1,43 +1,104 @@
 """The knobs of the generate stage."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import model_validator
 
 from components.shared.config import WithForecast, WithSeed, WithStore, knob
+from components.shared.errors import ConfigError
+from components.shared.licences import allowed_names
+
+GROQ = "https://api.groq.com/openai/v1"
 
 
 class GenerateConfig(WithStore, WithSeed, WithForecast):
-    """Which teacher is asked, and about which pages."""
+    """Which teacher is asked, about which pages, and what that may cost."""
 
     stage: ClassVar[str] = "generate"
 
     teacher: Literal["groq", "embedded"] = knob(
-        "groq",
-        "groq (needs GROQ_API_KEY) or embedded (no key)",
-        exposed=True,
+        "groq", "groq (needs GROQ_API_KEY) or embedded (no key)", exposed=True
     )
     teacher_model: str = knob(
-        "llama-3.3-70b-versatile", "model that Groq is asked for", exposed=True
+        "openai/gpt-oss-120b",
+        "model that is asked for; auto takes the best known one that is served",
+        exposed=True,
+    )
+    allow_licences: str = knob(
+        "open", "licences of papers that may be asked about: see curate", exposed=True
+    )
+    base_model: str = knob(
+        "meta-llama/Meta-Llama-3-8B",
+        "model that will learn: its terms must allow the teacher's answers",
+        exposed=True,
     )
     teacher_url: str = knob(
-        "", "base URL of another server that speaks OpenAI's protocol; empty means Groq"
+        "",
+        "base URL of another server that speaks OpenAI's protocol (key: ARXTUNE_TEACHER_KEY, if any)",
     )
-    max_answer_tokens: int = knob(2048, "longest answer of the teacher, in tokens", low=64)
-    min_page_characters: int = knob(400, "pages with less text are not asked about", low=1)
-    max_page_characters: int = knob(
-        12_000, "characters of a page that the teacher is shown at most", low=400
+    teacher_mode: Literal["live", "batch"] = knob(
+        "live", "live, or batch: Groq's Batch API, at half the price, within batch_hours"
+    )
+    teacher_plan: Literal["auto", "free", "developer"] = knob(
+        "auto",
+        "the account's limits; auto learns from the first answer; free asks one day's budget",
+    )
+    max_dollars: float = knob(
+        5.0, "dollars that a run may pay, a hard cap; 0 means no cap", low=0, high=1e6
     )
     max_tokens_total: int = knob(
         0, "tokens that a run may pay for, a hard cap; 0 means no cap", low=0
     )
-    requests_per_minute: int = knob(
-        0, "the teacher's limit, where it does not tell; 0 means learn it", low=0
+    max_answer_tokens: int = knob(
+        2048, "longest answer of the teacher, in tokens, without its reasoning", low=64, high=65_536
     )
-    max_in_flight: int = knob(64, "requests under way at the same time at most", low=1, high=512)
-    answer_deadline_s: float = knob(120.0, "seconds that one answer may take", low=0.1)
-    retries: int = knob(
-        8, "how often one page is asked about again after failures that pass", low=0
-    )
-    backoff_s: float = knob(
-        1.0, "seconds before the first such retry; doubled with each further one", low=0
+    min_page_characters: int = knob(400, "pages with less text are not asked about", low=1)
+    max_page_characters: int = knob(
+        12_000, "characters of a page that the teacher is shown at most", low=400, high=400_000
     )
     max_pages_per_paper: int = knob(0, "pages asked about in one paper; 0 means all", low=0)
+    requests_per_minute: int = knob(
+        0, "requests-per-minute limit; 0 means infer it from responses", low=0
+    )
+    max_in_flight: int = knob(64, "requests under way at the same time at most", low=1, high=512)
+    answer_deadline_s: float = knob(
+        120.0, "seconds that one answer may take, all in all", low=0.1, high=3600
+    )
+    retries: int = knob(8, "retries per page on transient errors", low=0, high=100)
+    backoff_s: float = knob(
+        1.0, "seconds before the first such retry; doubled with each further one", low=0, high=60
+    )
+    batch_hours: int = knob(24, "hours that a batch may take", low=24, high=168)
+    batch_poll_s: float = knob(30.0, "seconds between two looks at a batch", low=0.05, high=3600)
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """Return the names of the paper licences that are let in."""
+        return allowed_names(self.allow_licences)
+
+    @property
+    def endpoint(self) -> str:
+        """Return the base URL: Groq's when none is named; an address without a path has Groq's path."""
+        url = self.teacher_url.rstrip("/")
+        if not url:
+            return GROQ
+        return url if urlsplit(url).path else f"{url}/openai/v1"
+
+    @model_validator(mode="after")
+    def _check_url(self) -> Self:
+        try:
+            parts = urlsplit(self.teacher_url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            parts, host = urlsplit(""), None
+        if parts.username or parts.password:
+            raise ConfigError(
+                "generate.teacher_url: holds a user name or password",
+                "keys come from GROQ_API_KEY and ARXTUNE_TEACHER_KEY alone",
+            )
+        if self.teacher_url and not (parts.scheme in ("http", "https") and host):
+            raise ConfigError(
+                f"generate.teacher_url={self.teacher_url!r}: must be http(s)://host[:port][/path]"
+            )
+        return self

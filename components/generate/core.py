@@ -1,16 +1,23 @@
 """Generate: documents -> triples."""
 
-from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from components.generate.collect import Collector
+from components.generate.collect import AnyTeacher, Collector
 from components.generate.config import GenerateConfig
+from components.generate.embedded import EmbeddedTeacher
 from components.generate.evidence import evidence, judge
-from components.generate.teacher import Draft, Reply, Request, Teacher
+from components.generate.teacher import Draft, Reply, Request
 from components.generate.triples import parse
+from components.shared.errors import TeacherError
 from components.shared.ledger import Ledger
+from components.shared.licences import model_licence, ruling
 from components.shared.records import Document, Source, Triple, digest, read_records, write_records
+
+MAX_TRIPLES = 20  # of one page; three are asked for
+MAX_CHARACTERS = 20_000  # of one field; a page has about 4,000
+Page = tuple[str, int]  # paper and number
 
 
 def generate(config: GenerateConfig, documents: Path, triples: Path) -> dict[str, Any]:
@@ -18,26 +25,21 @@ def generate(config: GenerateConfig, documents: Path, triples: Path) -> dict[str
     found = list(read_records(documents / "documents.jsonl", Document))
     ledger = Ledger("generate", "triples")
     teacher = make_teacher(config)
-    pages = {
-        (document.paper, page["number"]): page["text"]
-        for document in found
-        for page in document.pages
-    }
-    requests = [request for document in found for request in _requests(config, document)]
+    texts: dict[Page, str] = {}
+    papers = []  # the requests of each
+    for document in found:
+        texts |= {(document.paper, page["number"]): page["text"] for page in document.pages}
+        if reason := _forbidden(config, teacher, document.licence):
+            ledger.drop(document.paper, reason)
+        else:
+            papers.append(_requests(config, document))
     collector = Collector(config, teacher)
-    answers = collector.answers(requests)
+    answers = collector.answers(_best_first(papers))
     kept: dict[str, Triple] = {}
-    for request, answer in zip(requests, answers, strict=True):
-        where = f"{request.paper}, page {request.page}"
-        drafts = parse(answer.text, cut=answer.cut) if isinstance(answer, Reply) else None
-        if drafts is None:
-            reason = answer if isinstance(answer, str) else "no triple in the teacher's answer"
-            ledger.drop(where, reason, answer.text[:300] if isinstance(answer, Reply) else "")
-            continue
-        if not drafts:
-            ledger.drop(where, "the teacher found no task on the page")
-        for number, draft in enumerate(drafts, 1):
-            triple = _triple(teacher, request, pages[request.paper, request.page], draft)
+    for request in [request for of_paper in papers for request in of_paper]:
+        where, answer = f"{request.paper}, page {request.page}", answers[request]
+        for number, draft in enumerate(_drafts(answer, where, ledger)[:MAX_TRIPLES], 1):
+            triple = _triple(teacher, request, texts[request.paper, request.page], draft)
             if reason := _fault(triple, kept):
                 ledger.drop(f"{where}, triple {number}", reason, draft.instruction[:300])
             else:
@@ -47,35 +49,63 @@ def generate(config: GenerateConfig, documents: Path, triples: Path) -> dict[str
     write_records(
         triples / "sources.jsonl", (Source.from_dict(document.to_dict()) for document in found)
     )
-    ledger.facts |= {"teacher": teacher.name, "pages": len(requests)}
+    ledger.facts |= {"teacher": teacher.name, "pages": len(answers)}
     ledger.facts |= collector.facts
     return ledger.write(triples, documents)
 
 
-def make_teacher(config: GenerateConfig) -> Teacher:
-    """Return the teacher that the config names; raise TeacherError when it cannot work (no key, say)."""
-    if config.teacher == "embedded":
-        from components.generate.embedded import EmbeddedTeacher
+def make_teacher(config: GenerateConfig) -> AnyTeacher:
+    """Return the teacher that the config names, ready to be asked.
 
+    Raises TeacherError when it cannot work or must not: no key, a model that is not served, or terms that forbid the
+    base to learn from it.
+    """
+    if config.teacher == "embedded":
         return EmbeddedTeacher()
     from components.generate.groq import GroqTeacher
 
-    return GroqTeacher(config.teacher_model, config.teacher_url, config.max_answer_tokens)
-
-
-def _requests(config: GenerateConfig, document: Document) -> Iterator[Request]:
-    texts = {page["number"]: _unmarked(page) for page in document.pages if "reject" not in page}
-    chosen = [
-        (number, text) for number, text in texts.items() if len(text) >= config.min_page_characters
-    ]
-    for number, text in chosen[: config.max_pages_per_paper or None]:
-        yield Request(
-            paper=document.paper,
-            version=document.version,
-            page=number,
-            text=text[: config.max_page_characters],
-            seed=config.seed,
+    teacher = GroqTeacher(config)
+    rule = ruling(
+        "cc0", teacher.licence, model_licence(config.base_model), config.allowed | {"cc0"}
+    )
+    if not rule.allowed:
+        raise TeacherError(
+            f"{config.base_model} may not learn from {teacher.model}: {rule.reason}",
+            f"{rule.source}; or name another by --teacher-model",
         )
+    return teacher
+
+
+def _forbidden(config: GenerateConfig, teacher: AnyTeacher, licence: str) -> str:
+    """Return why nothing may be paid for a paper: curate would leave its triples out."""
+    if isinstance(teacher, EmbeddedTeacher):
+        return ""
+    base = model_licence(config.base_model)
+    return ruling(licence, teacher.licence, base, config.allowed).reason
+
+
+def _requests(config: GenerateConfig, document: Document) -> list[Request]:
+    requests = []
+    for page in document.pages:
+        text = "" if "reject" in page else _unmarked(page)
+        if len(text) >= config.min_page_characters:
+            requests.append(
+                Request(
+                    paper=document.paper,
+                    version=document.version,
+                    page=page["number"],
+                    text=text[: config.max_page_characters],
+                    seed=config.seed,
+                )
+            )
+    return requests[: config.max_pages_per_paper or None]
+
+
+def _best_first(papers: list[list[Request]]) -> list[Request]:
+    """Return the requests so that any beginning of them is spread over the papers and holds their longest pages."""
+    longest_first = [sorted(requests, key=lambda r: (-len(r.text), r.page)) for requests in papers]
+    rounds = zip_longest(*longest_first)
+    return [request for each in rounds for request in each if request is not None]
 
 
 def _unmarked(page: dict[str, Any]) -> str:
@@ -86,9 +116,25 @@ def _unmarked(page: dict[str, Any]) -> str:
     return text.strip("\n")
 
 
-def _triple(teacher: Teacher, request: Request, text: str, draft: Draft) -> Triple:
+def _drafts(answer: Reply | str, where: str, ledger: Ledger) -> list[Draft]:
+    """Return the tasks in an answer; a page without any becomes a reject that says why."""
+    if isinstance(answer, str):
+        ledger.drop(where, answer)
+        return []
+    drafts = parse(answer.text, cut=answer.cut)
+    if not drafts:
+        reason = "the teacher found no task on the page"
+        if drafts is None:
+            reason = answer.problem or "no triple in the teacher's answer"
+        ledger.drop(where, reason, answer.text[:300])
+    return drafts or []
+
+
+def _triple(teacher: AnyTeacher, request: Request, text: str, draft: Draft) -> Triple:
     """Return the triple with its place in the page's whole text, which the offsets count in."""
-    spans = evidence(text, draft.input, draft.output)
+    draft_size = max(len(draft.instruction), len(draft.input), len(draft.output))
+    readable = draft.whole and draft_size <= MAX_CHARACTERS
+    spans = evidence(text, draft.input, draft.output) if readable else []
     content = [
         request.paper,
         request.version,
@@ -107,7 +153,7 @@ def _triple(teacher: Teacher, request: Request, text: str, draft: Draft) -> Trip
         version=request.version,
         page=request.page,
         evidence=[list(span) for span in spans],
-        grounding=judge(text, spans, draft.input, draft.output).score,
+        grounding=judge(text, spans, draft.input, draft.output).score if readable else 0.0,
         teacher=teacher.name,
         teacher_licence=teacher.licence,
         prompt_hash=teacher.prompt_hash,
@@ -118,5 +164,7 @@ def _fault(triple: Triple, kept: dict[str, Triple]) -> str:
     """Return why a triple cannot be kept, or nothing."""
     for name in ("instruction", "output"):
         if not getattr(triple, name):
-            return f"no {name}"
+            return f"no {name}: missing, cut off or damaged"
+    if not triple.evidence:
+        return "longer than any page"
     return "the same triple twice" if triple.id in kept else ""

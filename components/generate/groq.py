@@ -1,205 +1,355 @@
-"""A Llama teacher on Groq, or on any server that speaks its protocol. The key comes from GROQ_API_KEY alone."""
+"""A teacher on Groq, or on any server that speaks OpenAI's protocol.
 
+Groq's key comes from GROQ_API_KEY, another server's from ARXTUNE_TEACHER_KEY; many need none.
+See https://console.groq.com/docs/api-reference.
+"""
+
+import ipaddress
 import json
-import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.generate.limits import seconds
+from components.generate.budget import most_prompt_tokens
+from components.generate.config import GROQ, GenerateConfig
 from components.generate.teacher import Payload, Reply, Request
-from components.shared.errors import ConfigError, TeacherError
-from components.shared.licences import model_licence
+from components.shared.errors import TeacherError
+from components.shared.http import Client, FetchError, Outcome, Response, retry_after
+from components.shared.names import environment
+from components.shared.progress import say
 from components.shared.records import digest
+from components.shared.teachers import AUTO, ranked, teacher
+from components.shared.text import clean, clean_line, finite
 
-PROMPT = Path(__file__).with_name("prompt.txt").read_text("utf-8")
-GROQ = "https://api.groq.com/openai/v1"
-STRICT = (
-    "openai/gpt-oss-",
-    "meta-llama/llama-4-",
-    "moonshotai/kimi-k2",
-)  # models that can be held to a JSON schema
+PROMPT = Path(__file__).with_name("prompt.txt").read_text("utf-8").strip()
+REASONING_ROOM = 1024  # tokens beside the answer's: at low effort a model seldom takes half of it
+MAX_BYTES = 8 * 2**20  # of one answer; the longest has 65,536 tokens
+MIN_SECRET = 8  # characters of a key that is looked for in what a server says
+MAX_WAIT_S = 30 * 86_400.0  # that a Retry-After may ask for
+LIST_DEADLINE_S = 20.0
+OPTIONAL = ("response_format", "reasoning_effort", "include_reasoning", "seed", "temperature")
+_FORMAT = re.compile(r"response.?formats?|json.?schema|structured.?outputs?", re.IGNORECASE)
 _TEXT = {"type": "string"}
 _TRIPLE = {"instruction": _TEXT, "input": _TEXT, "output": _TEXT}
-SCHEMA = {
-    "type": "object",
-    "properties": {
-        "triples": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": _TRIPLE,
-                "required": list(_TRIPLE),
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["triples"],
-    "additionalProperties": False,
+
+
+def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an object with these properties and no others, as strict mode wants it."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+SCHEMA = _closed({"triples": {"type": "array", "items": _closed(_TRIPLE)}})
+STRICT = {
+    "type": "json_schema",
+    "json_schema": {"name": "triples", "strict": True, "schema": SCHEMA},
 }
 
 
-class Busy(Exception):
-    """The teacher asks to slow down (429): its message, and the seconds it says to wait if it does."""
+class RateLimited(Exception):
+    """The teacher asks to slow down (429): its message, and the seconds to wait if it tells."""
 
-    def __init__(self, message: str, retry_after: float | None) -> None:
+    def __init__(self, message: str, wait_s: float | None) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.wait_s = wait_s
 
 
-class Unwell(Exception):
-    """The teacher failed in a way that passes: 5xx, no capacity, a timeout, a broken connection or answer."""
+class TransientError(Exception):
+    """A failure that may pass; `broken` where the answer came, but is no chat completion."""
+
+    def __init__(self, message: str, broken: bool = False) -> None:
+        super().__init__(message)
+        self.broken = broken
 
 
-class TooLarge(Exception):
+class RequestTooLarge(Exception):
     """The teacher takes no request of this size (413)."""
 
 
+class SettingLearned(Exception):
+    """The request was refused for a field that is now left out, or clipped; the next one is sent without."""
+
+
+class PageRefused(Exception):
+    """The teacher refuses this request, with a status; the next page may do."""
+
+    def __init__(self, message: str, status: int, other_form: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.other_form = other_form  # the answer failed in its form: without one it may succeed
+
+
 class GroqTeacher:
-    """Asks one model, at temperature 0, about one page at a time. Safe to use from many threads."""
+    """Asks one model about one page at a time. Safe to use from many threads."""
 
     paid = True
 
-    def __init__(
-        self, model: str, url: str = "", max_answer_tokens: int = 2048, timeout: float = 120.0
-    ) -> None:
-        self._key = os.environ.get("GROQ_API_KEY", "").strip()
-        if not self._key:
-            raise TeacherError(
-                "the teacher is Groq, but GROQ_API_KEY is not set", "set it, or --teacher embedded"
-            )
-        if not self._key.isascii() or not self._key.isprintable():
-            raise TeacherError(
-                "GROQ_API_KEY holds characters that no key has", "set it again, without line breaks"
-            )
-        from groq import Groq
-
-        self._url = endpoint(url)
-        # Retries are ours: they share what they learn, and none is made that the limits forbid.
-        self._client = Groq(api_key=self._key, base_url=self._url, max_retries=0, timeout=timeout)
-        self._model, self._max_tokens = model, max_answer_tokens
-        self._structured = True  # until the model says that it takes no response_format
-        self.name = f"groq/{model}"
-        self.licence = model_licence(model)
-        self.prompt_hash = digest([PROMPT, model, max_answer_tokens])
+    def __init__(self, config: GenerateConfig) -> None:
+        self._config, self.url = config, config.endpoint
+        self._key = _key(self.url)
+        # A key as short as a word of text is nobody's secret, and taking it out would damage answers.
+        self._secret = self._key if len(self._key) >= MIN_SECRET else ""
+        headers = {"User-Agent": "arxtune/0.1", "Content-Type": "application/json"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        self._client = Client(headers)
+        self._unsupported: set[str] = set()  # fields that the model takes no offence without
+        self.served = self._list_models()
+        self.model = self._choose(config.teacher_model)
+        self.facts = teacher(self.model)
+        self._longest = self.facts.longest_answer or 2**31  # tokens; learned where it is not known
+        self.name, self.licence = f"groq/{self.model}", self.facts.licence
+        self.prompt_hash = digest([PROMPT, self.model, config.max_answer_tokens])
 
     def payload(self, request: Request) -> Payload:
-        """Return the body of the HTTP request."""
-        strict = self._model.startswith(STRICT)
-        schema = {"type": "json_schema", "json_schema": {"name": "triples", "schema": SCHEMA}}
-        return {
-            "model": self._model,
-            "messages": [{"role": "user", "content": f"{PROMPT}{request.text}"}],
+        """Return the body of the HTTP request; what never changes comes first, where it may be cached."""
+        page = digest(request.text)[:12]  # no page can hold its own hash
+        quoted = f"<page {page}>\n{request.text}\n</page {page}>"
+        body: Payload = {
+            "model": self.model,
+            "messages": [
+                {"role": "system", "content": PROMPT},
+                {"role": "user", "content": quoted},
+            ],
             "temperature": 0,
-            "max_completion_tokens": self._max_tokens,
-            "response_format": schema if strict else {"type": "json_object"},
             "seed": request.seed,
+            "max_completion_tokens": self._config.max_answer_tokens,
+            "response_format": STRICT if self.facts.schema == "strict" else {"type": "json_object"},
         }
+        if self.facts.reasoning_effort:
+            body["max_completion_tokens"] += REASONING_ROOM
+            body["reasoning_effort"] = self.facts.reasoning_effort
+            body["include_reasoning"] = False
+        return body
 
-    def again(self, payload: Payload, reply: Reply) -> Payload:
-        """Return the request without the constraint on its form, with another seed and more room if it was cut."""
-        room = payload["max_completion_tokens"] * (2 if reply.cut else 1)
+    def again(self, payload: Payload, reply: Reply) -> Payload | None:
+        """Return the request with more room if the answer was cut, else without the constraint on its form."""
+        room = payload["max_completion_tokens"]
+        if reply.cut:
+            more = min(2 * room, self._longest)
+            return {**payload, "max_completion_tokens": more} if more > room else None
         free = {name: value for name, value in payload.items() if name != "response_format"}
-        return {**free, "seed": payload["seed"] + 1, "max_completion_tokens": room}
+        return {**free, "seed": payload["seed"] + 1}
 
-    def ask(self, payload: Payload) -> Reply:
-        """Return the model's answer; see `ask_once` for what is raised."""
-        return self.ask_once(payload)[0]
-
-    def ask_once(self, payload: Payload) -> tuple[Reply, Mapping[str, str]]:
-        """Send one request and return its answer and headers.
-
-        Raises Busy, Unwell or TooLarge for what may pass, TeacherError for what asking again would not mend.
-        """
-        import groq
-        import httpx
-
-        body = {
-            name: value
-            for name, value in payload.items()
-            if self._structured or name != "response_format"
-        }
+    def send(self, payload: Payload) -> tuple[Reply, Mapping[str, str]]:
+        """Send one request; return its answer and headers, or raise as `read` does."""
+        body = {name: value for name, value in payload.items() if name not in self._unsupported}
+        body["max_completion_tokens"] = min(body["max_completion_tokens"], self._longest)
+        content = json.dumps(body).encode()
         try:
-            response = self._client.post("/chat/completions", body=body, cast_to=httpx.Response)
-            return _reply(response.content), response.headers
-        except groq.APIStatusError as error:
-            if found := _failed_generation(error):
-                return found, error.response.headers
-            raise self._verdict(error, payload) from None
-        except (groq.APIConnectionError, httpx.HTTPError) as error:
-            cause = error.__cause__ or error
-            raise Unwell(f"cannot be reached ({type(cause).__name__})") from None
-        except (KeyError, IndexError, TypeError, ValueError):
-            raise Unwell("answers what is no chat completion") from None
+            response = self.fetch("/chat/completions", "POST", content)
+        except FetchError as error:
+            if error.outcome is Outcome.RETRY:
+                raise TransientError(f"cannot be reached ({error.reason})") from None
+            raise PageRefused(f"cannot be used: {error.reason}", 0) from None
+        return self.read(response, body), response.headers
 
-    def _verdict(self, error: Any, payload: Payload) -> Exception:
-        """Return what a status means for us."""
-        status, message = error.status_code, self._clean(_message(error))
-        match status:
-            case 401 | 403:
-                return TeacherError(f"the teacher refuses the key ({status})", "check GROQ_API_KEY")
-            case 404:
-                return TeacherError(
-                    f"the teacher at {self._url} has no model {self._model!r} (404)",
-                    "name another by --teacher-model",
-                )
-            case 413:
-                return TooLarge(message)
-            case 429:
-                return Busy(message, seconds(error.response.headers.get("retry-after", "")))
-            case 400 if "response_format" in payload and "response_format" in message:
-                self._structured = False
-                return Unwell("takes no response_format")
-            case _ if status >= 498 or status == 408:
-                return Unwell(f"answers {status}")
+    def fetch(
+        self,
+        path: str,
+        method: str = "GET",
+        content: bytes | None = None,
+        *,
+        max_bytes: int = MAX_BYTES,
+        deadline_s: float = 0.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Ask the server; redirects are answers, for no page may be sent where nobody named it."""
+        return self._client.fetch(
+            self.url + path,
+            method=method,
+            content=content,
+            headers=headers,
+            deadline_s=deadline_s or self._config.answer_deadline_s,
+            max_bytes=max_bytes,
+        )
+
+    def read(self, response: Response, payload: Payload) -> Reply:
+        """Return the answer that a response holds.
+
+        Raises RateLimited or TransientError for what may pass, SettingLearned where the next try will differ,
+        RequestTooLarge or PageRefused for what this page's request meets alone, and TeacherError for what all will.
+        """
+        body = self.decode(response.body)
+        if response.status == 200:
+            try:
+                return _reply(body, payload)
+            except (KeyError, IndexError, TypeError, AttributeError):
+                raise TransientError("answers what is no chat completion", broken=True) from None
+        error = body.get("error", body) if isinstance(body, dict) else body
+        error = error if isinstance(error, dict) else {"message": error}
+        code = str(error.get("code", ""))
+        written = error.get("failed_generation")
+        if response.status == 400 and isinstance(written, str) and written.strip():
+            return _reply_of(clean(written), {}, payload)
+        message = clean_line(str(error.get("message") or self._text(response.body))[:500])
+        self._check(response, code, message)
+        if response.status in (400, 422):
+            if written is not None or code in ("json_validate_failed", "tool_use_failed"):
+                raise PageRefused(message[:300], response.status, other_form=True)
+            self._learn(str(error.get("param", "")), message, payload)
+        raise PageRefused(message[:300], response.status)
+
+    def decode(self, body: bytes) -> Any:
+        """Return a body as JSON; None when it is none."""
+        try:
+            return json.loads(self._text(body))
+        except (ValueError, RecursionError):
+            return None
+
+    def _text(self, body: bytes) -> str:
+        """Return a body without the key, should the server repeat it."""
+        text = body.decode("utf-8", "replace")
+        return text.replace(self._secret, "[key]") if self._secret else text
+
+    def _check(self, response: Response, code: str, message: str) -> None:
+        """Raise what a status means for all requests, or for a while."""
+        status = response.status
+        if status == 401:
+            raise TeacherError("the teacher refuses the key (401)", "check GROQ_API_KEY")
+        if status == 404 or code in ("model_decommissioned", "model_not_found"):
+            raise self._gone(self.model, f" ({status})")
+        if 300 <= status < 400:
+            there = clean_line(response.headers.get("Location", "another address"))[:200]
+            raise TeacherError(
+                f"the teacher at {self.url} redirects to {there}", "name it by teacher_url"
+            )
+        if status == 413:
+            raise RequestTooLarge(message)
+        if status == 429:
+            raise RateLimited(message, retry_after(response.headers, MAX_WAIT_S))
+        if status in (408, 425) or status >= 498:
+            raise TransientError(f"answers {status}")
+
+    def _learn(self, field: str, message: str, payload: Payload) -> None:
+        """Raise SettingLearned when a refusal names a field that can be left out, or how long an answer may be."""
+        named = {field, *re.findall(r"\w+", message)}
+        if _FORMAT.search(message):
+            named.add("response_format")
+        limits = [int(number) for number in re.findall(r"\b\d{2,7}\b", message)]
+        longest = min(limits, default=0)
+        if "max_completion_tokens" in named and 64 <= longest < payload["max_completion_tokens"]:
+            self._longest = min(self._longest, longest)
+            raise SettingLearned
+        for name in OPTIONAL:
+            if name in named and name in payload:
+                self._unsupported.add(name)
+                raise SettingLearned
+
+    def _list_models(self) -> list[str]:
+        """Return the ids of the models that are served; none where the server does not tell."""
+        try:
+            response = self.fetch("/models", deadline_s=LIST_DEADLINE_S)
+        except FetchError:
+            return []
+        if response.status == 401:
+            raise TeacherError("the teacher refuses the key (401)", "check GROQ_API_KEY")
+        body = self.decode(response.body)
+        rows = body.get("data") if response.status == 200 and isinstance(body, dict) else None
+        found = [row.get("id") for row in rows or () if isinstance(row, dict)]
+        return sorted(clean_line(name) for name in found if isinstance(name, str))
+
+    def _choose(self, wanted: str) -> str:
+        """Return the model to ask, which the server lists as far as it lists any."""
+        if wanted == AUTO:
+            for facts in ranked():
+                if facts.model in self.served:
+                    say("generate", f"teacher_model=auto: {facts.model} ({facts.licence})")
+                    return facts.model
+            problem = (
+                f"teacher_model=auto: the teacher at {self.url} lists none of the known models"
+            )
+            raise TeacherError(problem, f"name one by --teacher-model{self._some_served()}")
+        if self.served and not {wanted, f"{wanted}:latest"} & set(self.served):
+            raise self._gone(wanted)
+        return wanted
+
+    def _gone(self, model: str, status: str = "") -> TeacherError:
+        facts = teacher(model)
+        retired = f", retired on {facts.retired_on}" if facts.retired_on else ""
+        other = facts.replaced_by
+        if other not in self.served:
+            other = next((name for name in self.served if teacher(name).output), other or AUTO)
         return TeacherError(
-            f"the teacher refuses the request ({status}): {message[:200]}",
-            "all answers so far are kept",
+            f"the teacher at {self.url} has no model {model!r}{status}{retired}",
+            f"name another by --teacher-model {other}{self._some_served()}",
         )
 
-    def _clean(self, text: str) -> str:
-        """Return a text of the server's without the key, should it repeat it."""
-        return text.replace(self._key, "[key]")
+    def _some_served(self) -> str:
+        return f" (served: {', '.join(self.served[:12])})" if self.served else ""
 
 
-def endpoint(url: str) -> str:
-    """Return the base URL: Groq's when empty, and its path where the address names none."""
-    if not url:
-        return GROQ
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(
-            f"generate.teacher_url={url!r}: must begin with http:// or https:// and name a host"
+def _key(url: str) -> str:
+    """Return the key for a server: Groq's goes to Groq and to this machine alone."""
+    key = "" if url == GROQ else environment("ARXTUNE_TEACHER_KEY")
+    if url == GROQ or (not key and _on_loopback(url)):
+        key = environment("GROQ_API_KEY")
+    if not key and url == GROQ:
+        raise TeacherError(
+            "the teacher is Groq, but GROQ_API_KEY is not set", "set it, or --teacher embedded"
         )
-    if parts.username or parts.password:
-        raise ConfigError(
-            "generate.teacher_url: holds a user name or password",
-            "keys come from GROQ_API_KEY alone",
-        )
-    return url.rstrip("/") if parts.path.strip("/") else f"{url.rstrip('/')}/openai/v1"
+    if not key.isascii():
+        raise TeacherError("the teacher's key holds characters that no key has", "set it again")
+    return key
 
 
-def _reply(body: bytes) -> Reply:
-    answer = json.loads(body)
-    choice, usage = answer["choices"][0], answer.get("usage") or {}
-    return Reply(
-        text=choice["message"]["content"] or "",
-        prompt_tokens=int(usage.get("prompt_tokens", 0)),
-        completion_tokens=int(usage.get("completion_tokens", 0)),
-        cut=choice.get("finish_reason") == "length",
+def _on_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _reply(answer: Any, payload: Payload) -> Reply:
+    """Read a chat completion; raise KeyError, IndexError, TypeError or AttributeError when it is none."""
+    choice = answer["choices"][0]
+    message, finish = choice["message"], choice.get("finish_reason")
+    text = clean(_content(message.get("content")))
+    cut, problem = finish == "length", ""
+    if finish == "content_filter":
+        text, problem = "", "withheld by the teacher's content filter"
+    elif not text.strip():
+        reasoned = "reasoning_effort" in payload or message.get("reasoning")
+        problem = "empty answer"
+        if cut:
+            problem = "cut while it reasoned" if reasoned else "cut before it began"
+        elif isinstance(message.get("refusal"), str):
+            problem = "refused by the teacher"
+    return _reply_of(text, answer.get("usage"), payload, cut=cut, problem=problem)
+
+
+def _content(content: Any) -> str:
+    """Return the text of a message: a text, or a list of parts of which some are text."""
+    if isinstance(content, list):
+        parts = [part for part in content if part.get("type") in ("text", "output_text")]
+        return "".join(part["text"] for part in parts)
+    if content is not None and not isinstance(content, str):
+        raise TypeError("content is neither text nor parts")
+    return content or ""
+
+
+def _reply_of(text: str, usage: Any, payload: Payload, **more: Any) -> Reply:
+    """Return a reply with the tokens that a server tells, or the most that they can be where it tells nothing sound."""
+    told = usage if isinstance(usage, dict) else {}
+    most = most_prompt_tokens(payload)
+    prompt = finite(told.get("prompt_tokens"), most // 16, most)
+    longest = payload["max_completion_tokens"]
+    completion = finite(told.get("completion_tokens"), len(text) // 16, longest)
+    details = told.get("prompt_tokens_details")
+    cached = (
+        finite(details.get("cached_tokens"), 0, prompt or 0) if isinstance(details, dict) else 0
     )
-
-
-def _failed_generation(error: Any) -> Reply | None:
-    """Return what the model wrote when Groq refuses it for not being JSON (400, json_validate_failed)."""
-    body = error.body if isinstance(error.body, dict) else {}
-    inner = body.get("error", body)
-    text = inner.get("failed_generation") if isinstance(inner, dict) else None
-    return Reply(str(text)) if error.status_code == 400 and text else None
-
-
-def _message(error: Any) -> str:
-    body = error.body if isinstance(error.body, dict) else {}
-    inner = body.get("error", body)
-    return str(inner.get("message", "")) if isinstance(inner, dict) else str(inner)
+    return Reply(
+        text=text,
+        prompt_tokens=int(most if prompt is None else prompt),
+        completion_tokens=int(longest if completion is None else completion),
+        cached_tokens=int(cached or 0),
+        **more,
+    )

@@ -12,10 +12,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-PATIENCE = 600.0  # seconds; a limit that needs a longer wait is the day's, and ends the run
-FIRST_WINDOW = (
-    2  # requests in flight at first; one more with each answer, half as many after a failure
-)
+from components.shared.progress import say
+from components.shared.text import finite
+
+PATIENCE_S = 600.0  # a limit that needs a longer wait is the day's, and ends the asking
+LONGEST_S = 30 * 86_400.0
+TOLD_S = 20.0  # a pause that a person is told of
+# One request at first, whose answer tells the limits; one more with each answer, half as many after a failure.
+FIRST_WINDOW = 1
 _DURATION = re.compile(
     r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?"
 )
@@ -24,19 +28,23 @@ _TRY_AGAIN = re.compile(r"try again in ([\dhms.]+[hms])")
 
 
 def seconds(duration: str) -> float | None:
-    """Return the seconds of "2m59.56s", "180ms", "7.66s" or "12", or None for anything else."""
-    duration = duration.strip()
-    if re.fullmatch(r"\d+(\.\d+)?", duration):
-        return float(duration)
+    """Return the seconds of "2m59.56s", "180ms" or "12", at most LONGEST_S, or None for anything else."""
+    duration = duration.strip()[:40]
     found = _DURATION.fullmatch(duration)
     if not duration or not found:
-        return None
+        plain = finite(duration, 0)
+        return None if plain is None else min(plain, LONGEST_S)
     units = (86_400, 3_600, 60, 1, 0.001)
-    return sum(float(part) * unit for part, unit in zip(found.groups(), units, strict=True) if part)
+    parts = zip(found.groups(), units, strict=True)
+    return min(sum(float(part) * unit for part, unit in parts if part), LONGEST_S)
 
 
-class DayIsOver(Exception):
-    """A limit lets nothing through for longer than anyone waits; the argument is that wait in seconds."""
+class DailyQuotaExceeded(Exception):
+    """A limit lets nothing through for longer than anyone waits: `wait_s`."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(wait_s)
+        self.wait_s = wait_s
 
 
 @dataclass
@@ -51,7 +59,9 @@ class Bucket:
     def wait(self, need: float, now: float) -> float:
         """Return the seconds until `need` is there; a need beyond the limit waits for the full bucket."""
         missing = min(need, self.limit) - self.now(now)
-        return 0.0 if missing <= 0 else missing / self.rate if self.rate > 0 else PATIENCE * 2
+        if missing <= 0:
+            return 0.0
+        return missing / self.rate if self.rate > 0 else PATIENCE_S * 2
 
     def now(self, now: float) -> float:
         """Return the level, brought up to date."""
@@ -60,7 +70,7 @@ class Bucket:
         return self.level
 
 
-class Pace:
+class RateLimiter:
     """Lets requests through when window and limits allow; shared by all threads that ask."""
 
     def __init__(
@@ -68,37 +78,38 @@ class Pace:
     ) -> None:
         self._most, self._clock = most, clock
         self._window = float(min(FIRST_WINDOW, most))
-        self._flying: dict[int, tuple[float, float]] = {}  # number -> (sent at, tokens reserved)
+        self._in_flight: dict[int, tuple[float, float]] = {}  # number -> (sent at, tokens reserved)
         self._count = 0
         self._pause_until = 0.0
         self._buckets: dict[str, Bucket] = {}
-        self._learned: dict[
-            str, float
-        ] = {}  # bucket -> when the request was sent whose answer it stands by
+        # Bucket -> when the request was sent whose answer it stands by.
+        self._learned: dict[str, float] = {}
         self._changed = threading.Condition()
         if requests_per_minute:
             rate = requests_per_minute / 60
             self._buckets["RPM"] = Bucket(requests_per_minute, requests_per_minute, rate, clock())
 
+    def limit(self, name: str) -> float:
+        """Return a limit as far as the answers told it, else 0: T of tokens a minute, R of requests a day."""
+        bucket = self._buckets.get(name)
+        return bucket.limit if bucket else 0.0
+
     def enter(self, tokens: int, stopped: Callable[[], bool]) -> int | None:
         """Wait until a request of so many tokens may go; return its number, or None when stopped meanwhile.
 
-        Raises DayIsOver when that would take longer than PATIENCE.
+        Raises DailyQuotaExceeded when that would take longer than PATIENCE_S.
         """
         with self._changed:
             while not stopped():
                 now = self._clock()
-                full = len(self._flying) >= int(self._window)
-                waits = [
-                    bucket.wait(tokens if name[0] == "T" else 1, now)
-                    for name, bucket in self._buckets.items()
-                ]
-                wait = max([self._pause_until - now, *waits])
-                if wait > PATIENCE:
-                    raise DayIsOver(wait)
-                if wait <= 0 and not full:
+                wait = self._pause_until - now
+                for name, bucket in self._buckets.items():
+                    wait = max(wait, bucket.wait(tokens if name[0] == "T" else 1, now))
+                if wait > PATIENCE_S:
+                    raise DailyQuotaExceeded(wait)
+                if wait <= 0 and len(self._in_flight) < int(self._window):
                     self._count += 1
-                    self._flying[self._count] = now, tokens
+                    self._in_flight[self._count] = now, tokens
                     for name, bucket in self._buckets.items():
                         bucket.level -= tokens if name[0] == "T" else 1
                     return self._count
@@ -110,7 +121,7 @@ class Pace:
     ) -> None:
         """Count a request as ended: what it spent, what the headers tell of the limits, whether it was answered."""
         with self._changed:
-            sent, reserved = self._flying.pop(number)
+            sent, reserved = self._in_flight.pop(number)
             now = self._clock()
             self._window = min(self._most, self._window + 1) if good else max(1.0, self._window / 2)
             for name, bucket in self._buckets.items():
@@ -120,27 +131,22 @@ class Pace:
                 self._learn(name, kind, headers or {}, sent, now)
             self._changed.notify_all()
 
-    def refused(self, message: str, retry_after: float | None) -> bool:
-        """Learn from a 429: pause for everyone; return whether it told how long to wait."""
+    def refused(self, message: str, wait_s: float | None) -> None:
+        """Learn from a 429: where it tells how long to wait, everyone does."""
         with self._changed:
             now = self._clock()
-            again = _TRY_AGAIN.search(message)
-            wait = (
-                retry_after
-                if retry_after is not None
-                else seconds(again.group(1))
-                if again
-                else None
-            )
-            if (told := _REFUSAL.search(message)) and told["name"] == "RPM":  # stands in no header
+            if wait_s is None and (again := _TRY_AGAIN.search(message)):
+                wait_s = seconds(again.group(1))
+            told = _REFUSAL.search(message)
+            if told and told["name"] == "RPM" and float(told["limit"]) > 0:  # stands in no header
                 limit, used = float(told["limit"]), float(told["used"])
                 self._buckets["RPM"] = Bucket(limit, limit - used, limit / self._minute(), now)
-            if wait is not None:
-                self._pause_until = max(self._pause_until, now + wait)
-            if wait is not None and wait > PATIENCE:
-                raise DayIsOver(wait)
+            if wait_s is None:
+                return
+            if TOLD_S < wait_s <= PATIENCE_S and now + wait_s > self._pause_until + TOLD_S:
+                say("generate", f"the teacher asks to wait {wait_s:.0f} s (429)")
+            self._pause_until = max(self._pause_until, now + wait_s)
             self._changed.notify_all()
-        return wait is not None
 
     def wake(self) -> None:
         """Have every waiting thread look again whether it is stopped."""
@@ -158,22 +164,16 @@ class Pace:
         """Set a bucket to what the server says, less what is under way: requests and answers overtake one another."""
         if sent < self._learned.get(name, sent):  # the answer to a later request has told already
             return
-        try:
-            limit, rest = (
-                float(headers[f"x-ratelimit-{part}-{kind}"]) for part in ("limit", "remaining")
-            )
-        except (KeyError, ValueError):
+        limit = finite(headers.get(f"x-ratelimit-limit-{kind}"), 1, 1e12)
+        rest = finite(headers.get(f"x-ratelimit-remaining-{kind}"), 0, 1e12)
+        if limit is None or rest is None:
             return
         reset = seconds(headers.get(f"x-ratelimit-reset-{kind}", ""))
         known = self._buckets.get(name)
-        rate = (
-            (limit - rest) / reset
-            if reset and limit > rest
-            else known.rate
-            if known
-            else limit / 60
-        )
-        flying = [tokens for _, tokens in self._flying.values()]
-        level = rest - (sum(flying) if name == "T" else len(flying))
+        rate = known.rate if known else limit / 60
+        if reset and limit > rest:
+            rate = (limit - rest) / reset
+        reserved = [tokens for _, tokens in self._in_flight.values()]
+        level = rest - (sum(reserved) if name == "T" else len(reserved))
         self._buckets[name] = Bucket(limit, level, rate, now)
         self._learned[name] = sent

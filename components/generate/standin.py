@@ -1,8 +1,8 @@
-"""A stand-in for Groq: python -m components.generate.standin --help.
+"""A stand-in for Groq as it was in November 2026: python -m components.generate.standin --help.
 
-It speaks the real protocol over real HTTP, keeps real limits (token buckets for requests and tokens a minute and a day,
-with Groq's headers), fails on demand, and writes a bill. Its tasks are the embedded teacher's. The minute can be made
-short.
+It speaks the real protocol over real HTTP: a list of models, chat completions, files and batches. It keeps real limits
+(token buckets with Groq's headers), reasons before it answers, refuses what Groq refuses, fails on demand, and writes a
+bill with the prices of teachers.toml. Its tasks are the embedded teacher's, three a page. The minute can be made short.
 
 Faults come by schedule, one a request, or by seed: then the n-th try of a request meets the same fault in every run.
 
@@ -10,7 +10,7 @@ Faults come by schedule, one a request, or by seed: then the n-th try of a reque
     reset                         broken connection     cut                 half of the body, then the end
     slow:2                        2 s, then as usual    garbage             200 with a body that is no JSON
     prose                         an answer without triples                 length       an answer cut in its middle
-    shape:NAME                    the triples in one of the shapes of shapes.py
+    think                         reasoning fills all the room              shape:NAME   the triples in another shape
 """
 
 import argparse
@@ -28,45 +28,39 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from components.generate.embedded import EmbeddedTeacher
-from components.generate.groq import PROMPT
 from components.generate.limits import Bucket
-from components.generate.shapes import SHAPES
-from components.generate.teacher import Request
+from components.generate.teacher import Draft, Request
 from components.generate.triples import parse
 from components.shared.loopback import LoopbackServer, QuickHandler
+from components.shared.teachers import batch_discount, plan, ranked, teacher
 
 KEY = "gsk_stand_in"  # what the stand-in takes as a key when none is named
-MODELS = ("llama-3.3-70b-versatile", "llama-3.1-8b-instant", "openai/gpt-oss-120b")
+DECOMMISSIONED = ("qwen/qwen3-32b", "meta-llama/llama-4-scout-17b-16e-instruct")
+# What a request may meet by seed: failures of transport, for an answer in bad form is asked for only once more.
 PASSING = (
-    "429",
-    "429:0.05",
-    "498",
-    "500",
-    "503",
-    "reset",
-    "cut",
-    "garbage",
-    "prose",
-    "length",
-    "413",
-    "slow:0.05",
-)
-NAMES = {
-    "RPM": "requests per minute",
-    "RPD": "requests per day",
-    "TPM": "tokens per minute",
-    "TPD": "tokens per day",
+    "429", "429:0.05", "498", "500", "503", "reset", "cut", "garbage", "413", "slow:0.05",
+)  # fmt: skip
+LIMITS = {
+    "RPM": ("requests per minute", "requests_a_minute"),
+    "RPD": ("requests per day", "requests_a_day"),
+    "TPM": ("tokens per minute", "tokens_a_minute"),
+    "TPD": ("tokens per day", "tokens_a_day"),
 }
 CHARACTERS_A_TOKEN = 4
+OVERHEAD = 60  # tokens that chat format and schema add to a prompt
+REASONING = (150, 450)  # tokens at low effort
+BATCH_LOOKS = 2  # at a batch before it is done
+FIELDS = ("instruction", "input", "output")
 
 
 class Reply(NamedTuple):
-    """Status, body, further headers, and the tokens to book when the body has left."""
+    """Status, body and headers; the tokens and dollars to book when the body has left."""
 
     status: int
-    body: bytes
+    body: Any
     headers: dict[str, str]
     tokens: int = 0
+    dollars: float = 0.0
 
 
 class StandIn(LoopbackServer):
@@ -89,19 +83,17 @@ class StandIn(LoopbackServer):
         port: int = 0,
         bill: Path | None = None,
     ) -> None:
-        self.latency, self.fault_rate, self.seed, self.shape, self.key = (
-            latency,
-            fault_rate,
-            seed,
-            shape,
-            key,
-        )
-        self.faults = list(faults)
-        self.requests: list[int] = []  # statuses in order, 0 for a reset
+        self.latency, self.fault_rate, self.seed = latency, fault_rate, seed
+        self.shape, self.key, self.faults = shape, key, list(faults)
+        self.requests: list[int] = []  # statuses of questions in order, 0 for a reset
         self.bill: list[tuple[str, int]] = []  # hash of the request, tokens
+        self.dollars = 0.0
         self.busy = self.most_busy = 0
         self.started = self.ended = 0.0
+        self.files: dict[str, bytes] = {}
+        self.batches: dict[str, dict[str, Any]] = {}
         self._bill_file, self._tries = bill, Counter[str]()
+        self._prefixes: set[str] = set()
         now = time.monotonic()
         self._buckets = {
             name: Bucket(limit, limit, limit / (minute * (1 if name[2] == "M" else 1440)), now)
@@ -110,14 +102,16 @@ class StandIn(LoopbackServer):
         self.lock = threading.Lock()
         super().__init__(type("Handler", (_Handler,), {"standin": self}), port)
 
-    def charge(self, name: str, tokens: int) -> None:
+    def charge(self, name: str, reply: Reply) -> None:
         """Put a request on the bill."""
         with self.lock:
-            self.bill.append((name, tokens))
+            self.bill.append((name, reply.tokens))
+            self.dollars += reply.dollars
             self.ended = time.monotonic()
             if self._bill_file:
+                row = {"request": name, "tokens": reply.tokens, "dollars": reply.dollars}
                 with self._bill_file.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"request": name, "tokens": tokens}) + "\n")
+                    file.write(json.dumps(row) + "\n")
 
     def fault(self, name: str) -> str:
         """Return what the next try of a request meets, or ""."""
@@ -128,49 +122,127 @@ class StandIn(LoopbackServer):
             chance = random.Random(f"{self.seed}:{name}:{self._tries[name]}")
             return chance.choice(PASSING) if chance.random() < self.fault_rate else ""
 
-    def answer(self, body: dict[str, Any], fault: str) -> Reply:
-        """Return the reply to a valid request that met no fault of its transport."""
-        prompt = str(body["messages"][-1]["content"])
-        asked = count(prompt)
-        most = int(body.get("max_completion_tokens") or 1024)
-        if refused := self._admit(body["model"], asked + most):
+    def answer(self, body: dict[str, Any], fault: str, *, batch: bool = False) -> Reply:
+        """Return the reply to a request that met no fault of its transport."""
+        facts = teacher(body["model"])
+        if refused := self._refusal(body):
             return refused
-        text = self._text(prompt.removeprefix(PROMPT), fault)
-        cut = count(text) > most or fault == "length"
-        text = (
-            text[: len(text) * 2 // 3] if fault == "length" else text[: most * CHARACTERS_A_TOKEN]
-        )
-        spent = asked + count(text)
+        system, page = str(body["messages"][0]["content"]), str(body["messages"][-1]["content"])
+        prompt = OVERHEAD + sum(count(str(m["content"])) for m in body["messages"])
+        most = int(body.get("max_completion_tokens") or 1024)
+        if not batch and (refused := self._admit(body["model"], prompt + most)):
+            return refused
+        thoughts = random.Random(page).randint(*REASONING) if facts.reasoning_effort else 0
+        text = self._text(page, fault)
+        room = max(most - thoughts, 0)
+        cut = count(text) > room or fault in ("length", "think")
+        if cut:
+            end = 0 if fault == "think" else room * CHARACTERS_A_TOKEN
+            text = text[: min(len(text) * 2 // 3, end)]
+            thoughts = most if fault == "think" else thoughts
         with self.lock:
-            for bucket in (bucket for name, bucket in self._buckets.items() if name[0] == "T"):
-                bucket.level = min(bucket.limit, bucket.level + asked + most - spent)
-        answer = {
-            "id": "chatcmpl-standin",
-            "object": "chat.completion",
-            "model": body["model"],
-            "choices": [
-                {
-                    "index": 0,
-                    "message": {"role": "assistant", "content": text},
-                    "finish_reason": "length" if cut else "stop",
-                }
-            ],
-            "usage": {
-                "prompt_tokens": asked,
-                "completion_tokens": count(text),
-                "total_tokens": spent,
-            },
+            cached = count(system) if system in self._prefixes else 0
+            self._prefixes.add(system)
+            for name, bucket in self._buckets.items():
+                if name[0] == "T" and not batch:
+                    unused = most - thoughts - count(text)
+                    bucket.level = min(bucket.limit, bucket.level + unused)
+        completion = thoughts + count(text)
+        dollars = facts.dollars(prompt, completion, cached) or 0.0
+        dollars *= 1 - batch_discount() if batch else 1
+        if fault == "prose" and "response_format" in body:
+            told = "Failed to generate JSON. Please adjust your prompt. See 'failed_generation' for more details."
+            failed = self.error(400, told, code="json_validate_failed", failed_generation=text)
+            return failed._replace(tokens=prompt + completion, dollars=dollars)
+        message = {"role": "assistant", "content": text}
+        choice = {"index": 0, "message": message, "finish_reason": "length" if cut else "stop"}
+        usage = {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": cached},
+            "completion_tokens_details": {"reasoning_tokens": thoughts},
         }
-        return Reply(200, json.dumps(answer).encode(), self.headers(), spent)
+        answer = {"id": "chatcmpl-standin", "object": "chat.completion", "model": body["model"]}
+        answer |= {"choices": [choice], "usage": usage}
+        return Reply(200, answer, self.headers(), prompt + completion, dollars)
+
+    def order(self, body: dict[str, Any]) -> Reply:
+        """Make a batch of an uploaded file and answer it at once; it tells so after some looks."""
+        name, rows = f"batch_{len(self.batches) + 1}", []
+        for line in self.files[body["input_file_id"]].splitlines():
+            asked = json.loads(line)
+            request = hashlib.sha256(json.dumps(asked["body"]).encode()).hexdigest()
+            reply = self.answer(asked["body"], self.fault(request), batch=True)
+            if reply.tokens:
+                self.charge(request, reply)
+            response = {"status_code": reply.status, "body": reply.body}
+            rows.append({"custom_id": asked["custom_id"], "response": response, "error": None})
+        self.files[f"file_of_{name}"] = "\n".join(map(json.dumps, rows)).encode()
+        batch = {"id": name, "status": "in_progress", "metadata": body.get("metadata"), "looks": 0}
+        batch["request_counts"] = {"total": len(rows), "completed": 0, "failed": 0}
+        self.batches[name] = batch
+        return Reply(200, batch, {})
+
+    def look(self, name: str) -> Reply:
+        """Return a batch, which is done after some looks."""
+        batch = self.batches[name]
+        batch["looks"] += 1
+        if batch["looks"] > BATCH_LOOKS:
+            batch |= {"status": "completed", "output_file_id": f"file_of_{name}"}
+            batch["request_counts"]["completed"] = batch["request_counts"]["total"]
+        return Reply(200, batch, {})
+
+    def error(self, status: int, message: str, retry_after: str = "", **more: str) -> Reply:
+        """Return an error as Groq writes it."""
+        error = {"message": message, "type": "invalid_request_error", **more}
+        return Reply(status, {"error": error}, {"Retry-After": retry_after} if retry_after else {})
+
+    def headers(self) -> dict[str, str]:
+        """Return Groq's headers: the requests are those of a day, the tokens those of a minute."""
+        found, now = {}, time.monotonic()
+        with self.lock:
+            for name, kind in (("RPD", "requests"), ("TPM", "tokens")):
+                if bucket := self._buckets.get(name):
+                    rest = max(0.0, bucket.now(now))
+                    reset = duration((bucket.limit - bucket.level) / bucket.rate)
+                    found[f"x-ratelimit-limit-{kind}"] = f"{bucket.limit:.0f}"
+                    found[f"x-ratelimit-remaining-{kind}"] = f"{rest:.0f}"
+                    found[f"x-ratelimit-reset-{kind}"] = reset
+        return found
+
+    def _refusal(self, body: dict[str, Any]) -> Reply | None:
+        """Return what Groq answers to a request that it does not take."""
+        model, facts = body["model"], teacher(body["model"])
+        if model in DECOMMISSIONED:
+            told = f"The model `{model}` has been decommissioned and is no longer supported."
+            return self.error(400, told, code="model_decommissioned")
+        if model not in [known.model for known in ranked()]:
+            told = f"The model `{model}` does not exist or you do not have access to it."
+            return self.error(404, told, code="model_not_found")
+        if body.get("reasoning_effort", "low") not in ("low", "medium", "high"):
+            return self.error(400, "`reasoning_effort` must be one of `low`, `medium`, or `high`")
+        if (body.get("max_completion_tokens") or 0) > facts.longest_answer:
+            told = f"`max_completion_tokens` must be less than or equal to `{facts.longest_answer}`"
+            return self.error(400, told, param="max_completion_tokens")
+        wanted = (body.get("response_format") or {}).get("json_schema")
+        if wanted and wanted.get("strict") and not _closed(wanted["schema"]):
+            told = (
+                "strict: every object needs `additionalProperties: false` and all fields required"
+            )
+            return self.error(400, told, param="response_format")
+        return None
 
     def _text(self, page: str, fault: str) -> str:
         if fault == "prose":
             return "I am sorry, but there is nothing on this page that I could make a task of."
-        teacher = EmbeddedTeacher()
-        request = Request(paper="stand-in", version=1, page=1, text=page, seed=0)
-        drafts = parse(teacher.ask(teacher.payload(request)).text) or []
+        embedded = EmbeddedTeacher()
+        lines = page.split("\n")
+        text = "\n".join(lines[1:-1]) if lines[0].startswith("<page") else page
+        request = Request(paper="stand-in", version=1, page=1, text=text, seed=0)
+        drafts = parse(embedded.ask(embedded.payload(request)).text) or []
         shape = fault.partition(":")[2] if fault.startswith("shape:") else self.shape
-        return SHAPES[shape](drafts) if drafts else '{"triples": []}'
+        return written(drafts[:3], shape)
 
     def _admit(self, model: str, tokens: int) -> Reply | None:
         """Take a request's share of each limit, or refuse it as Groq does and take nothing."""
@@ -179,56 +251,45 @@ class StandIn(LoopbackServer):
             self.started = self.started or now
             needs = {name: tokens if name[0] == "T" else 1 for name in self._buckets}
             for name, bucket in self._buckets.items():
-                told = f"on {NAMES[name]} ({name}): Limit {bucket.limit:.0f}, "
+                told = f"model `{model}` on {LIMITS[name][0]} ({name}): Limit {bucket.limit:.0f}, "
                 if needs[name] > bucket.limit:
-                    told += (
-                        f"Requested {needs[name]}, please reduce your message size and try again."
-                    )
-                    return self.error(413, f"Request too large for model `{model}` {told}")
+                    told += f"Requested {needs[name]}, please reduce your message size."
+                    return self.error(413, f"Request too large for {told}")
                 wait = bucket.wait(needs[name], now)
                 if wait > 0:
                     told += f"Used {bucket.limit - bucket.level:.0f}, Requested {needs[name]}. "
                     told += f"Please try again in {wait:.4g}s."
-                    return self.error(
-                        429, f"Rate limit reached for model `{model}` {told}", f"{wait:.4g}"
-                    )
+                    return self.error(429, f"Rate limit reached for {told}", f"{wait:.4g}")
             for name, bucket in self._buckets.items():
                 bucket.level -= needs[name]
         return None
-
-    def headers(self) -> dict[str, str]:
-        """Return Groq's headers: the requests are those of a day, the tokens those of a minute."""
-        found, now = {}, time.monotonic()
-        with self.lock:
-            for name, kind in (("RPD", "requests"), ("TPM", "tokens")):
-                if bucket := self._buckets.get(name):
-                    found[f"x-ratelimit-limit-{kind}"] = f"{bucket.limit:.0f}"
-                    found[f"x-ratelimit-remaining-{kind}"] = f"{max(0.0, bucket.now(now)):.0f}"
-                    found[f"x-ratelimit-reset-{kind}"] = duration(
-                        (bucket.limit - bucket.level) / bucket.rate
-                    )
-        return found
-
-    def error(self, status: int, message: str, retry_after: str = "") -> Reply:
-        """Return an error as Groq writes it."""
-        body = {
-            "error": {
-                "message": message,
-                "type": "invalid_request_error",
-                "code": f"stand_in_{status}",
-            }
-        }
-        return Reply(
-            status, json.dumps(body).encode(), {"Retry-After": retry_after} if retry_after else {}
-        )
 
 
 class _Handler(QuickHandler):
     standin: StandIn
     server_version = "arxtune-groq-standin"
 
-    def do_POST(self) -> None:  # noqa: N802  # the name that the base class looks for
+    def do_GET(self) -> None:  # noqa: N802  # the name that the base class looks for
+        standin, path = self.standin, self.path.partition("?")[0].partition("/v1")[2]
+        reply = standin.error(404, f"Unknown request URL: GET {self.path}")
+        if self.headers.get("Authorization") != f"Bearer {standin.key}":
+            reply = standin.error(401, "Invalid API Key", code="invalid_api_key")
+        elif path == "/models":
+            rows = [{"id": known.model, "context_window": known.context} for known in ranked()]
+            reply = Reply(200, {"object": "list", "data": rows}, {})
+        elif path == "/batches":
+            reply = Reply(200, {"object": "list", "data": list(standin.batches.values())}, {})
+        elif path.removeprefix("/batches/") in standin.batches:
+            reply = standin.look(path.removeprefix("/batches/"))
+        elif path.endswith("/content") and path.split("/")[2] in standin.files:
+            reply = Reply(200, standin.files[path.split("/")[2]], {})
+        self._send(reply, cut=False)
+
+    def do_POST(self) -> None:  # noqa: N802
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if not self.path.endswith("/chat/completions"):
+            self._send(self._order(body), cut=False)
+            return
         name = hashlib.sha256(body).hexdigest()
         fault = self.standin.fault(name)
         kind, _, argument = fault.partition(":")
@@ -246,34 +307,45 @@ class _Handler(QuickHandler):
             with contextlib.suppress(ConnectionError):
                 self._send(reply, cut=kind == "cut")
                 if reply.tokens and kind not in ("cut", "garbage"):
-                    self.standin.charge(name, reply.tokens)
+                    self.standin.charge(name, reply)
         finally:
             with self.standin.lock:
                 self.standin.busy -= 1
 
+    def _order(self, body: bytes) -> Reply:
+        """Take a file or make a batch."""
+        standin = self.standin
+        if self.headers.get("Authorization") != f"Bearer {standin.key}":
+            return standin.error(401, "Invalid API Key", code="invalid_api_key")
+        if self.path.endswith("/v1/batches"):
+            return standin.order(json.loads(body))
+        boundary = self.headers["Content-Type"].partition("boundary=")[2].encode()
+        part = next(part for part in body.split(b"--" + boundary) if b'name="file"' in part)
+        name = f"file_{len(standin.files) + 1}"
+        standin.files[name] = part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
+        return Reply(200, {"id": name, "object": "file"}, {})
+
     def _reply(self, raw: bytes, fault: str, kind: str, argument: str) -> Reply:
         standin = self.standin
         if self.headers.get("Authorization") != f"Bearer {standin.key}" or kind == "401":
-            return standin.error(401, "Invalid API Key")
+            return standin.error(401, "Invalid API Key", code="invalid_api_key")
         if kind.isdigit():
             return standin.error(int(kind), f"Stand-in fault {kind}.", argument)
         try:
-            asked = json.loads(raw)
-            if not self.path.endswith("/v1/chat/completions") or asked["model"] not in MODELS:
-                return standin.error(404, f"The model `{asked['model']}` does not exist.")
-            reply = standin.answer(asked, fault)
+            reply = standin.answer(json.loads(raw), fault)
         except (ValueError, KeyError, TypeError, IndexError) as error:
             return standin.error(400, f"Bad request: {error!r}")
         return reply._replace(body=b"<html>no JSON</html>") if kind == "garbage" else reply
 
     def _send(self, reply: Reply, *, cut: bool) -> None:
+        body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
         self.send_response(reply.status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(reply.body)))
+        self.send_header("Content-Length", str(len(body)))
         for header, value in reply.headers.items():
             self.send_header(header, value)
         self.end_headers()
-        self.wfile.write(reply.body[: len(reply.body) // 2] if cut else reply.body)
+        self.wfile.write(body[: len(body) // 2] if cut else body)
         self.wfile.flush()
         self.close_connection = self.close_connection or cut
 
@@ -285,6 +357,32 @@ class _Handler(QuickHandler):
     def _record(self, status: int) -> None:
         with self.standin.lock:
             self.standin.requests.append(status)
+
+
+def written(drafts: Sequence[Draft], shape: str) -> str:
+    """Return triples as models write them: an object, fenced, labelled, or behind reasoning with a draft in it."""
+    rows = [{name: getattr(draft, name) for name in FIELDS} for draft in drafts]
+    answer = json.dumps({"triples": rows}, ensure_ascii=False)
+    if shape == "fenced":
+        return f"Here you are:\n```json\n{answer[:-2]},]}}\n```\nEnjoy!"
+    if shape == "reasoned":
+        return f'First: {{"instruction": "Draft", "output": "none"}}\n</think>\n{answer}'
+    if shape == "labelled":
+        blocks = ["\n".join(f"**{name.title()}:** {row[name]}" for name in FIELDS) for row in rows]
+        return "\n\n---\n\n".join(blocks)
+    return answer
+
+
+def _closed(schema: Any) -> bool:
+    """Tell whether strict mode takes a schema."""
+    if not isinstance(schema, dict):
+        return True
+    closed = schema.get("type") != "object" or (
+        schema.get("additionalProperties") is False
+        and set(schema.get("required", ())) == set(schema["properties"])
+    )
+    inner = [schema.get("items"), *schema.get("properties", {}).values()]
+    return closed and all(map(_closed, inner))
 
 
 def count(text: str) -> int:
@@ -303,38 +401,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m components.generate.standin",
         description="A stand-in for Groq, on loopback.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument(
-        "--port", type=int, default=8080, help="0 means any free one (default: 8080)"
-    )
-    for name, words in NAMES.items():
-        parser.add_argument(
-            f"--{name.lower()}",
-            type=int,
-            default=0,
-            metavar="N",
-            help=f"{words} (default: no limit)",
-        )
-    parser.add_argument(
-        "--minute", type=float, default=60.0, help="seconds that a minute takes (default: 60)"
-    )
-    parser.add_argument(
-        "--latency", type=float, default=0.3, help="seconds before an answer (default: 0.3)"
-    )
+    parser.add_argument("--port", type=int, default=8080, help="0 means any free one")
+    parser.add_argument("--plan", choices=("none", "free", "developer"), default="none")
+    for name, (words, _) in LIMITS.items():
+        flag = f"--{name.lower()}"
+        parser.add_argument(flag, type=int, default=0, metavar="N", help=f"{words}; 0: the plan's")
+    parser.add_argument("--minute", type=float, default=60.0, help="seconds that a minute takes")
+    parser.add_argument("--latency", type=float, default=0.3, help="seconds before an answer")
     parser.add_argument("--faults", default="", help="faults of the first requests, by comma")
+    parser.add_argument("--fault-rate", type=float, default=0.0, help="share of tries that fail")
+    parser.add_argument("--seed", type=int, default=0, help="of the faults")
     parser.add_argument(
-        "--fault-rate", type=float, default=0.0, help="share of other tries that fail (default: 0)"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--shape", choices=sorted(SHAPES), default="object", help="of the answers (default: object)"
+        "--shape", choices=("object", "fenced", "labelled", "reasoned"), default="object"
     )
     parser.add_argument("--bill", type=Path, help="file for one line a request that was paid for")
     given = vars(parser.parse_args())
-    limits = {name: value for name in NAMES if (value := given.pop(name.lower()))}
-    faults = [fault for fault in given.pop("faults").split(",") if fault]
+    name = given.pop("plan")
+    account = {field: 0 for _, field in LIMITS.values()} if name == "none" else vars(plan(name))
+    limits = {limit: given.pop(limit.lower()) or account[LIMITS[limit][1]] for limit in LIMITS}
+    given["faults"] = list(filter(None, given["faults"].split(",")))
     with (
-        StandIn(limits=limits, faults=faults, **given) as standin,
+        StandIn(limits={limit: most for limit, most in limits.items() if most}, **given) as standin,
         contextlib.suppress(KeyboardInterrupt),
     ):
         print(f"stand-in for Groq at {standin.url}, key {KEY}", flush=True)

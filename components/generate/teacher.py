@@ -1,11 +1,10 @@
 """What a teacher is: something that reads one page and answers with tasks about it."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-Payload = dict[
-    str, Any
-]  # JSON-ready: all that decides an answer, so that its hash can name the answer
+# JSON-ready: all that decides an answer, so that its hash can name the answer.
+Payload = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,11 @@ class Draft:
     output: str
     kind: str = "teacher's own"
 
+    @property
+    def whole(self) -> bool:
+        """Tell whether nothing is missing; the input may be empty."""
+        return bool(self.instruction and self.output)
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -35,28 +39,13 @@ class Reply:
 
     text: str
     prompt_tokens: int = 0
-    completion_tokens: int = 0
+    completion_tokens: int = 0  # reasoning included
+    cached_tokens: int = 0  # of the prompt, at the lower price
     cut: bool = False  # ended by the limit of tokens, not by the teacher
+    problem: str = ""  # why there is no text, where the teacher says so
+    batch: bool = False  # paid at the Batch API's price
 
     @property
     def tokens(self) -> int:
         """Return all tokens paid for."""
         return self.prompt_tokens + self.completion_tokens
-
-
-class Teacher(Protocol):
-    """Writes tasks; the same payload gets the same answer as far as the teacher can promise that."""
-
-    name: str
-    licence: str  # what its answers come under
-    prompt_hash: str  # changes whenever the same page would be asked about differently
-    paid: bool  # asked over a network, with limits and a bill
-
-    def payload(self, request: Request) -> Payload:
-        """Return everything that decides the answer to a request."""
-
-    def again(self, payload: Payload, reply: Reply) -> Payload | None:
-        """Return another payload to ask once when `reply` cannot be read, or None when that would not help."""
-
-    def ask(self, payload: Payload) -> Reply:
-        """Return the answer; raise TeacherError when there is none to be had."""

@@ -1,234 +1,250 @@
-"""Read a teacher's answer, in whatever shape models give it: JSON, XML, a table, or labelled text.
+"""Read a teacher's answer: JSON, whole or damaged, or labelled text. Linear in its length.
 
-shapes.py writes the shapes that are read back without loss. An answer that holds no triple is None, never an empty
-success; an explicit empty list is told apart from it. A triple that the end of the answer cuts short comes back with an
-empty output, so that it becomes a reject rather than half an answer.
+An answer that holds no task is None, never an empty success; an explicit empty list is told apart from it. Half a
+value never counts for a whole one: what the end cuts off, or what cannot be told from damage, comes back empty, so
+that it becomes a reject. LaTeX survives where a model forgot to escape it.
 """
 
-import ast
 import json
 import re
 from collections.abc import Iterator
-from html import unescape
+from itertools import islice
 from typing import Any
 
 from components.generate.teacher import Draft
+from components.shared.text import clean, clean_line
 
 FIELDS = ("instruction", "input", "output")
 NAMES = {
-    "instruction": "instruction instructions instruct intruction instrucion instuction task question query prompt",
-    "input": "input inputs imput inupt context passage source excerpt text",
-    "output": "output outputs ouput outupt response answer result completion",
+    "instruction": "instruction instructions intruction instuction task question query prompt",
+    "input": "input inputs imput context passage source excerpt text",
+    "output": "output outputs ouput response answer result completion",
 }
 FIELD = {spelling: field for field, spellings in NAMES.items() for spelling in spellings.split()}
-_SPELLING = "|".join(
-    sorted(
-        (*FIELD, "expected output", "sample input", "input text", "source text"),
-        key=len,
-        reverse=True,
+REPAIRABLE = 60_000  # characters of damaged JSON; repairing takes longer than reading
+BRACKETS = 400  # in damaged JSON at most: three tasks have eight
+MAX_ROWS = 50  # tasks of one answer that are looked at
+DEPTH = 12  # of lists and objects around a task
+CUT = "\ue0c7\ue0c8"  # put behind damaged JSON: whatever value holds it was cut off by the end
+
+_TAGS = r"think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis"
+_REASONING_STARTS = re.compile(rf"[<\[◁](?:{_TAGS})[>\]▷]|<\|channel\|>\s?analysis", re.IGNORECASE)
+_REASONING_ENDS = re.compile(
+    rf"[<\[◁]/(?:{_TAGS})[>\]▷]|<\|channel\|>\s?final\s?<\|message\|>", re.IGNORECASE
+)
+
+_ESCAPES = frozenset('bfnrt"')
+_ESCAPE = re.compile(r"(?:\\\\)++|\\(u[0-9a-fA-F]{4}|[a-zA-Z]+|.)", re.DOTALL)
+# LaTeX whose first letter makes a line feed or a tab of its backslash; any word after \b, \f and \r is LaTeX.
+_LATEX = frozenset(
+    re.findall(
+        r"\w+",
+        "nabla natural ncong ne nearrow neg neq nexists newline ngeq ngtr ni nleq nless nmid nolimits nonumber normalsize "
+        "not notin nparallel nsim nsubseteq nsupseteq nu nwarrow tag tan tanh tau tbinom text textbf textit textnormal "
+        "textrm textsc textsf textstyle textsubscript textsuperscript texttt tfrac therefore theta thickapprox tilde times "
+        "to top triangle triangleleft triangleright tt twoheadrightarrow bf rm",
     )
 )
-_THOUGHTS = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
+_LINE_STARTS = frozenset(("ne", "neq", "ni", "nu"))  # may also be a line feed and e, eq, i or u
+
+_END_OF_VALUE = re.compile(r"""["']\s*+(?:,?\s*+["']?\w++["']?\s*+:|,?\s*+[}\]])""")
 _LABEL = re.compile(
-    rf"""^[ \t]*(?P<mark>(?:[>*_#•\-]|\(?\d+[.):]|[a-c][.)])[ \t*_]*)*  # bullets, numbers, heading and bold marks
-    \[?(?P<name>{_SPELLING})\]?[ \t]*(?:\#?\d+|\(\d+\))?                 # the name, perhaps numbered
-    (?:[ \t]*[*_]{{0,2}}[ \t]*[:：=][ \t]*[*_]{{0,2}}(?=\s|["“'\w\W])   # a colon, in or out of the bold
-      |[ \t]*[*_]{{0,2}}[ \t]+[-–—][ \t]+                               # or a dash
-      |[ \t]*[*_]{{0,2}}[ \t]*(?=\n|\Z))""",  # or nothing more: a heading, checked below
-    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
+    rf"(?P<mark>[\s>*_#•\-\d.()\[]*+)(?P<name>{'|'.join(sorted(FIELD, key=len, reverse=True))})"
+    r"\b[\]\s\d#()]*+[*_]*+\s*+(?P<colon>[:：]?)[*_]*+(?P<text>.*)",
+    re.IGNORECASE | re.DOTALL,
 )
 _HEADING = re.compile(
-    r"[\s*_#>]*(?:(?:(?:triple|triplet|example|task|item|pair|set|sample|entry)\b[\s#]*\d*|\#?\d+[.):]|\#\d+)[\s*_:.)]*"
-    r"|[-=*_]{3,}\s*)",
-    re.IGNORECASE,
+    r"(?:triple|triplet|example|task|item|pair|sample|entry)?[\s#]{0,3}\d{0,4}", re.IGNORECASE
 )
-_FAREWELL = re.compile(
-    r"(?:i hope|let me know|these (?:triples|examples|tasks)|feel free|note that these)\b",
-    re.IGNORECASE,
-)
-_PAIR = re.compile(r'"(\w[\w ]*)"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
-_TAG = re.compile(
-    rf"<(?P<name>{_SPELLING})>(?P<text>.*?)(?:</(?P=name)>|\Z)", re.IGNORECASE | re.DOTALL
-)
-_QUOTES = {'"': '"', "“": "”"}
+_FAREWELL = re.compile(r"(?:i hope|let me know|these (?:triples|tasks)|feel free)\b", re.IGNORECASE)
+_JSON = json.JSONDecoder(strict=False, parse_constant=lambda name: None)  # NaN is no value
 Row = dict[str, str]
 
 
 def parse(answer: str, *, cut: bool = False) -> list[Draft] | None:
     """Return the drafts in an answer, or None when it holds none; `cut` tells that its end is missing."""
-    text = _THOUGHTS.sub("", answer.replace("\r\n", "\n")).strip().removeprefix("\ufeff")
-    for read in (_from_json, _from_tags, _from_table, _from_literal):
-        rows = read(text)
-        if rows is not None:
-            return [_draft(row) for row in rows]
-    rows = _from_labels(text)
-    if rows and cut:
-        last = next(reversed(rows[-1]))
-        rows[-1][last] = ""
-    return [_draft(row) for row in rows] or None
+    text = clean(answer).strip()
+    try:
+        values = [_JSON.decode(_escaped(text) if text[-1:] in "}]" else "")]
+        rows = list(islice(_rows(values[0]), MAX_ROWS))
+    except (ValueError, RecursionError):
+        kept = _without_reasoning(text)
+        cut = cut or not text.endswith(kept)
+        text = kept
+        values, rows = _from_json(_escaped(text))
+    if rows or any(value == [] or _lists_nothing(value) for value in values):
+        return [_draft(row) for row in rows]
+    return [_draft(row) for row in _from_labels(text, cut)] or None
 
 
-def _from_json(text: str) -> list[Row] | None:
-    """Read every JSON value in the text; of one that breaks off, what is whole of it."""
-    decoder = json.JSONDecoder(strict=False)
-    rows: list[Row] = []
-    empty = False
+def _lists_nothing(value: Any) -> bool:
+    return isinstance(value, dict) and [] in value.values()
+
+
+def _without_reasoning(text: str) -> str:
+    """Return what stands behind the last end of a reasoning block and before the next start of one."""
+    for end in _REASONING_ENDS.finditer(text):
+        answer_from = end.end()
+    if _REASONING_ENDS.search(text):
+        text = text[answer_from:]
+    start = _REASONING_STARTS.search(text)
+    return text[: start.start()].rstrip() if start else text.strip()
+
+
+def _escaped(text: str) -> str:
+    r"""Return JSON with LaTeX's backslashes doubled where one stands alone: \sqrt is no escape, \frac no form feed."""
+    return _ESCAPE.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    word = found[1]
+    if word is None or word in "'/":
+        return word or found[0]
+    if word in _ESCAPES or (word[0] == "u" and len(word) == 5):
+        return found[0]
+    if word[0] not in "bfnrt":
+        return "\\" + found[0]
+    if word[0] in "nt" or len(word) == 2:
+        latex = word in _LATEX and not (word in _LINE_STARTS and _starts_line(found))
+    else:
+        latex = word.islower()
+    return "\\" + found[0] if latex else found[0]
+
+
+def _starts_line(found: re.Match[str]) -> bool:
+    """Tell whether a line feed makes more sense here than LaTeX: behind the end of a sentence, say."""
+    before = found.string[max(found.start() - 1, 0) : found.start()]
+    return before in '.:;!?"' or found.string[found.end() : found.end() + 1] in ("", ".", ")", ":")
+
+
+def _from_json(text: str) -> tuple[list[Any], list[Row]]:
+    """Return the JSON values in a text, the last of them repaired where it is damaged, and their rows."""
+    values: list[Any] = []
     at = 0
     while found := re.compile(r"[{\[]").search(text, at):
         try:
-            value, at = decoder.raw_decode(text, found.start())
+            value, at = _JSON.raw_decode(text, found.start())
+            values.append(value)
         except (ValueError, RecursionError):
-            at = found.start() + 1
-            rows += _broken(text[found.start() : _next_object(text, at)])
-        else:
-            empty = empty or value == [] or (isinstance(value, dict) and [] in value.values())
-            rows += _rows(value)
-    return rows or ([] if empty else None)
+            rest = text[found.start() :]
+            sound = list(islice(_rows(values), MAX_ROWS))
+            damaged = islice(_rows(_repaired(rest)), MAX_ROWS)
+            return values, sound + [_proved(row, rest) for row in damaged]
+    return values, list(islice(_rows(values), MAX_ROWS))
 
 
-def _next_object(text: str, at: int) -> int:
-    found = text.find("{", at)
-    return len(text) if found < 0 else found
+def _repaired(text: str) -> Any:
+    """Return the value of damaged JSON as far as it can be read."""
+    import json_repair
+
+    if len(text) > REPAIRABLE or text.count("{") + text.count("[") > BRACKETS:
+        return None
+    try:
+        return json_repair.loads(text + CUT)
+    except Exception:  # a stranger's parser on a stranger's text: no answer may end a run
+        return None
 
 
-def _broken(text: str) -> list[Row]:
-    """Return the row of an object without its end, as far as its strings are whole."""
-    pairs = {_field(name): json.loads(value, strict=False) for name, value in _PAIR.findall(text)}
-    row = {name: value for name, value in pairs.items() if name in FIELDS}
-    return [row] if "instruction" in row or len(row) > 1 else []
+def _proved(row: Row, text: str) -> Row:
+    """Empty the output where a field does not stand in the damaged JSON whole: between quotes, before a name or bracket."""
+    sound = all(_stands_in(row[name], text) for name in FIELDS if name in row)
+    return row if sound else {**row, "output": ""}
 
 
-def _rows(value: Any) -> Iterator[Row]:
-    """Yield the rows in a JSON value, however deep they are."""
-    if isinstance(value, list):
+def _stands_in(value: str, text: str) -> bool:
+    escaped = json.dumps(value, ensure_ascii=False)[1:-1]
+    for form in {escaped, value, escaped.replace('\\"', '"'), json.dumps(value)[1:-1]}:
+        at = text.find(form)
+        for _ in range(DEPTH):
+            if at > 0 and text[at - 1] in "\"'" and _END_OF_VALUE.match(text, at + len(form)):
+                return True
+            at = text.find(form, at + 1) if at >= 0 else at
+    return not value
+
+
+def _rows(value: Any, depth: int = 0) -> Iterator[Row]:
+    """Yield the rows in a JSON value, however they are wrapped: in lists, objects or strings of JSON."""
+    if depth > DEPTH:
+        return
+    if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
+        try:
+            yield from _rows(_JSON.decode(_escaped(value)), depth + 1)
+        except (ValueError, RecursionError):
+            return
+    elif isinstance(value, list):
         for item in value:
-            yield from _rows(item)
+            yield from _rows(item, depth + 1)
     elif isinstance(value, dict):
-        groups: dict[str, Row] = {}
-        for name, item in value.items():
-            if (field := _field(name)) in FIELDS and not isinstance(item, dict):
-                number = "".join(re.findall(r"\d", str(name)))
-                groups.setdefault(number, {}).setdefault(field, _text(item))
-        whole = [row for row in groups.values() if len(row) > 1 or "instruction" in row]
-        if whole:
-            yield from (
-                {**row, "kind": str(value["kind"])} if value.get("kind") else row for row in whole
-            )
-        else:
+        found = _fields(value, depth)
+        yield from found
+        if not found:
             for item in value.values():
-                yield from _rows(item)
+                yield from _rows(item, depth + 1)
 
 
-def _field(name: object) -> str:
-    """Return the field that a name means, or the name in small letters without numbers."""
-    words = re.sub(r"[^a-z]+", " ", str(name).lower()).split()
-    return next((FIELD[word] for word in reversed(words) if word in FIELD), " ".join(words))
+def _fields(value: dict[str, Any], depth: int) -> list[Row]:
+    """Return the rows whose fields are an object's own: one, or several with numbered names."""
+    groups: dict[str, Row] = {}
+    for name, item in value.items():
+        field = _field(name)
+        if field and not (isinstance(item, dict) and any(_rows(item, depth + 1))):
+            number = "".join(re.findall(r"\d", name))
+            groups.setdefault(number, {}).setdefault(field, _text(item))
+    rows = [row for row in groups.values() if len(row) > 1 or "instruction" in row]
+    if kind := value.get("kind"):
+        rows = [{**row, "kind": str(kind)} for row in rows]
+    return rows
+
+
+def _field(name: str) -> str:
+    """Return the field that a name means, or ""."""
+    words = re.findall(r"[a-z]+", name.lower())
+    return next((FIELD[word] for word in reversed(words) if word in FIELD), "")
 
 
 def _text(item: Any) -> str:
+    if item is None or CUT in json.dumps(item, ensure_ascii=False):
+        return ""
     if isinstance(item, list):
         return "\n".join(map(_text, item))
-    return (
-        ""
-        if item is None
-        else item
-        if isinstance(item, str)
-        else json.dumps(item, ensure_ascii=False)
-    )
+    return item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
 
 
-def _from_tags(text: str) -> list[Row] | None:
+def _from_labels(text: str, cut: bool) -> list[Row]:
+    """Return the rows of text with labels; none where the labels come in another order than the fields."""
+    pieces: list[tuple[str, list[str]]] = []
+    for line in text.split("\n"):
+        label = _LABEL.match(line)
+        if label and (label["colon"] or (label["mark"].strip() and not label["text"].strip())):
+            pieces.append((FIELD[label["name"].lower()], [label["text"]]))
+        elif pieces:
+            pieces[-1][1].append(line)
     rows: list[Row] = []
-    for found in _TAG.finditer(text):
-        whole = found.group().rstrip().endswith(">") and "</" in found.group()
-        _add(rows, _field(found["name"]), unescape(found["text"]).strip() if whole else "")
-    return rows or None
+    for number, (field, lines) in enumerate(pieces, 1):
+        last = number == len(pieces)
+        if field == "instruction":
+            rows.append({})
+        elif not rows or field in rows[-1] or "output" in rows[-1]:
+            return []
+        rows[-1][field] = "" if last and cut else _without_heading(lines, last)
+    return [row for row in rows if len(row) > 1]
 
 
-def _from_table(text: str) -> list[Row] | None:
-    """Read a markdown table whose head names the fields."""
-    lines = [
-        re.split(r"(?<!\\)\|", line.strip().strip("|"))
-        for line in text.splitlines()
-        if line.strip().startswith("|")
-    ]
-    if len(lines) < 3:
-        return None
-    names = [_field(re.sub(r"[*_]", "", cell)) for cell in lines[0]]
-    if not {"instruction", "output"} <= set(names):
-        return None
-    breaks = re.compile(r"<br\s*/?>", re.IGNORECASE)
-    table = (
-        [breaks.sub("\n", cell).replace(r"\|", "|").strip() for cell in line] for line in lines[2:]
-    )
-    return [dict(zip(names, cells, strict=False)) for cells in table] or None
-
-
-def _from_literal(text: str) -> list[Row] | None:
-    """Read Python's own notation, which some models write for JSON."""
-    start, end = re.search(r"[\[{]", text), max(text.rfind("]"), text.rfind("}"))
-    if not start or end < start.start() or "'" not in text:
-        return None
-    try:
-        return list(_rows(ast.literal_eval(text[start.start() : end + 1]))) or None
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
-
-
-def _from_labels(text: str) -> list[Row]:
-    labels = [found for found in _LABEL.finditer(text) if _is_label(found)]
-    rows: list[Row] = []
-    for label, following in zip(labels, [*labels[1:], None], strict=False):
-        field = _field(label["name"])
-        piece = text[label.end() : following.start() if following else len(text)]
-        _add(rows, field, _without_heading(piece, last=following is None))
-    rows = [row for row in rows if "instruction" in row or len(row) > 1]
-    curly = all(
-        _quoted(row[name], "“") for row in rows for name in ("input", "output") if row.get(name)
-    )
-    return [
-        {name: _unquote(value, '"“' if curly else '"') for name, value in row.items()}
-        for row in rows
-    ]
-
-
-def _is_label(found: re.Match[str]) -> bool:
-    """Tell a label from a line that begins with such a word: without a colon it must be marked, or all there is."""
-    if found.group().rstrip(" \t*_")[-1:] in ":：=-–—":
-        return True
-    return (
-        bool(found["mark"])
-        or "*" in found.group()
-        or FIELD.get(found["name"].lower()) in FIELDS[:1]
-    )
-
-
-def _add(rows: list[Row], field: str, value: str) -> None:
-    """Put a field into the last row, or into a new one where the last has it already or an instruction begins."""
-    if not rows or field in rows[-1] or (field == "instruction" and rows[-1]):
-        rows.append({})
-    rows[-1][field] = value
-
-
-def _without_heading(piece: str, *, last: bool) -> str:
-    """Return a field's text without the heading of the next triple, or a farewell, at its end."""
-    lines = piece.strip().split("\n")
-    while len(lines) > 1 and (not lines[-1].strip() or _HEADING.fullmatch(lines[-1].strip())):
-        lines.pop()
+def _without_heading(lines: list[str], last: bool) -> str:
+    """Return a field's text without the rule or heading before the next row, or the farewell behind the last."""
+    while len(lines) > 1:
+        bare = lines[-1].strip().strip("*_#>-=:.)` \t")
+        if bare and (last or not _HEADING.fullmatch(bare)):
+            break
+        lines = lines[:-1]
     if last and len(lines) > 2 and not lines[-2].strip() and _FAREWELL.match(lines[-1]):
         lines = lines[:-2]
-    return "\n".join(lines).strip().removesuffix("```").rstrip()
+    text = "\n".join(lines).strip()
+    quoted = len(text) > 1 and text[0] == text[-1] == '"' and text.count('"') == 2
+    return text[1:-1].strip() if quoted else text
 
 
 def _draft(row: Row) -> Draft:
-    instruction, input, output = (row.get(name, "").strip() for name in FIELDS)
-    return Draft(instruction, input, output, **({"kind": row["kind"]} if row.get("kind") else {}))
-
-
-def _quoted(text: str, mark: str) -> bool:
-    return len(text) > 1 and text[0] == mark and text[-1] == _QUOTES[mark]
-
-
-def _unquote(text: str, marks: str) -> str:
-    """Drop the quotation marks that models put around a whole field of labelled text."""
-    return text[1:-1].strip() if any(_quoted(text, mark) for mark in marks) else text
+    instruction, input, output = (clean(row.get(name, "")).strip() for name in FIELDS)
+    kind = clean_line(row.get("kind", ""))[:60]
+    return Draft(instruction, input, output, **({"kind": kind} if kind else {}))

@@ -41,7 +41,7 @@ class Services(LoopbackServer):
 
     def __init__(self) -> None:
         answers = self.answers = {
-            "/openai/v1/models": (200, {"data": [{"id": "llama-3.3-70b-versatile"}]}),
+            "/openai/v1/models": (200, {"data": [{"id": "openai/gpt-oss-120b"}]}),
             HEALTH: (200, {"multi_user": False, "tag_name": "2.17.0"}),
             "/apis/v2beta1/runs": (200, {}),
             SECRET: (200, {"data": dict.fromkeys(STORE_KEYS, "eA==")}),

@@ -6,9 +6,9 @@ import pytest
 
 from components.generate import core
 from components.generate.config import GenerateConfig
+from components.generate.embedded import EmbeddedTeacher
 from components.generate.evidence import evidence
-from components.generate.teacher import Payload, Reply, Request
-from components.shared.errors import TeacherError
+from components.generate.teacher import Payload, Reply
 from components.shared.records import Triple, read_records, write_records
 from tests.builders import document
 
@@ -20,19 +20,13 @@ PAGE = (
 )
 
 
-class CountingTeacher:
+class CountingTeacher(EmbeddedTeacher):
     """Answers from a list and counts what it is asked."""
 
-    name, licence, prompt_hash, paid = "counting", "Apache-2.0", "0", False
+    name = "counting"
 
     def __init__(self, *answers: str) -> None:
         self.answers, self.asked = list(answers), 0
-
-    def payload(self, request: Request) -> Payload:
-        return vars(request)
-
-    def again(self, payload: Payload, reply: Reply) -> None:
-        return None
 
     def ask(self, payload: Payload) -> Reply:
         self.asked += 1
@@ -88,14 +82,6 @@ def test_short_pages_are_not_asked_about(tmp_path: Path, monkeypatch: pytest.Mon
     teacher = CountingTeacher(GOOD)
     run(tmp_path, teacher, monkeypatch, ["A short page."])
     assert teacher.asked == 0
-
-
-def test_groq_without_a_key_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GROQ_API_KEY", raising=False)
-    with pytest.raises(
-        TeacherError, match="GROQ_API_KEY is not set; set it, or --teacher embedded"
-    ):
-        core.make_teacher(GenerateConfig(teacher="groq"))
 
 
 def test_evidence_is_found_across_line_breaks() -> None:

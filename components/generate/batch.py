@@ -1,0 +1,209 @@
+"""Ask by Groq's Batch API: at half the price, with limits of its own, within hours instead of minutes.
+
+What was submitted stands in the store as `batches/<account>/<digest>/`, with the keys of its answers before the batch
+is made and its id after: a stage that was killed at any point finds its batch again and pays for nothing twice.
+See https://console.groq.com/docs/batch.
+"""
+
+import json
+import time
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Any
+
+from components.generate.asker import Answer
+from components.generate.budget import Budget
+from components.generate.config import GenerateConfig
+from components.generate.groq import (
+    GroqTeacher,
+    PageRefused,
+    RateLimited,
+    RequestTooLarge,
+    SettingLearned,
+    TransientError,
+)
+from components.generate.teacher import Payload, Reply
+from components.shared.errors import TeacherError
+from components.shared.http import FetchError, Outcome, Response
+from components.shared.progress import say
+from components.shared.records import digest
+from components.shared.store import Store
+from components.shared.text import clean_line
+
+MAX_FILE_BYTES = 200 * 2**20  # of a file of requests or answers; Groq takes no more
+MAX_REQUESTS = 50_000
+GRACE_H = 1.0  # beyond the window, for a batch that is just being finished
+BOUNDARY = "arxtune-boundary-7f3a"  # stands in no line of JSON
+Found = Generator[tuple[str, Answer], None, None]
+
+
+class Batches:
+    """The batches of one account in one store."""
+
+    def __init__(
+        self, config: GenerateConfig, teacher: GroqTeacher, store: Store, budget: Budget,
+        keep: Callable[[str, Reply], Answer],
+    ) -> None:  # fmt: skip
+        self._config, self._teacher, self._store = config, teacher, store
+        self._budget, self._keep = budget, keep
+        self._home = f"batches/{digest([teacher.name, teacher.url])[:16]}"
+
+    def run(self, payloads: dict[str, Payload]) -> Found:
+        """Yield what became of each request; batches that an earlier run left open are collected first."""
+        missing = dict(payloads)
+        for name in sorted({key.split("/")[2] for key in self._store.list(self._home)}):
+            keys = self._store.get_json(f"{self._home}/{name}/keys.json") or []
+            say("generate", f"batch of {len(keys)} requests found again")
+            yield from self._collect(
+                name, {key: missing.pop(key) for key in keys if key in missing}
+            )
+        chosen: dict[str, Payload] = {}
+        for key, payload in missing.items():
+            reason = self._budget.reserve(payload, wait=False)
+            if not reason and len(chosen) == MAX_REQUESTS:
+                reason = "left for another run: a batch is full"
+            if reason:
+                yield key, reason
+            else:
+                chosen[key] = payload
+        if chosen:
+            name = digest(sorted(chosen))[:16]
+            self._store.put_json(f"{self._home}/{name}/keys.json", sorted(chosen))
+            yield from self._collect(name, chosen)
+
+    def _collect(self, name: str, payloads: dict[str, Payload]) -> Found:
+        """Wait for a batch, which is made where it was not yet, and yield its answers; then forget it."""
+        path = f"{self._home}/{name}/batch.json"
+        known = self._store.get_json(path) or self._find(name)
+        if not known and payloads:
+            known = self._submit(name, payloads)
+        if known:
+            self._store.put_json(path, {"id": known["id"]})
+            ended = self._wait(str(known["id"]))
+            for field in ("output_file_id", "error_file_id"):
+                if file := ended.get(field):
+                    yield from self._answers(str(file), payloads)
+        for key in payloads:
+            yield key, "not answered within the batch's time"
+        self._store.delete(path)
+        self._store.delete(f"{self._home}/{name}/keys.json")
+
+    def _find(self, name: str) -> Any:
+        """Return a batch that was made, but whose id was lost with the process that made it."""
+        listed = self._ask("/batches?limit=100")
+        for batch in listed.get("data") or ():
+            mine = (batch.get("metadata") or {}).get("arxtune") == name
+            if mine and batch.get("status") not in ("failed", "cancelled"):
+                return batch
+        return None
+
+    def _submit(self, name: str, payloads: dict[str, Payload]) -> Any:
+        lines = [
+            json.dumps(
+                {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
+            )
+            for key, body in payloads.items()
+        ]
+        form = (
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--{BOUNDARY}\r\n'
+            f'Content-Disposition: form-data; name="file"; filename="{name}.jsonl"\r\n'
+            "Content-Type: application/jsonl\r\n\r\n" + "\n".join(lines) + f"\r\n--{BOUNDARY}--\r\n"
+        )
+        uploaded = self._ask("/files", form.encode(), f"multipart/form-data; boundary={BOUNDARY}")
+        order = {
+            "input_file_id": uploaded["id"],
+            "endpoint": "/v1/chat/completions",
+            "completion_window": f"{self._config.batch_hours}h",
+            "metadata": {"arxtune": name},
+        }
+        batch = self._ask("/batches", json.dumps(order).encode())
+        say("generate", f"batch {clean_line(str(batch['id']))}: {len(lines)} requests submitted")
+        return batch
+
+    def _wait(self, batch: str) -> Any:
+        """Return a batch once it has ended; raise TeacherError when it failed or takes too long."""
+        deadline = time.monotonic() + (self._config.batch_hours + GRACE_H) * 3600
+        told = ""
+        while time.monotonic() < deadline:
+            found = self._ask(f"/batches/{batch}")
+            status, counts = str(found.get("status")), found.get("request_counts") or {}
+            line = f"batch {status}: {counts.get('completed', 0)} of {counts.get('total', '?')} answered"
+            if line != told:
+                say("generate", clean_line(line))
+                told = line
+            if status in ("completed", "expired", "cancelled"):
+                return found
+            if status == "failed":
+                for key in list(self._store.list(self._home)):
+                    self._store.delete(key)
+                raise TeacherError(
+                    f"the batch failed: {clean_line(json.dumps(found.get('errors')))[:300]}",
+                    "run again, or set generate.teacher_mode=live",
+                )
+            time.sleep(self._config.batch_poll_s)
+        raise TeacherError("the batch is not done in its time", "run again: it is found again")
+
+    def _answers(self, file: str, payloads: dict[str, Payload]) -> Found:
+        """Yield the answers in a file of results, and take them out of `payloads`."""
+        path = f"/files/{file}/content"
+        response = self._fetch(path, None, "application/json")
+        for line in response.body.splitlines():
+            row = self._teacher.decode(line)
+            key = str(row.get("custom_id")) if isinstance(row, dict) else ""
+            payload = payloads.pop(key, None)
+            if payload is not None:
+                yield key, self._answer(key, row, payload)
+
+    def _answer(self, key: str, row: Any, payload: Payload) -> Answer:
+        told = row.get("response") or {"status_code": 500, "body": {"error": row.get("error")}}
+        body = json.dumps(told.get("body")).encode()
+        try:
+            status = int(told.get("status_code") or 500)
+            reply = self._teacher.read(Response(status, {}, body, ""), payload)
+        except PageRefused as refused:
+            if refused.other_form:
+                return Reply("", problem="the answer failed in its form")
+            return f"refused by the teacher ({refused.status}): {refused}"[:300]
+        except (RateLimited, TransientError, RequestTooLarge, SettingLearned, ValueError) as error:
+            return f"failed in the batch: {error}"[:300]
+        reply = replace(reply, batch=True)
+        self._budget.settle(payload, reply)
+        return self._keep(key, reply)
+
+    def _ask(self, path: str, content: bytes | None = None, kind: str = "application/json") -> Any:
+        response = self._fetch(path, content, kind)
+        body = self._teacher.decode(response.body)
+        if not isinstance(body, dict) or (
+            content is not None and not isinstance(body.get("id"), str)
+        ):
+            raise TeacherError(f"{self._teacher.url}{path} answers something else than expected")
+        return body
+
+    def _fetch(self, path: str, content: bytes | None, kind: str) -> Response:
+        """Ask the Batch API; what may pass is tried again, except where a second try could pay twice."""
+        problem = ""
+        for attempt in range(self._config.retries + 1):
+            if attempt:
+                time.sleep(self._config.backoff_s * 2.0 ** min(attempt, 5))
+            try:
+                response = self._teacher.fetch(
+                    path,
+                    "POST" if content is not None else "GET",
+                    content,
+                    max_bytes=MAX_FILE_BYTES,
+                    headers={"Content-Type": kind},
+                )
+            except FetchError as error:
+                problem = error.reason
+                if error.outcome is Outcome.RETRY and path != "/batches":
+                    continue
+                break
+            if response.status == 200:
+                return response
+            problem = f"HTTP {response.status}: {clean_line(response.body[:300].decode('utf-8', 'replace'))}"
+            if response.status not in (408, 429) and response.status < 498:
+                break
+        raise TeacherError(
+            f"{self._teacher.url}{path}: {problem}",
+            "run again: a batch that was made is found again; or set generate.teacher_mode=live",
+        )
