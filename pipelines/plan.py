@@ -63,6 +63,7 @@ def plan(arguments: argparse.Namespace) -> str:
     work = estimate.Work(tokens=examples * tokens, length=tokens, longest=tokens)
     there = int(arguments.memory * estimate.GIB) or available_memory()
     cuda = device.precision == "bf16"
+    config = estimate.choose_checkpointing(config, shape, tokens, there=there, cuda=cuda)
     needed = estimate.check(config, shape, work.longest, there=there, cuda=cuda)
     if gpu:
         time = estimate.duration_on(config, shape, work, gpu)

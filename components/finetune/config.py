@@ -56,7 +56,10 @@ class FinetuneConfig(WithStore, WithSeed, WithForecast):
         0, "batches to one step of the optimizer; 0 is the recipe's", low=0
     )
     warmup_steps: int = knob(-1, "steps until the peak; -1 is the recipe's, 5% of all", low=-1)
-    gradient_checkpointing: bool = knob(True, "compute activations twice to save memory")
+    gradient_checkpointing: bool | None = knob(
+        None,
+        "compute activations twice to save memory; left out, only where memory does not do without it",
+    )
     optimizer: str = knob(
         "auto",
         "a name of transformers; auto is paged_adamw_8bit on one GPU, adamw_8bit on several, adamw_torch on a CPU",

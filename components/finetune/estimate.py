@@ -15,11 +15,12 @@ from components.shared.errors import ModelError
 # A weight in nf4: 4 bits, 8 bits a block of 64, 32 bits for 256 blocks.
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 OPTIMIZER_BYTES = 8  # a trained weight: two numbers of 4 bytes; 8-bit optimizers keep two bytes
-FIXED = {True: 256 << 20, False: 900 << 20}  # on CUDA; without: with Python and its libraries
+FIXED = {True: 512 << 20, False: 900 << 20}  # on CUDA; without: with Python and its libraries
 HEAD_TILE = (4096, 32768)  # tokens and vocabulary that trl's loss has logits of at a time
 HEAD_TILES = {True: 1.5, False: 10.0}  # of them in memory at once, on CUDA and without
 USABLE = 0.95  # share of the memory that is there
-SHARE_OF_PEAK = 0.35  # that a training reaches on a GPU, before anything is measured
+SHARE_OF_PEAK = 0.24  # that an H100 reaches at the shape of Llama-3-8B in 4 bits, as measured (docs/performance.md)
+MASK_COPIES = 20  # of the mask that packed rows have with sdpa on a GPU, as measured there
 EVALUATION = 1 / 3  # of a training token's cost: only forward
 GIB = 2**30
 
@@ -122,10 +123,13 @@ def memory(config: FinetuneConfig, shape: Shape, longest: int, *, cuda: bool) ->
     layer = size * tokens * _kept_by_a_layer(config, shape, length, cuda=cuda)
     head_tokens, head_words = min(tokens, HEAD_TILE[0]), min(shape.vocabulary, HEAD_TILE[1])
     head = HEAD_TILES[cuda] * size * head_tokens * head_words + 4 * tokens * shape.hidden
+    mask = 0
+    if cuda and config.packing and config.attention == "sdpa":
+        mask = MASK_COPIES * size * tokens**2
     if config.gradient_checkpointing:
-        activations = size * tokens * shape.hidden * shape.layers + max(layer, head)
+        activations = mask + size * tokens * shape.hidden * shape.layers + max(layer, head)
     else:
-        activations = layer * shape.layers + head
+        activations = mask + layer * shape.layers + head
     return Memory(
         weights=shape.linear * (NF4_BYTES if quantised else size) + shape.other * size,
         adapter=trained * 2 * (2 if quantised else 4),
@@ -192,6 +196,17 @@ def duration_here(config: FinetuneConfig, model_config: Any, shape: Shape, work:
     return Duration(found.seconds / world_size(), found.basis)
 
 
+def choose_checkpointing(
+    config: FinetuneConfig, shape: Shape, longest: int, *, there: int, cuda: bool
+) -> FinetuneConfig:
+    """Return the config with gradient checkpointing decided: only where `there` bytes do not do without it."""
+    if config.gradient_checkpointing is not None:
+        return config
+    without = config.changed(gradient_checkpointing=False)
+    fits = memory(without, shape, longest, cuda=cuda).total <= USABLE * there
+    return config.changed(gradient_checkpointing=not fits)
+
+
 def lower_memory_variants(config: FinetuneConfig) -> Iterator[tuple[str, FinetuneConfig]]:
     """Yield settings that need less memory and train the same way, the cheapest first; each builds on the last."""
     said: list[str] = []
@@ -236,7 +251,10 @@ def _parts(needed: Memory) -> str:
 def describe(config: FinetuneConfig, needed: Memory, time: Duration, device: str) -> str:
     """Return memory and time in one line."""
     minutes = f"{time.seconds / 60:.0f} minutes" if time.seconds > 90 else f"{time.seconds:.0f} s"
+    how = f"weights as {config.quantisation}"
+    if config.gradient_checkpointing:
+        how += ", activations computed twice"
     return (
-        f"about {needed.total / GIB:.1f} GiB ({_parts(needed)}; weights as {config.quantisation}) "
+        f"about {needed.total / GIB:.1f} GiB ({_parts(needed)}; {how}) "
         f"and {minutes} on {device} (from {time.basis})"
     )

@@ -176,6 +176,8 @@ def fit(config: FinetuneConfig, rows: int, processes: int = 1) -> FinetuneConfig
     """
     if config.recipe == "reference":
         constants = {"epochs": 3.0, "batch_size": 4, "gradient_accumulation": 4, "warmup_steps": 5}
+        if config.gradient_checkpointing is None:
+            config = config.changed(gradient_checkpointing=True)
     else:
         constants = _fitted(config, rows, processes)
     # What was set by hand stays.
@@ -294,7 +296,7 @@ def arguments(
         per_device_train_batch_size=config.batch_size,
         per_device_eval_batch_size=config.batch_size,
         gradient_accumulation_steps=accumulation_for(config, processes),
-        activation_checkpointing=config.gradient_checkpointing,
+        activation_checkpointing=bool(config.gradient_checkpointing),
         ddp_find_unused_parameters=False,
         optim=config.optimizer,
         learning_rate=config.learning_rate,

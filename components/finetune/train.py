@@ -153,6 +153,7 @@ def plan(training: Training, data: Data) -> FinetuneConfig:
     work = estimate.Work.of(*lengths)
     there = min(distributed.all_gather(available_memory()))  # all come to the same plan
     cuda = device() == "cuda"
+    config = estimate.choose_checkpointing(config, shape, work.longest, there=there, cuda=cuda)
     needed = estimate.check(config, shape, work.longest, there=there, cuda=cuda)
     time = estimate.duration_here(config, model_config, shape, work)
     say("finetune", f"plan: {estimate.describe(config, needed, time, device_name())}")
@@ -315,7 +316,7 @@ def save(
 
 SETTLED = (
     *("quantisation", "attention", "optimizer", "max_length"),
-    *("epochs", "batch_size", "gradient_accumulation", "warmup_steps"),
+    *("epochs", "batch_size", "gradient_accumulation", "warmup_steps", "gradient_checkpointing"),
 )
 
 

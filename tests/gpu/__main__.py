@@ -106,7 +106,7 @@ def learns(bench: Bench) -> str:
     assert made["quantisation"] == "nf4"
     assert made["optimizer"] == ("paged_adamw_8bit" if made["processes"] == 1 else "adamw_8bit")
     losses = made["held_out_losses"]
-    assert losses[-1] < 0.8 * losses[0], losses
+    assert losses[-1] < 0.9 * losses[0], losses
     assert 0 < made["mfu"] <= 1
     return f"held-out losses {losses}, {made['steps']} steps, {made['processes']} processes"
 
@@ -252,13 +252,18 @@ def large_data(rows: int) -> Data:
 
 def variants() -> dict[str, dict[str, Any]]:
     """Return what is compared, by name: knobs of our recipe, or the reference recipe."""
+    one = {"attention": "sdpa", "batch_size": 1, "gradient_accumulation": 16}
+    two = {"attention": "sdpa", "batch_size": 2, "gradient_accumulation": 8}
+    four = {"attention": "sdpa", "batch_size": 4, "gradient_accumulation": 4}
+    twice, once = {"gradient_checkpointing": True}, {"gradient_checkpointing": False}
     found = {
-        "ours, 1 x 16, sdpa": {"attention": "sdpa"},
-        "ours, 4 x 4, sdpa": {"attention": "sdpa", "batch_size": 4, "gradient_accumulation": 4},
+        "ours, 1 x 16": one | once,
+        "ours, 2 x 8": two | once,
+        "ours, 1 x 16, checkpointing": one | twice,
+        "ours, 4 x 4, checkpointing": four | twice,
     }
     if recipe.this_device().attention == "flash_attention_2":
-        found["ours, 4 x 4, flash"] = {"batch_size": 4, "gradient_accumulation": 4}
-    found["ours, 1 x 16, no checkpointing"] = {"attention": "sdpa", "gradient_checkpointing": False}
+        found["ours, 4 x 4, flash"] = four | once | {"attention": "auto"}
     found["reference recipe"] = {"recipe": "reference"}
     return found
 
@@ -297,14 +302,17 @@ def speeds(bench: Bench) -> str:
                 f"| {needed.total / GIB:.1f} | {measured:.0f} | {expected.seconds:.0f} |"
             )
             reached[name] = figures[0]
-            if not peak <= needed.total / GIB <= 1.2 * peak:
+            if "ours" in name and not peak <= needed.total / GIB <= 1.2 * peak:
                 problems.append(f"{name}: the memory is not within 20% above the peak")
-            if not 0.5 <= expected.seconds / measured <= 2:
+            if "ours" in name and not 0.5 <= expected.seconds / measured <= 2:
                 problems.append(f"{name}: the time is not right within a factor of 2")
         trainer = None
     bench.write("")
-    if reached["ours, 1 x 16, sdpa"] < 0.95 * reached["ours, 4 x 4, sdpa"]:
+    alike = [reached[f"ours, {size}, checkpointing"] for size in ("1 x 16", "4 x 4")]
+    if alike[0] < alike[1]:
         problems.append("1 x 16 is slower than 4 x 4 with sdpa")
+    if reached["ours, 1 x 16"] < reached["reference recipe"]:
+        problems.append("the reference recipe is faster than ours")
     assert not problems, "; ".join(problems)
     return f"{bench.layers} layers, {bench.steps} steps of 16 rows of 2,048 tokens, the first not counted"
 

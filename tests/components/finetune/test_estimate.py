@@ -90,8 +90,9 @@ def test_the_time_grows_with_the_work_and_falls_with_the_device(shape: Shape) ->
 
 def test_one_row_at_a_time_needs_much_less_than_four(shape: Shape) -> None:
     four = estimate.memory(config(), shape, LONGEST, cuda=True)
-    one = estimate.memory(config(recipe="fitted"), shape, LONGEST, cuda=True)
-    assert four.activations > 3 * one.activations
+    fitted = config(recipe="fitted", gradient_checkpointing=True)
+    one = estimate.memory(fitted, shape, LONGEST, cuda=True)
+    assert four.activations > 2.5 * one.activations
 
 
 def test_a_forecast_says_what_it_rests_on(shape: Shape, base: Path) -> None:
@@ -104,3 +105,30 @@ def test_a_forecast_says_what_it_rests_on(shape: Shape, base: Path) -> None:
     here = estimate.duration_here(cpu, model_config, estimate.shape_of(model_config), small)
     assert here.seconds > 0
     assert here.basis == "one layer of this base, timed here"
+
+
+def test_activations_are_computed_twice_only_where_memory_asks_for_it(shape: Shape) -> None:
+    left_open = config(recipe="fitted")
+    assert left_open.gradient_checkpointing is None
+    for there, wanted in ((80, False), (16, True)):
+        chosen = estimate.choose_checkpointing(
+            left_open, shape, LONGEST, there=there * GIB, cuda=True
+        )
+        assert chosen.gradient_checkpointing is wanted
+        estimate.check(chosen, shape, LONGEST, there=there * GIB, cuda=True)
+    assert config().gradient_checkpointing, "the reference recipe always does"
+
+
+@pytest.mark.parametrize(
+    ("knobs", "measured"),
+    [  # peak GiB of torch's allocator on an H100, at 32 layers in nf4: see docs/performance.md
+        ({"recipe": "fitted", "gradient_checkpointing": True}, 7.8),
+        ({"recipe": "fitted", "gradient_checkpointing": False}, 24.8),
+        ({"recipe": "reference"}, 13.5),
+    ],
+)
+def test_the_estimate_is_within_a_fifth_of_what_was_measured(
+    shape: Shape, knobs: dict[str, Any], measured: float
+) -> None:
+    needed = estimate.memory(config(**knobs), shape, LONGEST, cuda=True).total / GIB
+    assert measured <= needed <= 1.2 * measured
