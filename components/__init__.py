@@ -8,5 +8,6 @@
     evaluate train+test+adapter -> report      Answer records, one Verdict, an HTML report
     promote  adapter + report   -> release     an immutable release and a moved pointer
 
-Every stage is a plain function in `<stage>/core.py`; `<stage>/component.py` wraps it for Kubeflow Pipelines.
+Every stage is a plain function in `<stage>/core.py`; `<stage>/component.py` wraps it for Kubeflow
+Pipelines.
 """

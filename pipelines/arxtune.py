@@ -1,4 +1,5 @@
-"""The pipeline: the one graph of arxtune, run here by kfp.local and on a cluster from the compiled YAML."""
+"""The pipeline: the one graph of arxtune, run here by kfp.local and on a cluster from the compiled
+YAML."""
 
 from kfp import dsl
 
@@ -19,7 +20,8 @@ from pipelines.placement import place
 
 
 def learn(triples, *, allow_licences, base_model, release, **common):
-    """curate -> finetune -> evaluate -> [verdict is "better"] -> promote: what each way to triples ends in."""
+    """curate -> finetune -> evaluate -> [verdict is "better"] -> promote: what each way to triples
+    ends in."""
     data = curate(triples=triples, allow_licences=allow_licences, base_model=base_model, **common)
     train, test = data.outputs["train"], data.outputs["test"]
     tuned = finetune(train=train, base_model=base_model, **common)
@@ -57,7 +59,8 @@ def arxtune(
     node_selector: dict = {},  # noqa: B006  kfp wants a literal default; nobody mutates it
     tolerations: list = [],  # noqa: B006
 ):
-    """scrape -> extract -> generate -> curate -> finetune -> evaluate -> [verdict is "better"] -> promote."""
+    """scrape -> extract -> generate -> curate -> finetune -> evaluate -> [verdict is "better"] ->
+    promote."""
     common = {"store": store, "seed": seed, "settings": settings}
 
     papers = scrape(

@@ -1,6 +1,8 @@
-"""What is certain to fail is told before anything is fetched, asked or trained: `arxtune run` begins with this list.
+"""What is certain to fail is told before anything is fetched, asked or trained: `arxtune run`
+begins with this list.
 
-Each check is told in one line with its fix, and all faults at once. The stages of a cluster begin with their own part.
+Each check is told in one line with its fix, and all faults at once. The stages of a cluster begin
+with their own part.
 """
 
 import argparse

@@ -1,4 +1,5 @@
-"""What a person sees of a local run: progress and the one line of an error; everything else goes to the run's log."""
+"""What a person sees of a local run: progress and the one line of an error; everything else goes to
+the run's log."""
 
 import io
 import re

@@ -27,7 +27,8 @@ from pipelines.store_server import BUCKET, s3_server
 
 @dataclass
 class Run:
-    """A finished run: where its folder is and how long it took; everything else is read from its artifacts."""
+    """A finished run: where its folder is and how long it took; everything else is read from its
+    artifacts."""
 
     folder: Path
     seconds: float
@@ -88,9 +89,9 @@ def run(
 ) -> Run:
     """Run the pipeline in `home`; raise ArxtuneError with one line for what a person can mend.
 
-    `papers` is a folder of PDFs that the stand-in site serves instead of the samples; `pipeline` is one loaded
-    from compiled YAML, by default the one of this package; `triples` is a file of one's own that a run begins with.
-    With `containers` each stage runs in its image.
+    `papers` is a folder of PDFs that the stand-in site serves instead of the samples; `pipeline` is
+    one loaded from compiled YAML, by default the one of this package; `triples` is a file of one's
+    own that a run begins with. With `containers` each stage runs in its image.
     """
     started = time.monotonic()
     pipeline = pipeline or _own_pipeline(triples is not None)
@@ -156,7 +157,8 @@ def _home(home: Path) -> Iterator[Path]:
 def _start_servers(
     profile: Profile, home: Path, papers: Path | None, servers: contextlib.ExitStack
 ) -> dict[str, Any]:
-    """Start what the profile asks to have embedded; return the pipeline's parameters with the addresses filled in."""
+    """Start what the profile asks to have embedded; return the pipeline's parameters with the
+    addresses filled in."""
     parameters = dict(profile.parameters)
     if parameters["store"] == EMBEDDED_STORE:
         os.environ.update(servers.enter_context(s3_server(home)))
@@ -179,7 +181,8 @@ def _own_pipeline(of_triples: bool) -> Callable[..., Any]:
 
 
 def tried_once(pipeline: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the pipeline without the cluster's retries: here a person reads the error at once, and runs it again."""
+    """Return the pipeline without the cluster's retries: here a person reads the error at once, and
+    runs it again."""
     from google.protobuf import json_format
     from kfp import components
 
@@ -192,8 +195,9 @@ def tried_once(pipeline: Callable[..., Any]) -> Callable[..., Any]:
 
 SAVE_SECONDS = 120  # that a stage may take to save its work when the run is interrupted
 
-# Torch's threads spin while they wait otherwise, which makes them 6 times as slow on a busy machine. And glibc maps
-# large tensors anew each time otherwise, where the pages' first touch costs as much as the arithmetic.
+# Torch's threads spin while they wait otherwise, which makes them 6 times as slow on a busy
+# machine. And glibc maps large tensors anew each time otherwise, where the pages' first touch costs
+# as much as the arithmetic.
 FOR_TORCH = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "MALLOC_MMAP_MAX_": "0",

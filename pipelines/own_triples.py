@@ -1,4 +1,5 @@
-"""The same pipeline from curate on, for triples of one's own: a file, or a folder of files, in JSON or JSONL."""
+"""The same pipeline from curate on, for triples of one's own: a file, or a folder of files, in JSON
+or JSONL."""
 
 from kfp import dsl
 
@@ -21,7 +22,8 @@ def own_triples(
     node_selector: dict = {},  # noqa: B006  kfp wants a literal default; nobody mutates it
     tolerations: list = [],  # noqa: B006
 ):
-    """triples -> curate -> finetune -> evaluate -> [verdict is "better"] -> promote; `triples` is a path or URI."""
+    """triples -> curate -> finetune -> evaluate -> [verdict is "better"] -> promote; `triples` is a
+    path or URI."""
     common = {"store": store, "seed": seed, "settings": settings}
     rows = dsl.importer(artifact_uri=triples, artifact_class=dsl.Dataset, reimport=True)
     rest = learn(

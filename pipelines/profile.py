@@ -35,7 +35,8 @@ class Profile:
     origins: dict[str, str] = field(default_factory=dict)
 
     def lay(self, tables: Tables, origin: str) -> None:
-        """Lay tables over what is there: [pipeline] sets parameters, any other table the knobs of its stage."""
+        """Lay tables over what is there: [pipeline] sets parameters, any other table the knobs of
+        its stage."""
         for table, values in tables.items():
             for name, value in values.items():
                 if table == PIPELINE or owners(name) == [table]:
@@ -46,7 +47,8 @@ class Profile:
                     self.origins[f"{table}.{name}"] = origin
 
     def check(self) -> None:
-        """Build every stage's config, so that all wrong values are found before anything starts; keep them converted."""
+        """Build every stage's config, so that all wrong values are found before anything starts;
+        keep them converted."""
         problems = []
         for name, stage in STAGES.items():
             knobs = stage.config.knobs()
@@ -92,7 +94,8 @@ def parameters() -> dict[str, FieldInfo]:
 
 
 def owners(parameter: str) -> list[str]:
-    """Return the names of the stages that a parameter of the pipeline goes to; none for other knobs."""
+    """Return the names of the stages that a parameter of the pipeline goes to; none for other
+    knobs."""
     return [n for n, stage in STAGES.items() if parameter in stage.config.knobs(exposed_only=True)]
 
 
@@ -103,10 +106,11 @@ def make_profile(
     base: Path | None = EMBEDDED,
     implied: Mapping[str, Any] | None = None,
 ) -> Profile:
-    """Merge all layers: the profile `base`, what flags such as --papers imply, the file, flags, --set.
+    """Merge all layers: the profile `base`, what flags such as --papers imply, the file, flags,
+    --set.
 
-    A profile's `when` tables lie above its others, and below all that the user says; whether they count is decided
-    by the parameters of all layers together.
+    A profile's `when` tables lie above its others, and below all that the user says; whether they
+    count is decided by the parameters of all layers together.
     """
     below = _read(base) if base else {}
     conditional = below.pop(WHEN, {})
@@ -158,7 +162,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _check_tables(tables: Mapping[str, Any], origin: str) -> None:
-    """Refuse what no stage could read: unknown tables, and parameters that the stages must agree on."""
+    """Refuse what no stage could read: unknown tables, and parameters that the stages must agree
+    on."""
     known = parameters()
     for table, values in tables.items():
         if table not in (PIPELINE, *STAGES):
@@ -175,7 +180,8 @@ def _check_tables(tables: Mapping[str, Any], origin: str) -> None:
                 and len(owners(name)) > 1
                 and table in owners(name)
             ):
+                flag = "--" + name.replace("_", "-")
                 raise ConfigError(
                     f"{origin}: {table}.{name} goes to {', '.join(owners(name))} alike",
-                    f"set it for the whole pipeline: --{name.replace('_', '-')}, or [pipeline] in a file",
+                    f"set it for the whole pipeline: {flag}, or [pipeline] in a file",
                 )

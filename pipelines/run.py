@@ -1,4 +1,5 @@
-"""`arxtune run`: the whole pipeline on this machine; `arxtune settings`: what it would use, and from where."""
+"""`arxtune run`: the whole pipeline on this machine; `arxtune settings`: what it would use, and
+from where."""
 
 import argparse
 import sys
@@ -12,14 +13,16 @@ from pipelines import check
 from pipelines.profile import EMBEDDED, Profile, find_profile, make_profile, parameters
 from pipelines.stages import STAGES
 
-# A folder's papers are all wanted, whatever they are about and however old. Naming the files is the opt-in to them.
+# A folder's papers are all wanted, whatever they are about and however old. Naming the files is the
+# opt-in to them.
 FOLDER_IMPLIES = {
     "site": "stand-in",
     "query": "*",
     "published_after": "1991-01-01",
     "allow_licences": "open,unknown",
 }
-# So is naming a file of triples: neither their papers' licences nor their teacher's terms are usually known.
+# So is naming a file of triples: neither their papers' licences nor their teacher's terms are
+# usually known.
 TRIPLES_IMPLIES = {"allow_licences": "open,unknown,unknown-teacher"}
 
 

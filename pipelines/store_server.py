@@ -1,10 +1,11 @@
 """The embedded store: SeaweedFS on loopback, one server for all commands of a home folder.
 
-The first command starts a keeper (`python -m pipelines.store_server HOME`), which runs the server until no process
-uses it, however the last one ended. Users hold a shared lock on `store.users`; the keeper holds `store.keeper`.
+The first command starts a keeper (`python -m pipelines.store_server HOME`), which runs the server
+until no process uses it, however the last one ended. Users hold a shared lock on `store.users`; the
+keeper holds `store.keeper`.
 
-Only the S3 door answers, and only to the home's own key. The doors between SeaweedFS's parts ask for a certificate
-and tokens that are made anew at each start; their HTTP is off.
+Only the S3 door answers, and only to the home's own key. The doors between SeaweedFS's parts ask
+for a certificate and tokens that are made anew at each start; their HTTP is off.
 """
 
 import contextlib
@@ -42,7 +43,8 @@ SCOPES = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_sig
 
 @contextlib.contextmanager
 def s3_server(home: Path) -> Iterator[dict[str, str]]:
-    """Serve `home`/store as S3 on loopback; yield the variables that open it. The bucket exists by then."""
+    """Serve `home`/store as S3 on loopback; yield the variables that open it. The bucket exists by
+    then."""
     (home / "store").mkdir(parents=True, exist_ok=True)
     with (home / "store.users").open("a") as users:
         fcntl.flock(users, fcntl.LOCK_SH)  # waits while another command is ending the server
@@ -161,7 +163,8 @@ def keep(home: Path) -> None:
             env=os.environ | _credentials(home) | {"TMPDIR": str(home / "store" / "tmp")},
             preexec_fn=die_with_parent,
         )
-        # On SIGTERM it waits for its own parts' streams, which do not end; what was written is on disk by then.
+        # On SIGTERM it waits for its own parts' streams, which do not end; what was written is on
+        # disk by then.
         stack.callback(terminate, server, seconds=1)
         address = {"pid": os.getpid(), "port": ports[PARTS.index("s3")]}
         write_atomically(home / "store.address", json.dumps(address))
@@ -182,16 +185,17 @@ def _command(home: Path, ports: list[int]) -> list[str]:
     grpc_ports = ports[len(PARTS) :]
     grpc = [f"-{part}.port.grpc={port}" for part, port in zip(PARTS, grpc_ports, strict=True)]
     return [
-        weed(), f"-config_dir={keys}", "-logtostderr=true", "server", f"-dir={data}", "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1", "-filer", "-s3", "-disableHttp", "-filer.disableHttp", "-volume.max=0",
-        "-volume.preStopSeconds=0", "-master.volumeSizeLimitMB=128", "-master.telemetry=false",
-        "-s3.port.iceberg=0", "-s3.port.lance=0",
+        weed(), f"-config_dir={keys}", "-logtostderr=true", "server", f"-dir={data}",
+        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-disableHttp", "-filer.disableHttp",
+        "-volume.max=0", "-volume.preStopSeconds=0", "-master.volumeSizeLimitMB=128",
+        "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
         "-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false", *http, *grpc,
     ]  # fmt: skip
 
 
 def _make_keys(folder: Path) -> None:
-    """Write a certificate that the server's parts know each other by, and the keys of the tokens that they ask for."""
+    """Write a certificate that the server's parts know each other by, and the keys of the tokens
+    that they ask for."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -235,7 +239,8 @@ def free_ports(count: int) -> list[int]:
 
 
 def _remove_sockets(ports: list[int]) -> None:
-    """Remove what SeaweedFS leaves in /tmp, wherever TMPDIR is: a socket a door, of this user alone."""
+    """Remove what SeaweedFS leaves in /tmp, wherever TMPDIR is: a socket a door, of this user
+    alone."""
     for port in ports:
         for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
             path.unlink(missing_ok=True)

@@ -19,7 +19,8 @@ def evaluate(
     seed: int,
     settings: str,
 ) -> str:
-    """Score base, adapter and null systems on papers that nobody trained on, and return the verdict."""
+    """Score base, adapter and null systems on papers that nobody trained on, and return the
+    verdict."""
     from components.evaluate.__main__ import stage
 
     return stage.run(locals())["facts"]["verdict"]

@@ -1,8 +1,8 @@
 """The base of every stage's config: one source of defaults, of validation and of help.
 
-A knob is one field declared with `knob(...)`; pydantic converts and validates it. Knobs marked `exposed` are also
-parameters of the pipeline; all others keep their default unless a config file or `--set stage.knob=value` says
-otherwise.
+A knob is one field declared with `knob(...)`; pydantic converts and validates it. Knobs marked
+`exposed` are also parameters of the pipeline; all others keep their default unless a config file or
+`--set stage.knob=value` says otherwise.
 """
 
 import typing

@@ -1,9 +1,10 @@
-"""A stage's ledger: what came in, what was kept, what was dropped and why. Nothing is dropped silently.
+"""A stage's ledger: what came in, what was kept, what was dropped and why. Nothing is dropped
+silently.
 
 Beside its records every stage writes
 
     rejects.jsonl   one object a dropped item: stage, item, reason, detail
-    lineage.jsonl   one object a stage so far: counts, reasons, facts; its own line is appended to its input's
+    lineage.jsonl   one object a stage so far: counts, reasons, facts; its own follows its input's
 
 so that the last report can tell the whole way of the data without reaching back into other stages.
 """
@@ -34,7 +35,8 @@ class Ledger:
         self.kept += count
 
     def drop(self, item: str, reason: str, detail: str = "") -> None:
-        """Keep the reject: `reason` is a short phrase that groups, `detail` is about this item alone."""
+        """Keep the reject: `reason` is a short phrase that groups, `detail` is about this item
+        alone."""
         self.rejects.append({"stage": self.stage, "item": item, "reason": reason, "detail": detail})
 
     @property

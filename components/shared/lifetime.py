@@ -1,4 +1,5 @@
-"""How processes end: on SIGTERM by their own `finally` blocks, and never later than the run they belong to."""
+"""How processes end: on SIGTERM by their own `finally` blocks, and never later than the run they
+belong to."""
 
 import contextlib
 import ctypes
@@ -18,7 +19,8 @@ GRACE = 5.0  # seconds between asking and ending
 
 
 def exit_cleanly_on_sigterm() -> None:
-    """Turn SIGTERM into SystemExit(143), so that browsers are closed and half-made files removed."""
+    """Turn SIGTERM into SystemExit(143), so that browsers are closed and half-made files
+    removed."""
 
     def handler(signum: int, frame: FrameType | None) -> None:
         sys.exit(128 + signum)
@@ -27,7 +29,8 @@ def exit_cleanly_on_sigterm() -> None:
 
 
 def exit_with_children_on_sigterm() -> None:
-    """Turn SIGTERM into SystemExit(143) and pass it on first: the runner waits for its stage before it exits.
+    """Turn SIGTERM into SystemExit(143) and pass it on first: the runner waits for its stage before
+    it exits.
 
     Processes with a session of their own, such as the store's server, are left: they end last.
     """
@@ -44,7 +47,8 @@ def exit_with_children_on_sigterm() -> None:
 
 
 def wait_for_children(seconds: float) -> None:
-    """Wait until the children of this process's session have ended: they may be saving what they have."""
+    """Wait until the children of this process's session have ended: they may be saving what they
+    have."""
     import psutil
 
     children = []
@@ -56,7 +60,8 @@ def wait_for_children(seconds: float) -> None:
 
 
 def keep_store() -> None:
-    """Hold the embedded store, where there is one, until this process has ended and saved what it has."""
+    """Hold the embedded store, where there is one, until this process has ended and saved what it
+    has."""
     if path := os.environ.get(STORE_USERS):
         with contextlib.suppress(OSError):  # in a container the file is not there, nor is it needed
             handle = os.open(path, os.O_RDWR)  # closed with the process
@@ -74,7 +79,8 @@ def terminate(process: subprocess.Popen[bytes], seconds: float = 10) -> None:
 
 
 def end_with_run() -> None:
-    """End this process when the run that started it is gone, even by SIGKILL: no orphan may go on asking a site."""
+    """End this process when the run that started it is gone, even by SIGKILL: no orphan may go on
+    asking a site."""
     pid = int(os.environ.get(RUN_PID, "0"))
     if pid:
         threading.Thread(target=_follow, args=(pid,), name="end-with-run", daemon=True).start()
@@ -94,7 +100,8 @@ def _follow(pid: int) -> None:
 
 
 def die_with_parent() -> None:
-    """Make the kernel end this process with its parent; meant as `preexec_fn` of servers (Linux, else no effect)."""
+    """Make the kernel end this process with its parent; meant as `preexec_fn` of servers (Linux,
+    else no effect)."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)

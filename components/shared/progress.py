@@ -1,4 +1,5 @@
-"""Progress lines that read well in a terminal, a pod log and a file: stage, what, how far, how long."""
+"""Progress lines that read well in a terminal, a pod log and a file: stage, what, how far, how
+long."""
 
 import sys
 import time
@@ -12,7 +13,8 @@ def say(stage: str, message: str) -> None:
 
 
 class Progress:
-    """Report steps of a known or unknown number; prints at most one line per `every` seconds, and the last one."""
+    """Report steps of a known or unknown number; prints at most one line per `every` seconds, and
+    the last one."""
 
     def __init__(
         self, stage: str, what: str, total: int = 0, every: float = 2.0, done: int = 0

@@ -1,7 +1,7 @@
 """The records on the edges between stages: one small dataclass each, stored as JSONL.
 
-UTF-8, one object a line. Fields that a record does not know are kept in `extra` and written back; a missing
-field is a DataError that names file, line and field.
+UTF-8, one object a line. Fields that a record does not know are kept in `extra` and written back; a
+missing field is a DataError that names file, line and field.
 """
 
 import dataclasses
@@ -27,7 +27,8 @@ class Record:
 
     @classmethod
     def from_dict(cls, row: object, where: str = "record") -> Self:
-        """Build the record; raise DataError naming `where` when `row` lacks a field or is no object."""
+        """Build the record; raise DataError naming `where` when `row` lacks a field or is no
+        object."""
         if not isinstance(row, dict):
             raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
         known = {f.name: f for f in dataclasses.fields(cls) if f.name != "extra"}
@@ -75,15 +76,17 @@ class Paper(Record):
 
 @dataclass(kw_only=True)
 class Document(Record):
-    """The text of one paper: pages are numbered from 1, their offsets count characters of `text`."""
+    """The text of one paper: pages are numbered from 1, their offsets count characters of
+    `text`."""
 
     paper: str  # arXiv id
     version: int
     title: str
     authors: list[str]
     licence: str
-    # Each has "number" and "text"; "quality"; "marks" {"kind", "start", "end"} of text not to learn from; "flags"
-    # {"kind", "text"} of text that was kept out; and a "reject" with the reason where the page is not good enough.
+    # Each has "number" and "text"; "quality"; "marks" {"kind", "start", "end"} of text not to learn
+    # from; "flags" {"kind", "text"} of text that was kept out; and a "reject" with the reason where
+    # the page is not good enough.
     pages: list[dict[str, Any]]
     quality: float  # 0 (unusable) to 1
     repairs: dict[str, int]  # kind of repair -> how often
@@ -92,7 +95,8 @@ class Document(Record):
 
 @dataclass(kw_only=True)
 class Triple(Record):
-    """An instruction, its input and the expected output, with the place in the paper that it rests on."""
+    """An instruction, its input and the expected output, with the place in the paper that it rests
+    on."""
 
     id: str
     instruction: str
@@ -159,7 +163,8 @@ class Answer(Record):
 
 @dataclass(kw_only=True)
 class Adapter(Record):
-    """What finetune made, as adapter.json beside it tells; `extra` holds the figures of the training."""
+    """What finetune made, as adapter.json beside it tells; `extra` holds the figures of the
+    training."""
 
     base: str  # as people know it: a hub id, a folder, or the name of a base made here
     base_path: str  # of a base made here, relative to the adapter's folder; otherwise empty
@@ -173,7 +178,8 @@ class Adapter(Record):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read adapter.json in `folder`; raise DataError when it is missing or not what finetune writes."""
+        """Read adapter.json in `folder`; raise DataError when it is missing or not what finetune
+        writes."""
         path = folder / "adapter.json"
         try:
             row = json.loads(path.read_text("utf-8"))
@@ -193,7 +199,8 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 def read_records(path: Path, kind: type[AnyRecord]) -> Iterator[AnyRecord]:
-    """Yield the records of a JSONL file in order; raise DataError naming file and line for a bad one."""
+    """Yield the records of a JSONL file in order; raise DataError naming file and line for a bad
+    one."""
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
@@ -226,7 +233,8 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> Non
 def write_stream(
     path: Path, source: BinaryIO, scratch: Path | None = None, mode: int = 0o644
 ) -> None:
-    """Copy a stream into a file as write_atomically does; `scratch` holds the part, on the same file system."""
+    """Copy a stream into a file as write_atomically does; `scratch` holds the part, on the same
+    file system."""
     scratch = scratch or path.parent
     for folder in (scratch, path.parent):
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """Run a stage: by hand (`python -m components.<stage>`) or as a Kubeflow component.
 
-Each stage's `__main__.py` makes one Stage of its function and its config. The function's first argument is the config,
-the others are folders or files (Path), and it returns the summary of its Ledger.
+Each stage's `__main__.py` makes one Stage of its function and its config. The function's first
+argument is the config, the others are folders or files (Path), and it returns the summary of its
+Ledger.
 """
 
 import argparse
@@ -44,9 +45,10 @@ class Stage:
     def run(self, arguments: Mapping[str, Any]) -> Summary:
         """Run the stage as a component does, on the component's own arguments (its `locals()`).
 
-        Artifacts stand under the names of the function's folders, `metrics` receives the figures, `settings` is JSON
-        {"<stage>": {"<knob>": value}}, `stage` is this object, and the rest are knobs. An error of ours ends the
-        process with one line and its status. Returns the stage's summary.
+        Artifacts stand under the names of the function's folders, `metrics` receives the figures,
+        `settings` is JSON {"<stage>": {"<knob>": value}}, `stage` is this object, and the rest are
+        knobs. An error of ours ends the process with one line and its status. Returns the stage's
+        summary.
         """
         exit_cleanly_on_sigterm()
         end_with_run()
@@ -132,7 +134,8 @@ def add_knobs(
     knobs: Mapping[str, FieldInfo],
     defaults: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add one flag a knob; flags not given stay out of the namespace. `defaults` win over the knobs' own in the help."""
+    """Add one flag a knob; flags not given stay out of the namespace. `defaults` win over the
+    knobs' own in the help."""
     known = {option for action in parser._actions for option in action.option_strings}
     for name, field in knobs.items():
         flag = "--" + name.replace("_", "-")
