@@ -91,10 +91,17 @@ def profile_of(arguments: argparse.Namespace) -> Profile:
         implied = FOLDER_IMPLIES
     assignments = list(arguments.set)
     if arguments.train_anyway:
-        forecasting = [n for n, stage in STAGES.items() if "train_anyway" in stage.config.knobs()]
-        assignments += [f"{name}.train_anyway=true" for name in forecasting]
+        assignments += _everywhere("train_anyway")
+    if arguments.papers is not None:
+        assignments += _everywhere("own_papers")
     base = find_profile(arguments.profile)
     return make_profile(arguments.config, flags, assignments, base, implied)
+
+
+def _everywhere(name: str) -> list[str]:
+    """Return the assignments that set a switch of every stage that has it."""
+    stages = [stage for stage in STAGES.values() if name in stage.config.knobs()]
+    return [f"{stage.name}.{name}=true" for stage in stages]
 
 
 def _run(arguments: argparse.Namespace) -> None:

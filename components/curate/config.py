@@ -5,13 +5,14 @@ from typing import ClassVar, Self
 
 from pydantic import model_validator
 
-from components.shared.config import WithSeed, WithStore, knob
+from components.shared.config import WithOwnPapers, WithSeed, WithStore, knob
 from components.shared.errors import ConfigError
+from components.shared.feasibility import VerdictNeeds
 from components.shared.grounding import GROUNDED
 from components.shared.licences import OPEN, OPT_INS, allowed_names
 
 
-class CurateConfig(WithStore, WithSeed):
+class CurateConfig(WithStore, WithSeed, WithOwnPapers):
     """What may be trained on, and what is held out."""
 
     stage: ClassVar[str] = "curate"
@@ -27,6 +28,17 @@ class CurateConfig(WithStore, WithSeed):
         exposed=True,
     )
     own_teacher: str = knob("", "model that wrote the triples of a file whose rows name no teacher")
+    paper_column: str = knob(
+        "", "field of a file of one's own that tells which paper a row is from; empty means 'paper'"
+    )
+    corpus_rows: int = knob(
+        5000,
+        "train on the newest papers of the question that the store holds, up to so many rows",
+        low=1,
+    )
+    test_papers: int = knob(100, "test on the newest so many papers of the test side", low=2)
+    test_rows: int = knob(1000, "test on so many rows at most", low=1)
+    test_rows_per_paper: int = knob(40, "test on so many rows of one paper at most", low=1)
     test_fraction: float = knob(0.2, "share of papers held out for the test", low=0.01, high=0.9)
     test_after: str = knob(
         "",
@@ -70,3 +82,8 @@ class CurateConfig(WithStore, WithSeed):
     def allowed(self) -> frozenset[str]:
         """Return the names of the licences that are let in."""
         return allowed_names(self.allow_licences)
+
+    @property
+    def needs(self) -> VerdictNeeds:
+        """Return what a verdict needs, and the share of papers that is tested on."""
+        return VerdictNeeds(test_fraction=self.test_fraction)

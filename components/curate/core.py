@@ -2,31 +2,38 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.curate import gates
 from components.curate.card import Card, write_cards
 from components.curate.config import CurateConfig
-from components.curate.dedup import near_duplicates, same_task
 from components.curate.export import notice, write_side
-from components.curate.leakage import overlaps
-from components.curate.reader import UNNAMED, Material, read_material, tidy
-from components.curate.shingles import words
-from components.curate.split import RELATIVE, TEST, TRAIN, Relatives, age, find_relatives, sides
+from components.curate.gates import Gate, fault
+from components.curate.ngrams import near_duplicates, overlaps, same_task, words
+from components.curate.reader import Material, read_material, tidy
+from components.curate.split import TEST, TRAIN, Relatives, age, find_relatives, side_of, sides
+from components.shared import corpus
+from components.shared.bases import base_terms, is_folder
+from components.shared.feasibility import TooLittleData
 from components.shared.ledger import Ledger
-from components.shared.licences import Obligation, Ruling, model_licence, paper_licence, ruling
+from components.shared.licences import (
+    UNKNOWN,
+    Obligation,
+    Ruling,
+    model_licence,
+    paper_licence,
+    ruling,
+)
 from components.shared.progress import say
 from components.shared.records import (
     Source,
     Triple,
     dataset_digest,
+    is_unnamed,
     write_atomically,
     write_records,
 )
-
-LEAK = "shares 8-grams with train"
+from components.shared.store import Store, open_store
 
 
 def curate(
@@ -34,70 +41,118 @@ def curate(
 ) -> dict[str, Any]:
     """Pass triples through the gates and split what is left by paper; every reject has its reason.
 
-    `triples` is what generate wrote, or a file (or folder of files) of one's own in JSON or JSONL.
+    `triples` is what generate wrote, or a file (or folder of files) of one's own in JSON, JSON Lines, CSV or Parquet.
     """
     ledger = Ledger("curate", "triples")
-    run = _Run(config, ledger, read_material(triples, ledger, config.own_teacher))
-    for line in run.material.understood:
+    material = read_material(triples, ledger, config.own_teacher, config.paper_column)
+    run = _Run(config, ledger, material)
+    for line in material.understood:
         say("curate", line)
-    if marked := tidy(run.material):
+    if marked := tidy(material):
         say("curate", f"marks of a chat template taken off the ends of {marked} rows")
+    run.join_corpus(triples)
     passed = run.through_gates()
-    relatives = find_relatives(
-        run.papers(passed), passed
-    )  # before their common triples are dropped as duplicates
-    split, overlapping = run.split(run.without_duplicates(passed), relatives)
+    # Relatives are found before the triples that they have in common are dropped as duplicates.
+    relatives = find_relatives(run.papers(passed), passed)
+    split = run.split(run.without_duplicates(passed), relatives)
     examples = {}
-    for folder, side in ((train, split[TRAIN]), (test, split[TEST])):
-        examples[folder] = write_side(folder, side, run.sources_of(side))
+    for folder, name in ((train, TRAIN), (test, TEST)):
+        examples[name] = write_side(folder, split[name], run.sources_of(split[name]))
     duties = run.obligations(split[TRAIN])
     write_records(train / "obligations.jsonl", duties)
     write_atomically(train / "NOTICE", notice(run.sources_of(split[TRAIN]), duties))
     ledger.keep(len(split[TRAIN]) + len(split[TEST]))
-    ledger.facts |= run.facts(split, overlapping)
-    ledger.facts |= {"dataset digest": dataset_digest(examples[train], examples[test])}
+    ledger.facts |= run.facts(split)
+    ledger.facts["dataset digest"] = dataset_digest(examples[TRAIN], examples[TEST])
     ledger.write(test, triples)
-    write_cards(Card(config, ledger, split, duties), card, card_markdown)
-    say(
-        "curate",
-        f"{len(split[TRAIN])} to train on, {len(split[TEST])} to test on, {len(ledger.rejects)} dropped",
-    )
-    return ledger.write(train, triples)
+    write_cards(Card(config, ledger, split, duties, run.gate_of), card, card_markdown)
+    summary = ledger.write(train, triples)
+    told = f"{len(split[TRAIN])} to train on, {len(split[TEST])} to test on"
+    say("curate", f"{told}, {len(ledger.rejects)} dropped")
+    if not ledger.kept:
+        reasons = (f"{count} {reason}" for reason, count in ledger.dropped.items())
+        problem = f"none of {summary['seen']} triples was kept: nothing to train on"
+        raise TooLittleData(problem, f"dropped: {', '.join(reasons) or 'none'}; see rejects.jsonl")
+    return summary
 
 
-@dataclass
 class _Run:
     """One pass over the data: what was read, and the ledger of what was dropped."""
 
-    config: CurateConfig
-    ledger: Ledger
-    material: Material
+    def __init__(self, config: CurateConfig, ledger: Ledger, material: Material) -> None:
+        self.config, self.ledger, self.material = config, ledger, material
+        self.base_terms = _terms_of(config.base_model)
+        self.own = material.own or config.own_papers
+        self.gate_of = dict.fromkeys(ledger.dropped, Gate.MALFORMED)  # by reason
+        self.held: set[str] = set()  # papers that come from the corpus
+        self.overlapping = 0  # test rows that shared an 8-gram with train before the leak gate
+
+    def join_corpus(self, folder: Path) -> None:
+        """Keep the triples of this run's papers in the store, and add those of its other papers of the question.
+
+        A set of one's own is whole: it neither joins the corpus nor is joined with it.
+        """
+        question = None if self.own else corpus.Question.of(folder)
+        if question is None:
+            return
+        store = open_store(self.config.store)
+        corpus.keep(store, question, self.material.sources.values(), self.material.triples)
+        of_paper: dict[str, list[Triple]] = {}
+        for triple in self.material.triples:
+            of_paper.setdefault(triple.paper, []).append(triple)
+        mine = of_paper.keys() - {held.paper for held in corpus.held_papers(store, question)}
+        joined = [triple for paper in sorted(mine) for triple in of_paper[paper]]
+        rows, tested = len(joined), 0
+        for held in corpus.held_papers(store, question):
+            found = of_paper.get(held.paper)
+            source = Source(
+                paper=held.paper, version=0, title="", authors=[], licence="", submitted=held.day
+            )
+            is_test = side_of(self.config, source) == TEST
+            full = tested >= self.config.test_papers if is_test else rows >= self.config.corpus_rows
+            if full:
+                for triple in found or ():
+                    self.drop(triple, Gate.BOUND)
+                continue
+            if found is None:
+                found = self._read_held(store, held)
+            joined += found
+            tested += is_test and bool(found)
+            rows += 0 if is_test else len(found)
+        self.material.triples = joined
+        if self.held:
+            say("curate", f"{len(self.held)} papers of earlier runs join from the store")
+
+    def _read_held(self, store: Store, held: corpus.Held) -> list[Triple]:
+        entry = corpus.read_paper(store, held)
+        if entry is None:
+            return []
+        source, triples = entry
+        self.material.sources[source.paper, source.version] = source
+        self.material.where |= {triple.id: f"corpus, {source.paper}" for triple in triples}
+        self.held.add(source.paper)
+        return triples
 
     def through_gates(self) -> list[Triple]:
         """Return the triples that pass licence and quality gates, those of the oldest papers first."""
-        examples = gates.prompt_examples(self.material.triples)
         passed = []
-        for triple in sorted(
-            self.material.triples, key=lambda t: (age(self.material.source(t)), t.id)
-        ):
-            reason = self.ruling(triple).reason or gates.fault(self.config, triple)
-            if not reason and triple.id in examples:
-                reason = gates.EXAMPLE_GATE
-            if reason:
-                self.drop(triple, reason)
+        for triple in sorted(self.material.triples, key=self._by_age):
+            refused = self.ruling(triple).reason
+            gate = Gate.LICENCE if refused else fault(self.config, triple)
+            if gate:
+                self.drop(triple, gate, reason=refused)
             else:
                 passed.append(triple)
         return passed
 
     def without_duplicates(self, triples: Sequence[Triple]) -> list[Triple]:
         """Return the triples without exact and near duplicates; of equals the one of the oldest paper is kept."""
-        first: dict[tuple[tuple[str, ...], ...], Triple] = {}
+        first: dict[tuple[str, ...], Triple] = {}
         for triple in triples:
-            content = tuple(
-                tuple(words(text)) for text in (triple.instruction, triple.input, triple.output)
-            )
+            texts = (triple.instruction, triple.input, triple.output)
+            content = tuple(" ".join(words(text)) for text in texts)
             if first.setdefault(content, triple) is not triple:
-                self.drop(triple, "duplicate", f"of {first[content].id}")
+                self.drop(triple, Gate.DUPLICATE, f"of {first[content].id}")
         kept = list(first.values())
         near = near_duplicates(
             [f"{triple.instruction} {triple.input} {triple.output}" for triple in kept],
@@ -105,7 +160,7 @@ class _Run:
             lambda earlier, later: same_task(kept[earlier], kept[later]),
         )
         for later, earlier in sorted(near.items()):
-            self.drop(kept[later], "near duplicate", f"of {kept[earlier].id}")
+            self.drop(kept[later], Gate.NEAR_DUPLICATE, f"of {kept[earlier].id}")
         return [triple for place, triple in enumerate(kept) if place not in near]
 
     def papers(self, triples: Iterable[Triple]) -> dict[str, Source]:
@@ -115,11 +170,10 @@ class _Run:
             found.setdefault(triple.paper, self.material.source(triple))
         return found
 
-    def split(
-        self, triples: Sequence[Triple], relatives: Relatives
-    ) -> tuple[dict[str, list[Triple]], int]:
-        """Return the triples of each side by id, and how many test rows overlapped with train."""
-        chosen = sides(self.config, self.papers(triples), relatives)
+    def split(self, triples: Sequence[Triple], relatives: Relatives) -> dict[str, list[Triple]]:
+        """Return the triples of each side by id: no leak, and of the test no more than its bounds."""
+        rows = Counter(triple.paper for triple in triples) if self.own else None
+        chosen = sides(self.config, self.papers(triples), relatives, rows)
         found: dict[str, list[Triple]] = {TRAIN: [], TEST: []}
         for triple in sorted(triples, key=lambda t: t.id):
             side = chosen[triple.paper]
@@ -127,35 +181,50 @@ class _Run:
                 found[side].append(triple)
             else:
                 kin = ", ".join(sorted(relatives.of.get(triple.paper, ())))
-                self.drop(triple, side, f"kin: {kin}" if side == RELATIVE else "")
-        shares = overlaps(found[TRAIN], found[TEST]).tolist()
+                self.drop(triple, Gate(side), f"kin: {kin}" if side == Gate.RELATIVE else "")
+        clean = []
+        shares = overlaps(found[TRAIN], found[TEST])
         for triple, share in zip(found[TEST], shares, strict=True):
             if share > self.config.max_overlap:
-                self.drop(triple, LEAK, f"{share:.0%} of them")
-        clean = [
-            t
-            for t, share in zip(found[TEST], shares, strict=True)
-            if share <= self.config.max_overlap
-        ]
-        return {TRAIN: found[TRAIN], TEST: clean}, sum(share > 0 for share in shares)
+                self.drop(triple, Gate.LEAK, f"{share:.0%} of them")
+            else:
+                clean.append(triple)
+        self.overlapping = len([share for share in shares if share > 0])
+        if self.own:
+            testing, training = (
+                len({triple.paper for triple in rows}) for rows in (clean, found[TRAIN])
+            )
+            say("curate", f"{testing} papers are held out for the test, {training} train")
+        return {TRAIN: found[TRAIN], TEST: self._bounded(clean)}
 
-    def drop(self, triple: Triple, reason: str, detail: str = "") -> None:
-        named = triple.page and not triple.paper.startswith(UNNAMED)
-        place = f"{triple.paper}, page {triple.page}" if named else self.material.where[triple.id]
-        self.ledger.drop(
-            triple.id,
-            reason,
-            "; ".join(filter(None, (detail, f"{place}: {triple.instruction[:200]}"))),
-        )
+    def _bounded(self, triples: Sequence[Triple]) -> list[Triple]:
+        """Return the test rows within the bounds: those of the newest papers first."""
+        newest = sorted(triples, key=lambda t: age(self.material.source(t)), reverse=True)
+        of_paper: Counter[str] = Counter()
+        kept: list[Triple] = []
+        for triple in newest:
+            of_paper[triple.paper] += 1
+            full = of_paper[triple.paper] > self.config.test_rows_per_paper and not self.own
+            if full or len(kept) == self.config.test_rows:
+                self.drop(triple, Gate.SURPLUS)
+            else:
+                kept.append(triple)
+        return sorted(kept, key=lambda t: t.id)
+
+    def drop(self, triple: Triple, gate: Gate, detail: str = "", reason: str = "") -> None:
+        """Put a triple among the rejects, under its gate or a more special reason."""
+        place = self.material.where[triple.id]
+        if triple.page and not is_unnamed(triple.paper):
+            place = f"{triple.paper}, page {triple.page}"
+        told = f"{place}: {triple.instruction[:200]}"
+        reason = reason or gate.value
+        self.gate_of[reason] = gate
+        self.ledger.drop(triple.id, reason, f"{detail}; {told}" if detail else told)
 
     def ruling(self, triple: Triple) -> Ruling:
         """Return what the firewall says about a triple."""
-        return ruling(
-            self.material.source(triple).licence,
-            triple.teacher_licence,
-            model_licence(self.config.base_model),
-            self.config.allowed,
-        )
+        licence = self.material.source(triple).licence
+        return ruling(licence, triple.teacher_licence, self.base_terms, self.config.allowed)
 
     def obligations(self, triples: Iterable[Triple]) -> list[Obligation]:
         """Return each duty that the triples bring along once, in a fixed order."""
@@ -171,22 +240,31 @@ class _Run:
         found = {(triple.paper, triple.version): self.material.source(triple) for triple in triples}
         return [found[key] for key in sorted(found)]
 
-    def facts(self, split: dict[str, list[Triple]], overlapping: int) -> dict[str, Any]:
+    def facts(self, split: dict[str, list[Triple]]) -> dict[str, Any]:
         """Return what the card and the report tell of the data."""
         both = [*split[TRAIN], *split[TEST]]
-        papers = {
-            f"{side} papers": len({triple.paper for triple in split[side]})
-            for side in (TRAIN, TEST)
-        }
         licences = Counter(paper_licence(source.licence) for source in self.sources_of(both))
+        unnamed = [triple for triple in both if is_unnamed(triple.paper)]
         return {
             "train": len(split[TRAIN]),
             "test": len(split[TEST]),
-            **papers,
+            "train papers": len({triple.paper for triple in split[TRAIN]}),
+            "test papers": len({triple.paper for triple in split[TEST]}),
+            "papers of earlier runs": len(self.held),
             "licences": dict(sorted(licences.items())),
             "allowed licences": sorted(self.config.allowed),
             "kinds": dict(sorted(Counter(triple.kind for triple in both).items())),
-            "test rows overlapping with train before the leak gate": overlapping,
-            "rows that name no paper": sum(triple.paper.startswith(UNNAMED) for triple in both),
-            "rows without a page to be grounded in": sum(not triple.page for triple in both),
+            "test rows overlapping with train before the leak gate": self.overlapping,
+            "rows that name no paper": len(unnamed),
+            "groups of rows that name no paper": len({triple.paper for triple in unnamed}),
+            "rows without a page to be grounded in": len([t for t in both if not t.page]),
         }
+
+    def _by_age(self, triple: Triple) -> tuple[Any, str]:
+        return age(self.material.source(triple)), triple.id
+
+
+def _terms_of(base: str) -> str:
+    """Return the terms of the base; a card is asked for only where the name does not tell them."""
+    known = model_licence(base)
+    return base_terms(base) if known == UNKNOWN or is_folder(base) else known

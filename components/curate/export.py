@@ -3,10 +3,16 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from components.curate.reader import UNNAMED
 from components.shared.licences import Obligation
 from components.shared.prompt import render_completion, render_prompt
-from components.shared.records import Example, Source, Triple, write_atomically, write_records
+from components.shared.records import (
+    Example,
+    Source,
+    Triple,
+    is_unnamed,
+    write_atomically,
+    write_records,
+)
 
 COLUMNS = ("triple", "paper", "kind", "instruction", "input", "prompt", "completion")
 
@@ -53,7 +59,7 @@ def notice(sources: Iterable[Source], obligations: Iterable[Obligation]) -> str:
     lines += ["", "The training data was made from these papers, changed and shortened:", ""]
     unnamed = 0
     for source in sources:
-        if source.paper.startswith(UNNAMED):
+        if is_unnamed(source.paper):
             unnamed += 1
             continue
         work = (

@@ -1,14 +1,14 @@
 """The quality gates: what a triple must not be. Each is a phrase, under which its rejects are counted, and a test."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from enum import StrEnum
+from functools import cache
 from pathlib import Path
-
-import numpy as np
 
 from components.curate.config import CurateConfig
 from components.curate.language import is_foreign
-from components.curate.shingles import shingle, words
+from components.curate.ngrams import hashes, words
 from components.shared.records import Triple
 
 _TRIVIAL = re.compile(
@@ -50,9 +50,38 @@ EXAMPLE_GRAM = 8
 EXAMPLES = Path(__file__).with_name("prompt_examples.txt")
 
 
-def fault(config: CurateConfig, triple: Triple) -> str:
-    """Return the first gate that a triple does not pass, or nothing."""
-    return next((reason for reason, stops in GATES.items() if stops(config, triple)), "")
+class Gate(StrEnum):
+    """Every gate in the order in which a row meets them; the value is the reason that its rejects are counted under.
+
+    Reading and licence have more reasons than one: those say what was wrong.
+    """
+
+    MALFORMED = "malformed"
+    BOUND = "older than what corpus_rows and test_papers let in"
+    LICENCE = "licence"
+    EMPTY = "instruction is empty"
+    TRIVIAL = "output is empty or trivial"
+    COPIED = "output equals the input or the instruction"
+    SHORT = "too short"
+    LONG = "too long"
+    META = "refusal or talk about itself"
+    PROMPT = "prompt leaked into the data"
+    PERSONAL = "personal data"
+    FOREIGN = "not in English"
+    UNGROUNDED = "output not grounded in its evidence"
+    EXAMPLE = "example of a prompt, not of a paper"
+    DUPLICATE = "duplicate"
+    NEAR_DUPLICATE = "near duplicate"
+    EMBARGO = "in the embargo between train and test"
+    UNDATED = "no date to split by"
+    RELATIVE = "nearly the same as an older paper of the other side"
+    LEAK = "shares 8-grams with train"
+    SURPLUS = "more than test_rows and test_rows_per_paper let in"
+
+
+def fault(config: CurateConfig, triple: Triple) -> Gate | None:
+    """Return the first quality gate that a triple does not pass, or None."""
+    return next((gate for gate, stops in QUALITY.items() if stops(config, triple)), None)
 
 
 def _is_trivial(config: CurateConfig, triple: Triple) -> bool:
@@ -66,10 +95,9 @@ def _is_copied(config: CurateConfig, triple: Triple) -> bool:
 
 
 def _is_ungrounded(config: CurateConfig, triple: Triple) -> bool:
-    """A triple that rests on no known page (an own file's) has nothing to be judged against."""
-    return (
-        triple.page > 0 and not triple.grounding >= config.min_grounding
-    )  # not a number is no score
+    """A triple without evidence on a known page (an own file's) has nothing to be judged against."""
+    known = triple.page > 0 and triple.evidence
+    return bool(known) and not triple.grounding >= config.min_grounding  # not a number is no score
 
 
 def _is_meta(config: CurateConfig, triple: Triple) -> bool:
@@ -108,27 +136,30 @@ def triple_tokens(triple: Triple) -> int:
     return tokens(triple.instruction) + tokens(triple.input) + tokens(triple.output)
 
 
-GATES: dict[str, Callable[[CurateConfig, Triple], bool]] = {
-    "instruction is empty": lambda config, triple: not words(triple.instruction),
-    "output is empty or trivial": _is_trivial,
-    "output equals the input or the instruction": _is_copied,
-    "too short": lambda config, triple: triple_tokens(triple) < config.min_tokens,
-    "too long": lambda config, triple: triple_tokens(triple) > config.max_tokens,
-    "refusal or talk about itself": _is_meta,
-    "prompt leaked into the data": _has_prompt,
-    "personal data": _is_personal,
-    "not in English": _is_foreign,
-    "output not grounded in its evidence": _is_ungrounded,
+QUALITY: dict[Gate, Callable[[CurateConfig, Triple], bool]] = {
+    Gate.EMPTY: lambda config, triple: not words(triple.instruction),
+    Gate.TRIVIAL: _is_trivial,
+    Gate.COPIED: _is_copied,
+    Gate.SHORT: lambda config, triple: triple_tokens(triple) < config.min_tokens,
+    Gate.LONG: lambda config, triple: triple_tokens(triple) > config.max_tokens,
+    Gate.META: _is_meta,
+    Gate.PROMPT: _has_prompt,
+    Gate.PERSONAL: _is_personal,
+    Gate.FOREIGN: _is_foreign,
+    Gate.UNGROUNDED: _is_ungrounded,
+    Gate.EXAMPLE: lambda config, triple: repeats_an_example(triple),
 }
-EXAMPLE_GATE = "example of a prompt, not of a paper"
 
 
-def prompt_examples(triples: Iterable[Triple]) -> set[str]:
-    """Return the ids of triples that repeat an example which prompts in use show to their teacher.
+def repeats_an_example(triple: Triple) -> bool:
+    """Tell whether a triple repeats an example that prompts in use show to their teacher.
 
     The examples are known by the hashes of their 8-grams, so that nobody's sentences are shipped.
     """
-    known = np.array([int(line, 16) for line in EXAMPLES.read_text("ascii").split()], np.uint64)
-    listed = list(triples)
-    grams = shingle((f"{triple.input} {triple.output}" for triple in listed), EXAMPLE_GRAM)
-    return {listed[owner].id for owner in np.unique(grams.owners[np.isin(grams.hashes, known)])}
+    found = hashes(f"{triple.input} {triple.output}", EXAMPLE_GRAM)
+    return not _examples().isdisjoint(found)
+
+
+@cache
+def _examples() -> frozenset[int]:
+    return frozenset(int(line, 16) for line in EXAMPLES.read_text("ascii").split())

@@ -1,6 +1,6 @@
 """Tell text that is not English, by its letters and its small words; no model is needed for that."""
 
-from components.curate.shingles import words
+from components.curate.ngrams import words
 
 # Words that make the grammar of a language; those that English has too are left out.
 _ENGLISH = frozenset(

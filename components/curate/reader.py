@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from components.curate.formats import read_rows
 from components.curate.shapes import FIELDS, fields_of, without_marks
-from components.curate.shingles import shingle
+from components.curate.unnamed import name_unknown_papers
 from components.shared.errors import DataError
 from components.shared.ledger import Ledger
 from components.shared.licences import model_licence, terms
@@ -28,7 +26,6 @@ TEXTS = {"kind": "own", "paper": "", "teacher": "", "teacher_licence": "", "prom
 OF_PAPER = ("licence", "title", "submitted")  # what a row may tell of its paper, beside the authors
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 NOT_TRIPLES = ("sources.jsonl", "rejects.jsonl", "lineage.jsonl", "obligations.jsonl")
-UNNAMED = "passage-"  # opens the name that stands for the paper of a row that names none
 
 _ARXIV = re.compile(
     r"(?:arxiv:|https?://arxiv\.org/(?:abs|pdf)/)?(\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v(\d{1,4}))?",
@@ -80,7 +77,7 @@ def read_material(
             f"{path}: holds no usable triple ({'; '.join(told[:3])})",
             "each row needs instruction, input and output",
         )
-    _name_passages([triple for triple, _ in rows if not triple.paper])
+    name_unknown_papers([triple for triple, _ in rows if not triple.paper])
     _keep_first_of_an_id(rows, material, ledger)
     return material
 
@@ -267,21 +264,6 @@ def _add_source(
         for name in OF_PAPER
     }
     sources[key] = Source(paper=paper, version=version, authors=authors, **told)
-
-
-def _name_passages(triples: list[Triple]) -> None:
-    """Name the unknown paper of each row after its passage, so that rows about one passage stay together.
-
-    The name is the least hash of the passage's 8-grams (one MinHash): it depends on the row alone, and two rows that
-    quote nearly the same passage have nearly always the same.
-    """
-    grams = shingle(
-        [triple.input or f"{triple.instruction} {triple.output}" for triple in triples],
-        8,
-        keep_short=True,
-    )
-    for number, triple in enumerate(triples):
-        triple.paper = f"{UNNAMED}{int(np.min(grams.of(number), initial=2**64 - 1)):016x}"
 
 
 def _keep_first_of_an_id(

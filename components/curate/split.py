@@ -8,24 +8,21 @@ dropped: what comes new gives way, and what was trained on or tested before stay
 import calendar
 import contextlib
 import re
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-
-import numpy as np
+from itertools import combinations
 
 from components.curate.config import CurateConfig
-from components.curate.shingles import shingle, unique_pairs, words
-from components.shared.feasibility import position
+from components.curate.gates import Gate
+from components.curate.ngrams import SHARED, Gram, grams, words
+from components.shared.feasibility import held_out, position
 from components.shared.records import Source, Triple
 
 TRAIN, TEST = "train", "test"
-EMBARGO = "in the embargo between train and test"
-UNDATED = "no date to split by"
-RELATIVE = "nearly the same as an older paper of the other side"
+Side = str  # TRAIN or TEST, or in its place the Gate that stops a paper
 
-N = 8
 # Share of the shorter paper's 8-grams that both have. The same authors repeat themselves, so that less is proof enough.
 NEAR_COPY, SAME_AUTHORS = 0.5, 0.1
 EVIDENCE = 5  # fewer common 8-grams than this are one common clause
@@ -45,17 +42,24 @@ class Relatives:
 
 
 def sides(
-    config: CurateConfig, sources: Mapping[str, Source], relatives: Relatives
-) -> dict[str, str]:
-    """Return the side of each paper, or in its place the reason why it is on none."""
-    chosen = {paper: _side(config, source) for paper, source in sources.items()}
+    config: CurateConfig,
+    sources: Mapping[str, Source],
+    relatives: Relatives,
+    own_rows: Mapping[str, int] | None = None,
+) -> dict[str, Side]:
+    """Return the side of each paper, or in its place the gate that stops it.
+
+    Of a set of one's own, given by the rows of each paper, the test side is given what a verdict needs.
+    """
+    chosen = {paper: side_of(config, source) for paper, source in sources.items()}
+    if own_rows and not config.test_after:
+        testing = held_out(sources, config.seed, config.needs, own=True, examples=own_rows)
+        chosen = {paper: TEST if paper in testing else TRAIN for paper in sources}
     for paper in sorted(sources, key=lambda paper: age(sources[paper])):
-        kin = [other for other in relatives.of.get(paper, ()) if other in sources]
-        kin = [other for other in kin if age(sources[other]) < age(sources[paper])]
-        if chosen[paper] in (TRAIN, TEST) and any(
-            {chosen[other], chosen[paper]} == {TRAIN, TEST} for other in kin
-        ):
-            chosen[paper] = RELATIVE
+        for kin in relatives.of.get(paper, ()):
+            older = kin in sources and age(sources[kin]) < age(sources[paper])
+            if older and {chosen[kin], chosen[paper]} == {TRAIN, TEST}:
+                chosen[paper] = Gate.RELATIVE
     return chosen
 
 
@@ -65,17 +69,18 @@ def age(source: Source) -> tuple[date, str]:
     return (days[0] if days else date.max), source.paper
 
 
-def _side(config: CurateConfig, source: Source) -> str:
+def side_of(config: CurateConfig, source: Source) -> Side:
+    """Return the side of a paper by itself, or the gate that stops it."""
     if not config.test_after:
         return TEST if position(source.paper, config.seed) < config.test_fraction else TRAIN
     days = _days(source)
     if days is None:
-        return UNDATED
+        return Gate.UNDATED
     first, last = days
     border = date.fromisoformat(config.test_after)
     if first >= border:
         return TEST
-    return TRAIN if last < border - timedelta(days=config.embargo_days) else EMBARGO
+    return TRAIN if last < border - timedelta(days=config.embargo_days) else Gate.EMBARGO
 
 
 def _days(source: Source) -> tuple[date, date] | None:
@@ -91,29 +96,26 @@ def _days(source: Source) -> tuple[date, date] | None:
     return date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1])
 
 
-def find_relatives(sources: Mapping[str, Source], triples: Sequence[Triple]) -> Relatives:
+def find_relatives(sources: Mapping[str, Source], triples: Iterable[Triple]) -> Relatives:
     """Find papers that are nearly the same, as far as their triples' inputs and outputs tell."""
-    names = sorted(sources)
-    number = {name: place for place, name in enumerate(names)}
-    grams = shingle([text for triple in triples for text in (triple.input, triple.output)], N)
-    owners = np.array([number[triple.paper] for triple in triples], np.int64)[grams.owners // 2]
-    hashes, holders = unique_pairs(grams.hashes, owners)
-    sizes = np.bincount(holders, minlength=len(names))
-    _, first, counts = np.unique(hashes, return_index=True, return_counts=True)
-    shared: dict[tuple[int, int], int] = defaultdict(int)
-    for start, count in zip(first.tolist(), counts.tolist(), strict=True):
-        if 1 < count <= BOILERPLATE:
-            members = holders[start : start + count].tolist()
-            for place, one in enumerate(members):
-                for other in members[place + 1 :]:
-                    shared[one, other] += 1
+    of_paper: dict[str, set[Gram]] = {paper: set() for paper in sources}
+    for triple in triples:
+        of_paper[triple.paper] |= grams(triple.input, SHARED) | grams(triple.output, SHARED)
+    holders: dict[Gram, list[str]] = defaultdict(list)
+    for paper in sorted(of_paper):
+        for gram in of_paper[paper]:
+            holders[gram].append(paper)
+    shared: Counter[tuple[str, str]] = Counter()
+    for papers in holders.values():
+        if 1 < len(papers) <= BOILERPLATE:
+            shared.update(combinations(papers, 2))
     found: dict[str, set[str]] = defaultdict(set)
-    authors = [_authors(sources[name]) for name in names]
+    authors = {paper: _authors(source) for paper, source in sources.items()}
     for (one, other), count in shared.items():
         enough = SAME_AUTHORS if authors[one] and authors[one] == authors[other] else NEAR_COPY
-        if count >= max(EVIDENCE, enough * min(sizes[one], sizes[other])):
-            found[names[one]].add(names[other])
-            found[names[other]].add(names[one])
+        if count >= max(EVIDENCE, enough * min(len(of_paper[one]), len(of_paper[other]))):
+            found[one].add(other)
+            found[other].add(one)
     return Relatives(found)
 
 

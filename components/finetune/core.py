@@ -12,6 +12,7 @@ from components.finetune.launch import processes_here, run_on_gpus
 from components.finetune.train import Training, find_start, run
 from components.finetune.worker import put_request
 from components.shared.errors import StoreError
+from components.shared.feasibility import require_test_set
 from components.shared.ledger import Ledger
 from components.shared.progress import say
 from components.shared.records import Adapter, Example, read_records, write_atomically
@@ -35,6 +36,8 @@ def finetune(config: FinetuneConfig, train: Path, adapter: Path, curve: Path) ->
     found = list(read_records(train / "examples.jsonl", Example))
     ledger = Ledger("finetune", "training examples")
     _check_writable(adapter)
+    if told := require_test_set(train, train_anyway=config.train_anyway):
+        say("finetune", told)
     examples = choose_examples(config, found, ledger)
     if not examples:
         nothing = Adapter(base=config.base_model, base_path="", trained=False, adapter_digest="")

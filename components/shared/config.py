@@ -150,6 +150,14 @@ class WithForecast(StageConfig):
     )
 
 
+class WithOwnPapers(StageConfig):
+    """A stage to which it matters whether papers are found week by week or are all there."""
+
+    own_papers: bool = knob(
+        False, "the papers are a whole set of one's own: no more will come in later runs"
+    )
+
+
 def is_exposed(field: FieldInfo) -> bool:
     """Tell whether a knob is a parameter of the pipeline."""
     extra = field.json_schema_extra

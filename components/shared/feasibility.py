@@ -6,12 +6,20 @@ cannot end in a verdict ends here with status 2, unless its user wants to train 
 
 import hashlib
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from components.shared.errors import ArxtuneError
+from components.shared.ledger import read_lineage
 
 MIN_TRAIN_PAPERS = 3  # fewer are nothing to learn from, and the test side takes none of them
+
+
+REMEDY = (
+    "raise --max-papers, set an earlier --published-after or name more licences by --allow-licences; "
+    "or train without a verdict by --train-anyway"
+)
 
 
 class TooLittleData(ArxtuneError):
@@ -44,18 +52,51 @@ def position(paper: str, seed: int) -> float:
 
 
 def held_out(
-    papers: Collection[str], seed: int, needs: VerdictNeeds, *, own: bool = False
+    papers: Collection[str],
+    seed: int,
+    needs: VerdictNeeds,
+    *,
+    own: bool = False,
+    examples: Mapping[str, int] | None = None,
 ) -> set[str]:
     """Return the papers to test on: those whose place is below the share.
 
     A set of one's `own` is complete: nothing comes to it later. If its share is less than a verdict needs, the papers
-    next in place join the test side, as long as MIN_TRAIN_PAPERS are left to train on.
+    next in place join the test side, as long as MIN_TRAIN_PAPERS are left to train on: until there are papers enough,
+    and `examples` enough where it is told how many each paper has.
     """
     ordered = sorted(papers, key=lambda paper: (position(paper, seed), paper))
-    below = sum(position(paper, seed) < needs.test_fraction for paper in ordered)
-    if own and below < needs.test_papers <= len(ordered) - MIN_TRAIN_PAPERS:
+    below = len([paper for paper in ordered if position(paper, seed) < needs.test_fraction])
+    most = len(ordered) - MIN_TRAIN_PAPERS
+    if own and below < needs.test_papers <= most:
         below = needs.test_papers
+    if own and examples:
+        reached = 0
+        for place, paper in enumerate(ordered[:most], 1):
+            reached += examples.get(paper, 0)
+            if reached >= needs.test_examples:
+                below = max(below, place)
+                break
     return set(ordered[:below])
+
+
+def require_test_set(train: Path, *, train_anyway: bool = False) -> str:
+    """Return what a verdict on this training set will rest on, by what curate told; "" where it told nothing.
+
+    Raise TooLittleData where that is too little, and the papers were found by asking for them: more can be asked for.
+    Who trains on rows of their own is told, and may.
+    """
+    stages = {summary.get("stage"): summary.get("facts", {}) for summary in read_lineage(train)}
+    facts = stages.get("curate", {})
+    if "test papers" not in facts:
+        return ""
+    missing = VerdictNeeds().missing(facts["test papers"], facts["test"])
+    if not missing:
+        return f"a verdict will rest on {facts['test']} examples of {facts['test papers']} papers"
+    problem = f"too little data for a verdict: {missing}"
+    if train_anyway or "scrape" not in stages:
+        return f"{problem}; training anyway"
+    raise TooLittleData(problem, REMEDY)
 
 
 def require_verdict(
@@ -65,7 +106,6 @@ def require_verdict(
     *,
     own: bool = False,
     train_anyway: bool = False,
-    remedy: str = "raise scrape.max_papers, set an earlier --published-after or name more licences by --allow-licences",
 ) -> str:
     """Return the line that says what a verdict will rest on if these papers are all there are.
 
@@ -86,4 +126,4 @@ def require_verdict(
     )
     if train_anyway:
         return f"{problem}; training anyway"
-    raise TooLittleData(problem, f"{remedy}; or train without a verdict by --train-anyway")
+    raise TooLittleData(problem, REMEDY)

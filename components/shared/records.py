@@ -18,6 +18,13 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 from components.shared.errors import DataError
 
+UNNAMED = "rows-"  # opens the name of a group of rows that name no paper: it is none
+
+
+def is_unnamed(paper: str) -> bool:
+    """Tell whether what stands for a paper is but a group of rows that name none."""
+    return paper.startswith(UNNAMED)
+
 
 @dataclass(kw_only=True)
 class Record:

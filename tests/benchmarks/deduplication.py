@@ -11,14 +11,15 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 
-from components.curate.dedup import BANDS, ROWS, N, near_duplicates
-from components.curate.shingles import words
+from components.curate.ngrams import NEAR as N
+from components.curate.ngrams import near_duplicates, words
 from tests.benchmarks.ratio import Ratio
 
 TRIPLES = int(os.environ.get("ARXTUNE_BENCH_TRIPLES", "20000"))
 THEIRS = 2_000  # triples that datasketch is given: its time grows with their number alone
 THRESHOLD = 0.8
 ROUNDS = 3
+PERMUTATIONS = 80
 
 
 def measure() -> Iterator[Ratio]:
@@ -83,14 +84,14 @@ def similarity(one: list[str], other: list[str]) -> float:
 
 
 def datasketch(texts: list[str]) -> dict[int, int]:
-    """Return {text: an earlier one that datasketch takes for its near duplicate}, with as many permutations as ours."""
+    """Return {text: an earlier one that datasketch takes for its near duplicate}, by 80 permutations."""
     from datasketch import MinHash, MinHashLSH
 
-    index = MinHashLSH(threshold=THRESHOLD, num_perm=BANDS * ROWS)
+    index = MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS)
     found = {}
     for number, text in enumerate(texts):
         split = words(text)
-        minhash = MinHash(num_perm=BANDS * ROWS)
+        minhash = MinHash(num_perm=PERMUTATIONS)
         minhash.update_batch(
             [" ".join(split[n : n + N]).encode() for n in range(len(split) - N + 1)]
         )

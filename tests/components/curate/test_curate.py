@@ -10,6 +10,7 @@ import pytest
 
 from components.curate.config import CurateConfig
 from components.shared.errors import ConfigError
+from components.shared.feasibility import TooLittleData
 from components.shared.licences import Obligation
 from components.shared.prompt import render_prompt
 from components.shared.records import Example, Triple, read_records
@@ -103,7 +104,8 @@ def test_no_paper_of_a_refused_cell_reaches_train_or_test(tmp_path: Path) -> Non
 
 
 def test_the_licence_of_another_version_does_not_count(tmp_path: Path) -> None:
-    summary = run(tmp_path, [triple(version=2)])  # its source is version 1, under CC BY
+    rows = [triple(), triple(version=2, id="two")]  # the source is version 1, under CC BY
+    summary = run(tmp_path, rows)
     assert summary["dropped"] == {"licence not allowed: unknown": 1}
 
 
@@ -141,10 +143,27 @@ def test_sources_follow_their_side(tmp_path: Path) -> None:
         assert listed == {example.paper for example in side(tmp_path, name)}
 
 
-def test_no_triples_of_the_stage_before_give_two_empty_sides(tmp_path: Path) -> None:
-    summary = run(tmp_path, [])
-    assert (summary["kept"], side(tmp_path, "train"), side(tmp_path, "test")) == (0, [], [])
+def test_no_triples_of_the_stage_before_give_two_empty_sides_and_status_2(tmp_path: Path) -> None:
+    with pytest.raises(TooLittleData, match="none of 0 triples was kept"):
+        run(tmp_path, [])
+    assert (side(tmp_path, "train"), side(tmp_path, "test")) == ([], [])
     assert all((tmp_path / name).exists() for name in OUTPUTS)
+
+
+def test_nothing_that_a_card_shows_is_markup(tmp_path: Path) -> None:
+    """Rows, names and licences are a stranger's text: they close no cell, open no link, load no image."""
+    evil = "x | y](javascript:alert(1)) ![i](http://evil.example/p.png) <img src=//evil.example/q>\n# Heading\n---"
+    rows = [
+        triple(paper=name, input=f"{prose(name)} {evil}", kind=evil[:60]) for name in PAPERS[:9]
+    ]
+    run(tmp_path, rows)
+    text = (tmp_path / "card.md").read_text("utf-8")
+    assert "evil.example" in text
+    for markup in ("](", "![", "<img", "://evil", "\n# Heading", "\n---"):
+        assert markup not in text.replace("\\" + markup, ""), markup
+    html = (tmp_path / "card.html").read_text("utf-8")
+    assert "evil.example" in html
+    assert "<img" not in html
 
 
 def test_datasets_reads_both_files_as_prompt_and_completion(

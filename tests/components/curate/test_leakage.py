@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.curate.leakage import overlaps
+from components.curate.ngrams import overlaps
 from components.shared.records import Triple
 from tests.builders import triple
 from tests.components.curate.running import prose, rejects, run, run_on, side
@@ -139,9 +139,9 @@ def test_overlap_is_the_share_of_a_rows_8_grams() -> None:
         triple(paper="b", input=prose("other", 16), output="Yes it is."),
         triple(paper="b", input="too short", output="Yes it is."),
     ]
-    assert overlaps(train, test).tolist() == pytest.approx([1.0, 9 / 25, 0.0, 0.0])
-    assert overlaps([], test).tolist() == [0.0] * 4
-    assert overlaps(train, []).tolist() == []
+    assert overlaps(train, test) == pytest.approx([1.0, 9 / 25, 0.0, 0.0])
+    assert overlaps([], test) == [0.0] * 4
+    assert overlaps(train, []) == []
 
 
 def test_the_wording_of_instructions_is_no_leak_but_a_copied_instruction_is() -> None:
@@ -149,5 +149,5 @@ def test_the_wording_of_instructions_is_no_leak_but_a_copied_instruction_is() ->
     rows = [
         triple(paper=str(n), instruction=wording, input=prose(n), output="Short.") for n in range(6)
     ]
-    assert overlaps(rows[:3], rows[3:]).tolist() == [0.0] * 3
-    assert overlaps(rows[:1], rows[3:4]).tolist()[0] > 0
+    assert overlaps(rows[:3], rows[3:]) == [0.0] * 3
+    assert overlaps(rows[:1], rows[3:4])[0] > 0

@@ -1,8 +1,17 @@
 """What is known before a cost: whether a verdict can come of it."""
 
+import json
+from pathlib import Path
+
 import pytest
 
-from components.shared.feasibility import TooLittleData, VerdictNeeds, held_out, require_verdict
+from components.shared.feasibility import (
+    TooLittleData,
+    VerdictNeeds,
+    held_out,
+    require_test_set,
+    require_verdict,
+)
 
 PAPERS = [f"2405.9{number:04}" for number in range(400)]
 NEEDS = VerdictNeeds()
@@ -16,6 +25,31 @@ def test_a_set_of_ones_own_gives_the_test_what_a_verdict_needs(count: int, seed:
     assert len(testing) >= NEEDS.test_papers
     assert count - len(testing) >= 3
     assert "to test on" in require_verdict(papers, seed, NEEDS, own=True)
+
+
+def test_a_set_of_ones_own_gives_examples_enough_too() -> None:
+    rows = dict.fromkeys(PAPERS[:40], 1)
+    assert len(held_out(rows, 42, NEEDS, own=True, examples=rows)) == 20
+    few = dict.fromkeys(PAPERS[:22], 1)  # 20 of them would leave less than three
+    assert len(held_out(few, 42, NEEDS, own=True, examples=few)) == 5
+
+
+@pytest.mark.parametrize("stages", [["scrape", "curate"], ["curate"]])
+def test_before_training_it_is_told_what_curate_held_out(stages: list[str], tmp_path: Path) -> None:
+    def told(papers: int, **how: bool) -> str:
+        facts = {"test": 4 * papers, "test papers": papers}
+        lines = [json.dumps({"stage": stage, "facts": facts}) for stage in stages]
+        (tmp_path / "lineage.jsonl").write_text("\n".join(lines))
+        return require_test_set(tmp_path, **how)
+
+    assert require_test_set(tmp_path) == ""
+    assert told(5) == "a verdict will rest on 20 examples of 5 papers"
+    assert told(4, train_anyway=True).endswith("training anyway")
+    if "scrape" in stages:
+        with pytest.raises(TooLittleData, match="16 test examples from 4 papers"):
+            told(4)
+    else:
+        assert told(4).endswith("training anyway")
 
 
 def test_three_papers_are_left_to_train_on() -> None:

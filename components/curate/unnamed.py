@@ -1,0 +1,72 @@
+"""Rows that name no paper: rows that are probably from one are grouped, under a name that says that it is no paper.
+
+Rows that quote the same passage belong together; so do near neighbours in the file that share rarer words than rows
+far from one another do. Whether a group is all of a paper, or one paper at all, nobody knows, and the card says so.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from components.curate.ngrams import SHARED, hashes, words
+from components.shared.records import UNNAMED, Triple
+
+NEAR_ROWS = 3  # rows so far from one another in the file are neighbours
+RARE = 0.97  # share of the far pairs that have less in common than what makes neighbours kin
+FEWEST = 40  # fewer rows do not tell which words are rare
+
+
+def name_unknown_papers(triples: Sequence[Triple]) -> None:
+    """Give each group of rows a name, which depends on the group's own passages alone."""
+    passages = [_passage(triple) for triple in triples]
+    groups = list(range(len(triples)))
+    first: dict[int, int] = {}
+    for number, passage in enumerate(passages):
+        _join(groups, number, first.setdefault(passage, number))
+    for number, other in _kin(triples):
+        _join(groups, number, other)
+    least: dict[int, int] = {}
+    for number, passage in enumerate(passages):
+        group = _find(groups, number)
+        least[group] = min(passage, least.get(group, passage))
+    for number, triple in enumerate(triples):
+        triple.paper = f"{UNNAMED}{least[_find(groups, number)]:016x}"
+
+
+def _passage(triple: Triple) -> int:
+    """Return the least hash of a row's 8-grams (one MinHash): nearly always the same for nearly the same passage."""
+    text = triple.input or f"{triple.instruction} {triple.output}"
+    return min(hashes(text, max(1, min(SHARED, len(words(text))))), default=0)
+
+
+def _kin(triples: Sequence[Triple]) -> list[tuple[int, int]]:
+    """Return the pairs of neighbours that share words as rare as hardly any far pair does."""
+    if len(triples) < FEWEST:
+        return []
+    rows = [set(words(f"{t.instruction} {t.input} {t.output}")) for t in triples]
+    counts = Counter(word for row in rows for word in row)
+
+    def in_common(one: int, other: int) -> float:
+        """Return the information of the shared words in nats, as far as rows are independent."""
+        return sum(math.log(len(rows) / counts[word]) for word in rows[one] & rows[other])
+
+    half = len(rows) // 2
+    far = sorted(in_common(number, (number + half) % len(rows)) for number in range(len(rows)))
+    level = far[int(RARE * (len(far) - 1))]
+    return [
+        (number, other)
+        for number in range(len(rows))
+        for other in range(max(0, number - NEAR_ROWS), number)
+        if in_common(number, other) > level
+    ]
+
+
+def _find(groups: list[int], number: int) -> int:
+    while groups[number] != number:
+        groups[number] = groups[groups[number]]
+        number = groups[number]
+    return number
+
+
+def _join(groups: list[int], one: int, other: int) -> None:
+    groups[_find(groups, one)] = _find(groups, other)

@@ -1,0 +1,124 @@
+"""The corpus: every paper of a question that the store holds, with its triples; only curate writes and joins it.
+
+    corpus/<question>/<day of first submission>/<paper>/<n>-<hash>    the paper's source and triples, newest last
+
+The names of the keys alone tell the papers and their days, so that what is not joined is not read. What happened to a
+paper since, a withdrawal or another licence, scrape writes into papers/<id>/v<version>.json; it counts here.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.shared.errors import ArxtuneError
+from components.shared.ledger import read_lineage
+from components.shared.names import safe_name
+from components.shared.progress import say
+from components.shared.records import Source, Triple, digest
+from components.shared.store import Store
+
+WINDOW = ("published_after", "published_before")  # of a question; it moves from run to run
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a recurring run asks: its words and site name the corpus, its days bound what is taken of it."""
+
+    name: str
+    first_day: str = ""
+    end_day: str = ""
+
+    @classmethod
+    def of(cls, folder: Path) -> "Question | None":
+        """Return the question that an artifact's lineage tells, or None: a set of one's own asks none."""
+        for summary in read_lineage(folder):
+            facts = summary.get("facts", {})
+            asked = facts.get("question") or {
+                name: facts.get(name) for name in ("site", "query", "published_after")
+            }
+            if summary.get("stage") == "scrape" and asked.get("query"):
+                words = {name: value for name, value in asked.items() if name not in WINDOW}
+                first, end = (str(asked.get(name) or "") for name in WINDOW)
+                return cls(digest(words)[:16], first, end)
+        return None
+
+    def covers(self, day: str) -> bool:
+        """Tell whether a day of first submission, YYYY-MM-DD, lies in the question's days."""
+        return self.first_day <= day and (not self.end_day or day < self.end_day)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A paper of the corpus, by what its keys tell."""
+
+    paper: str
+    day: str
+    key: str  # of its latest entry
+
+
+def held_papers(store: Store, question: Question) -> list[Held]:
+    """Return the papers of a question that the store holds, the newest first."""
+    latest: dict[tuple[str, str], str] = {}
+    prefix = f"corpus/{question.name}"
+    for key in store.list(prefix):
+        day, name = key.removeprefix(f"{prefix}/").split("/")[:2]
+        if question.covers(day):
+            latest[day, name] = max(key, latest.get((day, name), ""))
+    return [
+        Held(name.replace("_", "/", 1), day, latest[day, name])
+        for day, name in sorted(latest, reverse=True)
+    ]
+
+
+def papers_in_sight(store: Store, folder: Path, papers: Collection[str]) -> set[str]:
+    """Return some papers and those of the corpus that a run on them will add, by an artifact of the run."""
+    question = Question.of(folder)
+    return {*papers, *(held.paper for held in (held_papers(store, question) if question else ()))}
+
+
+def keep(
+    store: Store, question: Question, sources: Collection[Source], triples: Sequence[Triple]
+) -> int:
+    """Write what a run knows of its papers into the corpus; return how many are new or changed."""
+    of_paper: dict[tuple[str, int], list[Triple]] = {}
+    for triple in triples:
+        of_paper.setdefault((triple.paper, triple.version), []).append(triple)
+    changed = 0
+    for source in sources:
+        rows = sorted(of_paper.get((source.paper, source.version), []), key=lambda t: t.id)
+        if rows:
+            changed += _keep_paper(store, question, source, rows)
+    return changed
+
+
+def read_paper(store: Store, held: Held) -> tuple[Source, list[Triple]] | None:
+    """Return a paper of the corpus and its triples, as its licence is today; None where it left the corpus."""
+    row = store.get_json(held.key)
+    try:
+        source = Source.from_dict(row["source"], held.key)
+        triples = [Triple.from_dict(triple, held.key) for triple in row["triples"]]
+    except (ArxtuneError, TypeError, KeyError):
+        say("curate", f"{held.key} is damaged: left out")
+        return None
+    today = store.get_json(f"papers/{source.paper}/v{source.version}.json") or {}
+    if today.get("withdrawn"):
+        say("curate", f"{source.paper} was withdrawn: it left the corpus")
+        return None
+    source.licence = str(today.get("licence") or source.licence)
+    return source, triples
+
+
+def _keep_paper(
+    store: Store, question: Question, source: Source, triples: Sequence[Triple]
+) -> bool:
+    about = source.to_dict()
+    about = {name: about[name] for name in ("paper", "version", "title", "authors", "licence")}
+    day = source.submitted[:10] or "0000-00-00"
+    about["submitted"] = source.submitted
+    entry = {"source": about, "triples": [triple.to_dict() for triple in triples]}
+    name = safe_name(source.paper.replace("/", "_"), "paper")
+    log = f"corpus/{question.name}/{safe_name(day, 'day')}/{name}"
+    if store.latest(log) == entry:
+        return False
+    store.append(log, entry)
+    return True
