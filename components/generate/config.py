@@ -5,14 +5,14 @@ from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
-from components.shared.config import WithForecast, WithSeed, WithStore, knob
+from components.shared.config import WithForecast, WithOwnPapers, WithSeed, WithStore, knob
 from components.shared.errors import ConfigError
 from components.shared.licences import allowed_names
 
 GROQ = "https://api.groq.com/openai/v1"
 
 
-class GenerateConfig(WithStore, WithSeed, WithForecast):
+class GenerateConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
     """Which teacher is asked, about which pages, and what that may cost."""
 
     stage: ClassVar[str] = "generate"

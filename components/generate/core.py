@@ -10,9 +10,11 @@ from components.generate.embedded import EmbeddedTeacher
 from components.generate.evidence import evidence, judge
 from components.generate.teacher import Draft, Reply, Request
 from components.generate.triples import parse
+from components.shared.corpus import forecast
 from components.shared.errors import TeacherError
 from components.shared.ledger import Ledger
 from components.shared.licences import model_licence, ruling
+from components.shared.progress import say
 from components.shared.records import Document, Source, Triple, digest, read_records, write_records
 
 MAX_TRIPLES = 20  # of one page; three are asked for
@@ -33,6 +35,8 @@ def generate(config: GenerateConfig, documents: Path, triples: Path) -> dict[str
             ledger.drop(document.paper, reason)
         else:
             papers.append(_requests(config, document))
+    if told := forecast(config, documents, {request.paper for of in papers for request in of}):
+        say("generate", told)
     collector = Collector(config, teacher)
     answers = collector.answers(_best_first(papers))
     kept: dict[str, Triple] = {}

@@ -9,13 +9,15 @@ paper since, a withdrawal or another licence, scrape writes into papers/<id>/v<v
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from components.shared.errors import ArxtuneError
+from components.shared.feasibility import VerdictNeeds, require_verdict
 from components.shared.ledger import read_lineage
 from components.shared.names import safe_name
 from components.shared.progress import say
 from components.shared.records import Source, Triple, digest
-from components.shared.store import Store
+from components.shared.store import Store, open_store
 
 WINDOW = ("published_after", "published_before")  # of a question; it moves from run to run
 
@@ -68,6 +70,26 @@ def held_papers(store: Store, question: Question) -> list[Held]:
         Held(name.replace("_", "/", 1), day, latest[day, name])
         for day, name in sorted(latest, reverse=True)
     ]
+
+
+def forecast(config: Any, folder: Path, papers: Collection[str], store: Store | None = None) -> str:
+    """Return the line that says what a verdict on these papers, and those of their corpus, will rest on; "" if none asks.
+
+    `config` is a stage's with a store, a seed and the switches of a forecast. Raises TooLittleData where no verdict can
+    come of it. Who works on documents of their own by hand is not asked.
+    """
+    if Question.of(folder) is None:
+        return ""
+    in_sight = set(papers)
+    if not config.own_papers:
+        in_sight = papers_in_sight(store or open_store(config.store), folder, papers)
+    return require_verdict(
+        in_sight,
+        config.seed,
+        VerdictNeeds(),
+        own=config.own_papers,
+        train_anyway=config.train_anyway,
+    )
 
 
 def papers_in_sight(store: Store, folder: Path, papers: Collection[str]) -> set[str]:

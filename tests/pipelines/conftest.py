@@ -61,7 +61,7 @@ def finish(home: Path, *flags: str | Path) -> Finished:
 
 
 # Less of everything, for tests that need a whole run but not a good model.
-SMALL: Sequence[str] = ("--max-papers", "14", "--set", "finetune.epochs=0.5")
+SMALL: Sequence[str] = ("--max-papers", "14", "--train-anyway", "--set", "finetune.epochs=0.5")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from components.shared.corpus import Question, held_papers, papers_in_sight
+from components.generate.config import GenerateConfig
+from components.shared.corpus import Question, forecast, held_papers, papers_in_sight
 from components.shared.errors import DataError
 from components.shared.feasibility import TooLittleData, position
 from components.shared.records import Source, Triple, write_records
@@ -71,6 +72,21 @@ def test_the_corpus_grows_by_exactly_the_usable_papers_and_sides_stay(tmp_path: 
     assert question is not None
     assert len(held_papers(store, question)) == 60
     assert len(papers_in_sight(store, folder / "triples", ["2412.99999"])) == 61
+
+
+def test_before_a_cost_the_corpus_counts_as_papers_to_test_on(tmp_path: Path) -> None:
+    week(tmp_path / "a", {paper_of(0, n): CC_BY for n in range(40)})
+    config = GenerateConfig(store=str(tmp_path / "store"))
+    folder = tmp_path / "a" / "triples"
+    assert forecast(config, folder, ["2412.00001"]).startswith("41 usable papers: ")
+    assert forecast(config, tmp_path, ["2412.00001"]) == ""  # documents of one's own, by hand
+    alone = config.changed(store=str(tmp_path / "empty"))
+    with pytest.raises(TooLittleData, match="1 usable papers: 0 to test on"):
+        forecast(alone, folder, ["2412.00001"])
+    own = alone.changed(own_papers=True)
+    assert forecast(own, folder, [paper_of(1, n) for n in range(8)]).startswith(
+        "8 usable papers: 5"
+    )
 
 
 def test_the_same_run_again_adds_nothing(tmp_path: Path) -> None:
