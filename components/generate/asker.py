@@ -11,17 +11,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from components.generate.budget import CHARACTERS_A_TOKEN, OVERHEAD, Budget, prompt_tokens
 from components.generate.budget import prompt_characters as characters
 from components.generate.config import GenerateConfig
-from components.generate.groq import (
-    GroqTeacher,
-    PageRefused,
-    RateLimited,
-    RequestTooLarge,
-    SettingLearned,
-    TransientError,
-)
+from components.generate.groq import GroqTeacher
 from components.generate.limits import DailyQuotaExceeded, RateLimiter
 from components.generate.teacher import Payload, Reply
 from components.shared.errors import TeacherError
+from components.shared.http import FetchError, Outcome
 from components.shared.progress import say
 from components.shared.teachers import plan
 
@@ -63,7 +57,6 @@ class Asker:
                 yield futures[future], future.result()
         finally:
             self._stopping.set()
-            self._limiter.wake()
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _work(self, key: str, payload: Payload) -> Answer:
@@ -83,38 +76,40 @@ class Asker:
                 return reason
             try:
                 return self._send(key, payload)
-            except RateLimited as limited:
-                self._limited += 1
-                problem = "asks to wait (429)"
-                self._limiter.refused(str(limited), limited.wait_s)
-                if self._limited > MAX_LIMITED + self._config.max_in_flight:
-                    raise self._given_up(f"answers 429 {self._limited} times in a row") from None
-                failures += limited.wait_s is None
-            except RequestTooLarge as large:
-                too_large += 1
-                if too_large > MAX_SIZE_TRIES:
-                    return f"page refused as too large for the teacher (413): {large}"[:200]
-                continue
-            except SettingLearned:
-                continue
-            except PageRefused as refused:
-                return self._refusal(refused)
-            except TransientError as error:
-                failures, problem = failures + 1, str(error)
-                broken += error.broken
             except DailyQuotaExceeded as over:
                 return self._day_over(over.wait_s)
-            if broken >= MAX_BROKEN:
-                return f"the teacher {problem}, {broken} times for this page"
-            if failures > self._config.retries:
-                if (
-                    self._answered > answered_before
-                ):  # others were answered meanwhile: it is this page
-                    return f"the teacher {problem}, {failures} times for this page"
-                raise self._given_up(f"{problem}, {failures} times for one page")
+            except FetchError as error:
+                problem = error.reason
+                broken += error.http_status == 200
+                if error.http_status == 429:
+                    failures += self._wait_as_told(error)
+                elif error.http_status == 413 and too_large < MAX_SIZE_TRIES:
+                    too_large += 1
+                    continue
+                elif error.outcome is not Outcome.RETRY:
+                    return self._refusal(error)
+                else:
+                    failures += 1
+            given_up = f"the teacher {problem}, {max(failures, broken)} times for one page"
+            # Where others were answered meanwhile, it is this page.
+            others = broken >= MAX_BROKEN or self._answered > answered_before
+            if broken >= MAX_BROKEN or failures > self._config.retries:
+                if others:
+                    return given_up
+                raise TeacherError(given_up, "run again later: answers so far are kept")
             if failures:
                 self._stopping.wait(self._backoff(failures))
         return "not asked: the run was ended"
+
+    def _wait_as_told(self, error: FetchError) -> bool:
+        """Have everyone wait after a 429; return whether it did not say how long."""
+        self._limited += 1
+        self._limiter.refused(error.detail, error.after_s)
+        if self._limited > MAX_LIMITED + self._config.max_in_flight:
+            raise TeacherError(
+                f"the teacher answers 429 {self._limited} times in a row", "run again later"
+            )
+        return error.after_s is None
 
     def _send(self, key: str, payload: Payload) -> Answer:
         """Send one request when limits allow and keep its answer."""
@@ -161,18 +156,19 @@ class Asker:
                 "a run on another day goes on with the rest",
             )
 
-    def _refusal(self, refused: PageRefused) -> Answer:
+    def _refusal(self, error: FetchError) -> Answer:
         """Return the reason of a page's refusal; raise TeacherError where it is not the page that is refused."""
-        if refused.other_form:
-            return Reply("", problem="the answer failed in its form")
         self._refused += 1
-        told = f"({refused.status}): {refused}"
-        if (refused.status == 403 and not self._answered) or self._refused > MAX_REFUSED:
+        if not error.http_status:
+            return f"the teacher's answer cannot be used: {error.reason}"
+        size = " as too large" if error.http_status == 413 else ""
+        told = f"{size} ({error.http_status}): {error.detail or error.reason}"
+        if (error.http_status == 403 and not self._answered) or self._refused > MAX_REFUSED:
             raise TeacherError(
-                f"the teacher at {self._teacher.url} refuses requests {told}",
-                "see what it says: network, address, account, key or model may be the reason; answers so far are kept",
+                f"the teacher at {self._teacher.url} refuses requests{told}",
+                "the reason may be network, address, account, key or model; answers so far are kept",
             )
-        return f"refused by the teacher {told}"[:300]
+        return f"refused by the teacher{told}"[:300]
 
     def _day_over(self, wait_s: float) -> Answer:
         """Return why the rest is left, where only one day was planned for; raise TeacherError elsewhere."""
@@ -181,9 +177,6 @@ class Asker:
             raise TeacherError(problem, "run again then: answers are kept")
         self._left = f"left for another day: {problem}"
         return self._left
-
-    def _given_up(self, problem: str) -> TeacherError:
-        return TeacherError(f"the teacher {problem}", "run again later: answers so far are kept")
 
     def _estimate(self, payload: Payload) -> int:
         """Return the tokens that the teacher will count for a request before it knows how long the answer is."""

@@ -14,21 +14,14 @@ from typing import Any
 from components.generate.asker import Answer
 from components.generate.budget import Budget
 from components.generate.config import GenerateConfig
-from components.generate.groq import (
-    GroqTeacher,
-    PageRefused,
-    RateLimited,
-    RequestTooLarge,
-    SettingLearned,
-    TransientError,
-)
+from components.generate.groq import GroqTeacher
 from components.generate.teacher import Payload, Reply
 from components.shared.errors import TeacherError
-from components.shared.http import FetchError, Outcome, Response
+from components.shared.http import FetchError, Response, retry
 from components.shared.progress import say
 from components.shared.records import digest
 from components.shared.store import Store
-from components.shared.text import clean_line
+from components.shared.text import clean_line, finite
 
 MAX_FILE_BYTES = 200 * 2**20  # of a file of requests or answers; Groq takes no more
 MAX_REQUESTS = 50_000
@@ -79,14 +72,17 @@ class Batches:
             known = self._submit(name, payloads)
         if known:
             self._store.put_json(path, {"id": known["id"]})
-            ended = self._wait(str(known["id"]))
+            ended = self._wait(str(known["id"]), f"{self._home}/{name}")
             for field in ("output_file_id", "error_file_id"):
                 if file := ended.get(field):
                     yield from self._answers(str(file), payloads)
         for key in payloads:
             yield key, "not answered within the batch's time"
-        self._store.delete(path)
-        self._store.delete(f"{self._home}/{name}/keys.json")
+        self._forget(f"{self._home}/{name}")
+
+    def _forget(self, home: str) -> None:
+        for key in list(self._store.list(home)):
+            self._store.delete(key)
 
     def _find(self, name: str) -> Any:
         """Return a batch that was made, but whose id was lost with the process that made it."""
@@ -120,7 +116,7 @@ class Batches:
         say("generate", f"batch {clean_line(str(batch['id']))}: {len(lines)} requests submitted")
         return batch
 
-    def _wait(self, batch: str) -> Any:
+    def _wait(self, batch: str, home: str) -> Any:
         """Return a batch once it has ended; raise TeacherError when it failed or takes too long."""
         deadline = time.monotonic() + (self._config.batch_hours + GRACE_H) * 3600
         told = ""
@@ -134,8 +130,7 @@ class Batches:
             if status in ("completed", "expired", "cancelled"):
                 return found
             if status == "failed":
-                for key in list(self._store.list(self._home)):
-                    self._store.delete(key)
+                self._forget(home)
                 raise TeacherError(
                     f"the batch failed: {clean_line(json.dumps(found.get('errors')))[:300]}",
                     "run again, or set generate.teacher_mode=live",
@@ -145,9 +140,7 @@ class Batches:
 
     def _answers(self, file: str, payloads: dict[str, Payload]) -> Found:
         """Yield the answers in a file of results, and take them out of `payloads`."""
-        path = f"/files/{file}/content"
-        response = self._fetch(path, None, "application/json")
-        for line in response.body.splitlines():
+        for line in self._fetch(f"/files/{file}/content").body.splitlines():
             row = self._teacher.decode(line)
             key = str(row.get("custom_id")) if isinstance(row, dict) else ""
             payload = payloads.pop(key, None)
@@ -157,53 +150,38 @@ class Batches:
     def _answer(self, key: str, row: Any, payload: Payload) -> Answer:
         told = row.get("response") or {"status_code": 500, "body": {"error": row.get("error")}}
         body = json.dumps(told.get("body")).encode()
+        status = int(finite(told.get("status_code"), 100, 599) or 500)
         try:
-            status = int(told.get("status_code") or 500)
             reply = self._teacher.read(Response(status, {}, body, ""), payload)
-        except PageRefused as refused:
-            if refused.other_form:
-                return Reply("", problem="the answer failed in its form")
-            return f"refused by the teacher ({refused.status}): {refused}"[:300]
-        except (RateLimited, TransientError, RequestTooLarge, SettingLearned, ValueError) as error:
-            return f"failed in the batch: {error}"[:300]
+        except FetchError as error:
+            return f"failed in the batch ({status}): {error.detail or error.reason}"[:300]
         reply = replace(reply, batch=True)
-        self._budget.settle(payload, reply)
+        self._budget.book(reply)
         return self._keep(key, reply)
 
     def _ask(self, path: str, content: bytes | None = None, kind: str = "application/json") -> Any:
-        response = self._fetch(path, content, kind)
-        body = self._teacher.decode(response.body)
-        if not isinstance(body, dict) or (
-            content is not None and not isinstance(body.get("id"), str)
-        ):
+        body = self._teacher.decode(self._fetch(path, content, kind).body)
+        if not isinstance(body, dict) or (content and not isinstance(body.get("id"), str)):
             raise TeacherError(f"{self._teacher.url}{path} answers something else than expected")
         return body
 
-    def _fetch(self, path: str, content: bytes | None, kind: str) -> Response:
+    def _fetch(
+        self, path: str, content: bytes | None = None, kind: str = "application/json"
+    ) -> Response:
         """Ask the Batch API; what may pass is tried again, except where a second try could pay twice."""
-        problem = ""
-        for attempt in range(self._config.retries + 1):
-            if attempt:
-                time.sleep(self._config.backoff_s * 2.0 ** min(attempt, 5))
-            try:
-                response = self._teacher.fetch(
-                    path,
-                    "POST" if content is not None else "GET",
-                    content,
-                    max_bytes=MAX_FILE_BYTES,
-                    headers={"Content-Type": kind},
-                )
-            except FetchError as error:
-                problem = error.reason
-                if error.outcome is Outcome.RETRY and path != "/batches":
-                    continue
-                break
-            if response.status == 200:
-                return response
-            problem = f"HTTP {response.status}: {clean_line(response.body[:300].decode('utf-8', 'replace'))}"
-            if response.status not in (408, 429) and response.status < 498:
-                break
-        raise TeacherError(
-            f"{self._teacher.url}{path}: {problem}",
-            "run again: a batch that was made is found again; or set generate.teacher_mode=live",
-        )
+        tries = 1 if content and path == "/batches" else self._config.retries + 1
+        method = "POST" if content else "GET"
+
+        def attempt() -> Response:
+            headers = {"Content-Type": kind}
+            return self._teacher.fetch(
+                path, method, content, max_bytes=MAX_FILE_BYTES, headers=headers
+            ).check()
+
+        try:
+            return retry(attempt, tries=tries, pause_s=self._config.backoff_s)
+        except FetchError as error:
+            raise TeacherError(
+                f"{self._teacher.url}{path}: {error.problem}",
+                "run again: a batch that was made is found again; or set generate.teacher_mode=live",
+            ) from None

@@ -141,7 +141,8 @@ class Collector:
     def _keep(self, key: str, reply: Reply) -> Answer:
         """Keep an answer as soon as it is there, before anything uses it."""
         self._new[key] = reply
-        return self._answers.put(key, reply)
+        free = not reply.tokens and self._teacher.paid  # an error: next time it may be another
+        return reply if free else self._answers.put(key, reply)
 
 
 def _damaged(reply: Reply) -> bool:

@@ -1,5 +1,6 @@
 """Generate: documents -> triples."""
 
+import re
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from components.shared.records import Document, Source, Triple, digest, read_rec
 
 MAX_TRIPLES = 20  # of one page; three are asked for
 MAX_CHARACTERS = 20_000  # of one field; a page has about 4,000
+_SURROGATE = re.compile("[\ud800-\udfff]")  # half a pair: no text to send or to hash
 Page = tuple[str, int]  # paper and number
 
 
@@ -98,7 +100,7 @@ def _requests(config: GenerateConfig, document: Document) -> list[Request]:
                     paper=document.paper,
                     version=document.version,
                     page=page["number"],
-                    text=text[: config.max_page_characters],
+                    text=_SURROGATE.sub("\ufffd", text[: config.max_page_characters]),
                     seed=config.seed,
                 )
             )

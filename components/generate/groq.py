@@ -30,6 +30,7 @@ MIN_SECRET = 8  # characters of a key that is looked for in what a server says
 MAX_WAIT_S = 30 * 86_400.0  # that a Retry-After may ask for
 LIST_DEADLINE_S = 20.0
 OPTIONAL = ("response_format", "reasoning_effort", "include_reasoning", "seed", "temperature")
+FAILED_FORM = ("json_validate_failed", "tool_use_failed")  # the model wrote something else
 _FORMAT = re.compile(r"response.?formats?|json.?schema|structured.?outputs?", re.IGNORECASE)
 _TEXT = {"type": "string"}
 _TRIPLE = {"instruction": _TEXT, "input": _TEXT, "output": _TEXT}
@@ -50,39 +51,6 @@ STRICT = {
     "type": "json_schema",
     "json_schema": {"name": "triples", "strict": True, "schema": SCHEMA},
 }
-
-
-class RateLimited(Exception):
-    """The teacher asks to slow down (429): its message, and the seconds to wait if it tells."""
-
-    def __init__(self, message: str, wait_s: float | None) -> None:
-        super().__init__(message)
-        self.wait_s = wait_s
-
-
-class TransientError(Exception):
-    """A failure that may pass; `broken` where the answer came, but is no chat completion."""
-
-    def __init__(self, message: str, broken: bool = False) -> None:
-        super().__init__(message)
-        self.broken = broken
-
-
-class RequestTooLarge(Exception):
-    """The teacher takes no request of this size (413)."""
-
-
-class SettingLearned(Exception):
-    """The request was refused for a field that is now left out, or clipped; the next one is sent without."""
-
-
-class PageRefused(Exception):
-    """The teacher refuses this request, with a status; the next page may do."""
-
-    def __init__(self, message: str, status: int, other_form: bool = False) -> None:
-        super().__init__(message)
-        self.status = status
-        self.other_form = other_form  # the answer failed in its form: without one it may succeed
 
 
 class GroqTeacher:
@@ -139,16 +107,12 @@ class GroqTeacher:
 
     def send(self, payload: Payload) -> tuple[Reply, Mapping[str, str]]:
         """Send one request; return its answer and headers, or raise as `read` does."""
-        body = {name: value for name, value in payload.items() if name not in self._unsupported}
-        body["max_completion_tokens"] = min(body["max_completion_tokens"], self._longest)
-        content = json.dumps(body).encode()
-        try:
-            response = self.fetch("/chat/completions", "POST", content)
-        except FetchError as error:
-            if error.outcome is Outcome.RETRY:
-                raise TransientError(f"cannot be reached ({error.reason})") from None
-            raise PageRefused(f"cannot be used: {error.reason}", 0) from None
-        return self.read(response, body), response.headers
+        while True:
+            body = {name: value for name, value in payload.items() if name not in self._unsupported}
+            body["max_completion_tokens"] = min(body["max_completion_tokens"], self._longest)
+            response = self.fetch("/chat/completions", "POST", json.dumps(body).encode())
+            if not self._learns(response, body):
+                return self.read(response, body), response.headers
 
     def fetch(
         self,
@@ -173,28 +137,38 @@ class GroqTeacher:
     def read(self, response: Response, payload: Payload) -> Reply:
         """Return the answer that a response holds.
 
-        Raises RateLimited or TransientError for what may pass, SettingLearned where the next try will differ,
-        RequestTooLarge or PageRefused for what this page's request meets alone, and TeacherError for what all will.
+        Raises FetchError with RETRY for what may pass and with SKIP for what this page's request meets alone, and
+        TeacherError for what every request will.
         """
-        body = self.decode(response.body)
-        if response.status == 200:
+        status, body = response.status, self.decode(response.body)
+        if status == 200:
             try:
                 return _reply(body, payload)
             except (KeyError, IndexError, TypeError, AttributeError):
-                raise TransientError("answers what is no chat completion", broken=True) from None
-        error = body.get("error", body) if isinstance(body, dict) else body
-        error = error if isinstance(error, dict) else {"message": error}
-        code = str(error.get("code", ""))
+                problem = "answers what is no chat completion"
+                raise FetchError(problem, Outcome.RETRY, http_status=status) from None
+        code, message, error = self._error(response)
         written = error.get("failed_generation")
-        if response.status == 400 and isinstance(written, str) and written.strip():
+        if status == 400 and isinstance(written, str) and written.strip():
             return _reply_of(clean(written), {}, payload)
-        message = clean_line(str(error.get("message") or self._text(response.body))[:500])
-        self._check(response, code, message)
-        if response.status in (400, 422):
-            if written is not None or code in ("json_validate_failed", "tool_use_failed"):
-                raise PageRefused(message[:300], response.status, other_form=True)
-            self._learn(str(error.get("param", "")), message, payload)
-        raise PageRefused(message[:300], response.status)
+        if status in (400, 422) and ("failed_generation" in error or code in FAILED_FORM):
+            return Reply("", problem="the answer failed in its form")
+        if status == 401:
+            raise TeacherError("the teacher refuses the key (401)", "check GROQ_API_KEY")
+        if status == 404 or code in ("model_decommissioned", "model_not_found"):
+            raise self._gone(self.model, f" ({status})")
+        if 300 <= status < 400:
+            there = clean_line(response.headers.get("Location", "another address"))[:200]
+            problem = f"the teacher at {self.url} redirects to {there}"
+            raise TeacherError(problem, "name that by teacher_url")
+        may_pass = status in (408, 425, 429) or status >= 498
+        raise FetchError(
+            f"answers {status}",
+            Outcome.RETRY if may_pass else Outcome.SKIP,
+            message[:300],
+            after_s=retry_after(response.headers, MAX_WAIT_S),
+            http_status=status,
+        )
 
     def decode(self, body: bytes) -> Any:
         """Return a body as JSON; None when it is none."""
@@ -208,39 +182,32 @@ class GroqTeacher:
         text = body.decode("utf-8", "replace")
         return text.replace(self._secret, "[key]") if self._secret else text
 
-    def _check(self, response: Response, code: str, message: str) -> None:
-        """Raise what a status means for all requests, or for a while."""
-        status = response.status
-        if status == 401:
-            raise TeacherError("the teacher refuses the key (401)", "check GROQ_API_KEY")
-        if status == 404 or code in ("model_decommissioned", "model_not_found"):
-            raise self._gone(self.model, f" ({status})")
-        if 300 <= status < 400:
-            there = clean_line(response.headers.get("Location", "another address"))[:200]
-            raise TeacherError(
-                f"the teacher at {self.url} redirects to {there}", "name it by teacher_url"
-            )
-        if status == 413:
-            raise RequestTooLarge(message)
-        if status == 429:
-            raise RateLimited(message, retry_after(response.headers, MAX_WAIT_S))
-        if status in (408, 425) or status >= 498:
-            raise TransientError(f"answers {status}")
+    def _error(self, response: Response) -> tuple[str, str, dict[str, Any]]:
+        """Return an error's code, its message and all of its fields."""
+        body = self.decode(response.body)
+        error = body.get("error", body) if isinstance(body, dict) else body
+        error = error if isinstance(error, dict) else {"message": error}
+        message = str(error.get("message") or self._text(response.body))[:500]
+        return str(error.get("code", "")), clean_line(message), error
 
-    def _learn(self, field: str, message: str, payload: Payload) -> None:
-        """Raise SettingLearned when a refusal names a field that can be left out, or how long an answer may be."""
-        named = {field, *re.findall(r"\w+", message)}
+    def _learns(self, response: Response, sent: Payload) -> bool:
+        """Tell whether a refusal named a field that is left out from now on, or how long an answer may be."""
+        if response.status not in (400, 422):
+            return False
+        code, message, error = self._error(response)
+        named = {str(error.get("param")), *re.findall(r"\w+", message)}
+        if code in FAILED_FORM or "failed_generation" in error:
+            return False
         if _FORMAT.search(message):
             named.add("response_format")
         limits = [int(number) for number in re.findall(r"\b\d{2,7}\b", message)]
         longest = min(limits, default=0)
-        if "max_completion_tokens" in named and 64 <= longest < payload["max_completion_tokens"]:
+        if "max_completion_tokens" in named and 64 <= longest < sent["max_completion_tokens"]:
             self._longest = min(self._longest, longest)
-            raise SettingLearned
-        for name in OPTIONAL:
-            if name in named and name in payload:
-                self._unsupported.add(name)
-                raise SettingLearned
+            return True
+        field = next((name for name in OPTIONAL if name in named and name in sent), "")
+        self._unsupported.add(field)
+        return bool(field)
 
     def _list_models(self) -> list[str]:
         """Return the ids of the models that are served; none where the server does not tell."""
@@ -316,7 +283,8 @@ def _reply(answer: Any, payload: Payload) -> Reply:
     if finish == "content_filter":
         text, problem = "", "withheld by the teacher's content filter"
     elif not text.strip():
-        reasoned = "reasoning_effort" in payload or message.get("reasoning")
+        thoughts = message.get("reasoning") or message.get("reasoning_content")
+        reasoned = "reasoning_effort" in payload or thoughts
         problem = "empty answer"
         if cut:
             problem = "cut while it reasoned" if reasoned else "cut before it began"

@@ -148,11 +148,6 @@ class RateLimiter:
             self._pause_until = max(self._pause_until, now + wait_s)
             self._changed.notify_all()
 
-    def wake(self) -> None:
-        """Have every waiting thread look again whether it is stopped."""
-        with self._changed:
-            self._changed.notify_all()
-
     def _minute(self) -> float:
         """Return the seconds in which the tokens of a minute come back: a stand-in's minute can be short."""
         tokens = self._buckets.get("T")

@@ -10,7 +10,7 @@ Faults come by schedule, one a request, or by seed: then the n-th try of a reque
     reset                         broken connection     cut                 half of the body, then the end
     slow:2                        2 s, then as usual    garbage             200 with a body that is no JSON
     prose                         an answer without triples                 length       an answer cut in its middle
-    think                         reasoning fills all the room              shape:NAME   the triples in another shape
+    think                         reasoning fills all the room
 """
 
 import argparse
@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 from components.generate.embedded import EmbeddedTeacher
 from components.generate.limits import Bucket
-from components.generate.teacher import Draft, Request
+from components.generate.teacher import Request
 from components.generate.triples import parse
 from components.shared.loopback import LoopbackServer, QuickHandler
 from components.shared.teachers import batch_discount, plan, ranked, teacher
@@ -58,7 +58,7 @@ class Reply(NamedTuple):
 
     status: int
     body: Any
-    headers: dict[str, str]
+    headers: dict[str, str] = {}  # noqa: RUF012  # nobody changes it
     tokens: int = 0
     dollars: float = 0.0
 
@@ -78,13 +78,12 @@ class StandIn(LoopbackServer):
         faults: Sequence[str] = (),
         fault_rate: float = 0.0,
         seed: int = 0,
-        shape: str = "object",
         key: str = KEY,
         port: int = 0,
         bill: Path | None = None,
     ) -> None:
         self.latency, self.fault_rate, self.seed = latency, fault_rate, seed
-        self.shape, self.key, self.faults = shape, key, list(faults)
+        self.key, self.faults = key, list(faults)
         self.requests: list[int] = []  # statuses of questions in order, 0 for a reset
         self.bill: list[tuple[str, int]] = []  # hash of the request, tokens
         self.dollars = 0.0
@@ -167,6 +166,14 @@ class StandIn(LoopbackServer):
         answer |= {"choices": [choice], "usage": usage}
         return Reply(200, answer, self.headers(), prompt + completion, dollars)
 
+    def take(self, form: bytes, kind: str) -> Reply:
+        """Keep an uploaded file."""
+        parts = form.split(b"--" + kind.partition("boundary=")[2].encode())
+        (part,) = (part for part in parts if b'name="file"' in part)
+        name = f"file_{len(self.files) + 1}"
+        self.files[name] = part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
+        return Reply(200, {"id": name, "object": "file"})
+
     def order(self, body: dict[str, Any]) -> Reply:
         """Make a batch of an uploaded file and answer it at once; it tells so after some looks."""
         name, rows = f"batch_{len(self.batches) + 1}", []
@@ -182,7 +189,7 @@ class StandIn(LoopbackServer):
         batch = {"id": name, "status": "in_progress", "metadata": body.get("metadata"), "looks": 0}
         batch["request_counts"] = {"total": len(rows), "completed": 0, "failed": 0}
         self.batches[name] = batch
-        return Reply(200, batch, {})
+        return Reply(200, batch)
 
     def look(self, name: str) -> Reply:
         """Return a batch, which is done after some looks."""
@@ -191,7 +198,7 @@ class StandIn(LoopbackServer):
         if batch["looks"] > BATCH_LOOKS:
             batch |= {"status": "completed", "output_file_id": f"file_of_{name}"}
             batch["request_counts"]["completed"] = batch["request_counts"]["total"]
-        return Reply(200, batch, {})
+        return Reply(200, batch)
 
     def error(self, status: int, message: str, retry_after: str = "", **more: str) -> Reply:
         """Return an error as Groq writes it."""
@@ -241,8 +248,8 @@ class StandIn(LoopbackServer):
         text = "\n".join(lines[1:-1]) if lines[0].startswith("<page") else page
         request = Request(paper="stand-in", version=1, page=1, text=text, seed=0)
         drafts = parse(embedded.ask(embedded.payload(request)).text) or []
-        shape = fault.partition(":")[2] if fault.startswith("shape:") else self.shape
-        return written(drafts[:3], shape)
+        rows = [{name: getattr(draft, name) for name in FIELDS} for draft in drafts[:3]]
+        return json.dumps({"triples": rows}, ensure_ascii=False)
 
     def _admit(self, model: str, tokens: int) -> Reply | None:
         """Take a request's share of each limit, or refuse it as Groq does and take nothing."""
@@ -270,79 +277,71 @@ class _Handler(QuickHandler):
     server_version = "arxtune-groq-standin"
 
     def do_GET(self) -> None:  # noqa: N802  # the name that the base class looks for
-        standin, path = self.standin, self.path.partition("?")[0].partition("/v1")[2]
-        reply = standin.error(404, f"Unknown request URL: GET {self.path}")
-        if self.headers.get("Authorization") != f"Bearer {standin.key}":
-            reply = standin.error(401, "Invalid API Key", code="invalid_api_key")
-        elif path == "/models":
-            rows = [{"id": known.model, "context_window": known.context} for known in ranked()]
-            reply = Reply(200, {"object": "list", "data": rows}, {})
-        elif path == "/batches":
-            reply = Reply(200, {"object": "list", "data": list(standin.batches.values())}, {})
-        elif path.removeprefix("/batches/") in standin.batches:
-            reply = standin.look(path.removeprefix("/batches/"))
-        elif path.endswith("/content") and path.split("/")[2] in standin.files:
-            reply = Reply(200, standin.files[path.split("/")[2]], {})
-        self._send(reply, cut=False)
+        self._send(self._route("GET", b""))
 
     def do_POST(self) -> None:  # noqa: N802
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if not self.path.endswith("/chat/completions"):
-            self._send(self._order(body), cut=False)
+            self._send(self._route("POST", body))
             return
-        name = hashlib.sha256(body).hexdigest()
-        fault = self.standin.fault(name)
-        kind, _, argument = fault.partition(":")
-        with self.standin.lock:
-            self.standin.busy += 1
-            self.standin.most_busy = max(self.standin.most_busy, self.standin.busy)
+        standin, name = self.standin, hashlib.sha256(body).hexdigest()
+        kind, _, argument = (fault := standin.fault(name)).partition(":")
+        with standin.lock:
+            standin.busy += 1
+            standin.most_busy = max(standin.most_busy, standin.busy)
         try:
-            time.sleep(self.standin.latency + (float(argument) if kind == "slow" else 0))
-            if kind == "reset" or self._gone():
-                self._record(0)
+            time.sleep(standin.latency + (float(argument) if kind == "slow" else 0))
+            gone = kind == "reset" or self._gone()
+            reply = Reply(0, {}) if gone else self._route("POST", body, fault)
+            with standin.lock:
+                standin.requests.append(reply.status)
+            if gone:
                 self.reset()
                 return
-            reply = self._reply(body, fault, kind, argument)
-            self._record(reply.status)
             with contextlib.suppress(ConnectionError):
                 self._send(reply, cut=kind == "cut")
                 if reply.tokens and kind not in ("cut", "garbage"):
-                    self.standin.charge(name, reply)
+                    standin.charge(name, reply)
         finally:
-            with self.standin.lock:
-                self.standin.busy -= 1
+            with standin.lock:
+                standin.busy -= 1
 
-    def _order(self, body: bytes) -> Reply:
-        """Take a file or make a batch."""
-        standin = self.standin
-        if self.headers.get("Authorization") != f"Bearer {standin.key}":
-            return standin.error(401, "Invalid API Key", code="invalid_api_key")
-        if self.path.endswith("/v1/batches"):
-            return standin.order(json.loads(body))
-        boundary = self.headers["Content-Type"].partition("boundary=")[2].encode()
-        part = next(part for part in body.split(b"--" + boundary) if b'name="file"' in part)
-        name = f"file_{len(standin.files) + 1}"
-        standin.files[name] = part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
-        return Reply(200, {"id": name, "object": "file"}, {})
-
-    def _reply(self, raw: bytes, fault: str, kind: str, argument: str) -> Reply:
-        standin = self.standin
+    def _route(self, method: str, body: bytes, fault: str = "") -> Reply:
+        """Return the answer to a request."""
+        standin, path = self.standin, self.path.partition("?")[0].partition("/v1")[2]
+        kind, _, argument = fault.partition(":")
         if self.headers.get("Authorization") != f"Bearer {standin.key}" or kind == "401":
             return standin.error(401, "Invalid API Key", code="invalid_api_key")
         if kind.isdigit():
             return standin.error(int(kind), f"Stand-in fault {kind}.", argument)
+        parts = path.strip("/").split("/")
         try:
-            reply = standin.answer(json.loads(raw), fault)
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+            match method, *parts:
+                case "POST", "chat", "completions":
+                    reply = standin.answer(json.loads(body), fault)
+                    return reply._replace(body=b"<html>no JSON") if kind == "garbage" else reply
+                case "GET", "models":
+                    rows = [{"id": one.model, "context_window": one.context} for one in ranked()]
+                    return Reply(200, {"object": "list", "data": rows})
+                case "POST", "files":
+                    return standin.take(body, self.headers["Content-Type"])
+                case "GET", "files", name, "content":
+                    return Reply(200, standin.files[name])
+                case "POST", "batches":
+                    return standin.order(json.loads(body))
+                case "GET", "batches":
+                    return Reply(200, {"object": "list", "data": list(standin.batches.values())})
+                case "GET", "batches", name:
+                    return standin.look(name)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             return standin.error(400, f"Bad request: {error!r}")
-        return reply._replace(body=b"<html>no JSON</html>") if kind == "garbage" else reply
+        return standin.error(404, f"Unknown request URL: {method} {path}", code="unknown_url")
 
-    def _send(self, reply: Reply, *, cut: bool) -> None:
+    def _send(self, reply: Reply, *, cut: bool = False) -> None:
         body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
         self.send_response(reply.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        for header, value in reply.headers.items():
+        size = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        for header, value in {**size, **reply.headers}.items():
             self.send_header(header, value)
         self.end_headers()
         self.wfile.write(body[: len(body) // 2] if cut else body)
@@ -353,24 +352,6 @@ class _Handler(QuickHandler):
         """Tell whether the client has hung up while it waited."""
         readable, _, _ = select.select([self.connection], [], [], 0)
         return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
-
-    def _record(self, status: int) -> None:
-        with self.standin.lock:
-            self.standin.requests.append(status)
-
-
-def written(drafts: Sequence[Draft], shape: str) -> str:
-    """Return triples as models write them: an object, fenced, labelled, or behind reasoning with a draft in it."""
-    rows = [{name: getattr(draft, name) for name in FIELDS} for draft in drafts]
-    answer = json.dumps({"triples": rows}, ensure_ascii=False)
-    if shape == "fenced":
-        return f"Here you are:\n```json\n{answer[:-2]},]}}\n```\nEnjoy!"
-    if shape == "reasoned":
-        return f'First: {{"instruction": "Draft", "output": "none"}}\n</think>\n{answer}'
-    if shape == "labelled":
-        blocks = ["\n".join(f"**{name.title()}:** {row[name]}" for name in FIELDS) for row in rows]
-        return "\n\n---\n\n".join(blocks)
-    return answer
 
 
 def _closed(schema: Any) -> bool:
@@ -403,20 +384,17 @@ def main() -> None:
         description="A stand-in for Groq, on loopback.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--port", type=int, default=8080, help="0 means any free one")
-    parser.add_argument("--plan", choices=("none", "free", "developer"), default="none")
+    add = parser.add_argument
+    add("--port", type=int, default=8080, help="0 means any free one")
+    add("--plan", choices=("none", "free", "developer"), default="none", help="limits of a plan")
     for name, (words, _) in LIMITS.items():
-        flag = f"--{name.lower()}"
-        parser.add_argument(flag, type=int, default=0, metavar="N", help=f"{words}; 0: the plan's")
-    parser.add_argument("--minute", type=float, default=60.0, help="seconds that a minute takes")
-    parser.add_argument("--latency", type=float, default=0.3, help="seconds before an answer")
-    parser.add_argument("--faults", default="", help="faults of the first requests, by comma")
-    parser.add_argument("--fault-rate", type=float, default=0.0, help="share of tries that fail")
-    parser.add_argument("--seed", type=int, default=0, help="of the faults")
-    parser.add_argument(
-        "--shape", choices=("object", "fenced", "labelled", "reasoned"), default="object"
-    )
-    parser.add_argument("--bill", type=Path, help="file for one line a request that was paid for")
+        add(f"--{name.lower()}", type=int, default=0, metavar="N", help=f"{words}; 0: the plan's")
+    add("--minute", type=float, default=60.0, help="seconds that a minute takes")
+    add("--latency", type=float, default=0.3, help="seconds before an answer")
+    add("--faults", default="", help="faults of the first requests, by comma")
+    add("--fault-rate", type=float, default=0.0, help="share of other tries that fail")
+    add("--seed", type=int, default=0, help="of the faults")
+    add("--bill", type=Path, help="file for one line a request that was paid for")
     given = vars(parser.parse_args())
     name = given.pop("plan")
     account = {field: 0 for _, field in LIMITS.values()} if name == "none" else vars(plan(name))

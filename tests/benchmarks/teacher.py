@@ -16,10 +16,11 @@ from typing import Any
 
 from components.generate.config import GenerateConfig
 from components.generate.core import generate
-from components.generate.groq import GroqTeacher, RateLimited
+from components.generate.groq import GroqTeacher
 from components.generate.standin import KEY, StandIn
 from components.generate.teacher import Request
 from components.scrape.standin.corpus import SAMPLES, parse_sections
+from components.shared.http import FetchError
 from components.shared.records import write_records
 from tests.benchmarks.ratio import Ratio
 from tests.builders import document
@@ -83,9 +84,9 @@ def _plain(standin: StandIn) -> None:
             try:
                 teacher.send(payload)
                 return
-            except RateLimited as limited:
+            except FetchError as error:
                 if attempt < 2:
-                    time.sleep(limited.wait_s or 0.5)
+                    time.sleep(error.after_s or 0.5)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(ask, islice(_pages(), LIMITED_PAGES)))

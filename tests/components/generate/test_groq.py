@@ -87,18 +87,6 @@ def test_any_schedule_of_faults_gives_the_same_triples_and_pays_once(
     assert len(standin.requests) > 30
 
 
-@pytest.mark.parametrize("shape", ["fenced", "labelled", "reasoned"])
-def test_the_shape_of_the_answers_does_not_matter(
-    ask: Run, dataset: Callable[[], str], shape: str
-) -> None:
-    with StandIn() as standin:
-        ask(standin, 4, store="object")
-    expected = dataset()
-    with StandIn(shape=shape) as standin:
-        ask(standin, 4, store=shape)
-    assert dataset() == expected
-
-
 @pytest.mark.parametrize(
     ("fault", "line"),
     [
