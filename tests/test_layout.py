@@ -87,7 +87,7 @@ def test_a_wrapper_is_one_import_and_one_call(stage: str) -> None:
 
 
 def test_shared_and_configs_import_in_a_process_without_heavy_libraries() -> None:
-    heavy = ["torch", "kfp", "selenium", "transformers", "trl", "peft", "pypdf", "datasets"]
+    heavy = ["torch", "kfp", "selenium", "transformers", "trl", "peft", "pypdfium2", "datasets"]
     lines = [f"import components.{stage}.config, components.{stage}.core" for stage in STAGES]
     script = "\n".join(
         [*lines, "import sys", f"print([name for name in {heavy} if name in sys.modules])"]

@@ -1,1 +1,1 @@
-"""Extract: papers -> documents. pypdf reads each PDF in a child; the text is repaired, scored, kept by page."""
+"""Extract: papers -> documents, page by page; each PDF is opened in a child process."""

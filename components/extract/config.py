@@ -10,10 +10,8 @@ class ExtractConfig(StageConfig):
 
     stage: ClassVar[str] = "extract"
 
-    deadline_s: float = knob(
-        120.0, "seconds that one reader of a PDF may take, which reads all of it or half", low=0.1
-    )
-    memory_mib: int = knob(500, "MiB of address space that one reader of a PDF may use", low=256)
+    deadline_s: float = knob(120.0, "seconds that reading one PDF may take", low=0.1)
+    memory_mib: int = knob(1024, "MiB of address space that reading one PDF may use", low=512)
     max_pages: int = knob(200, "pages read of one PDF; later ones are left out and counted", low=1)
     min_quality: float = knob(
         0.5, "lowest share of readable words that a paper may have", low=0, high=1

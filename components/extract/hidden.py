@@ -1,122 +1,98 @@
-"""Find text that a reader of the page does not see: white, invisible, tiny or off the page.
+"""Find text that a reader of the page does not see: whatever makes it so, the page looks the same without it.
 
-Authors hide instructions to language models in papers that way. pypdf shows a visitor every operator before it carries
-it out; text that is hidden is blanked there, so that it never reaches the page's text, and kept aside as evidence.
-Graphics state and operators: ISO 32000-1, 8.4 and 9.4.
+Authors hide instructions to language models in papers. The page is drawn twice, with all text and
+with none; a word whose place looks the same both times is hidden: white, transparent, clipped,
+under a picture, on a layer that is off, beyond the edge. Words too small to read count as hidden
+too. Coordinates are points of the page until `_pixels` turns them into pixels of the drawing.
 """
 
+import ctypes
 from typing import Any
 
-TINY = 1.5  # points; footnotes and indices of papers are 4 and more
-EDGE = 2.0  # points that text may begin beyond the page's edge
-_SHOWS = (b"Tj", b"TJ", b"'", b'"')
-_WHITE = {b"g": (1,), b"rg": (1, 1, 1), b"k": (0, 0, 0, 0)}
-_OTHER_COLOURS = (b"sc", b"scn")
-_FOLLOWED = frozenset({*_SHOWS, *_WHITE, *_OTHER_COLOURS, b"q", b"Q", b"Do", b"cs", b"Tr", b"Tf"})
-_INVISIBLE = (3, 7)  # text rendering modes that paint nothing
+import numpy as np
+import pypdfium2.raw as pdfium
+from pypdfium2 import PdfPage
 
-Reason = str  # "white", "invisible", "tiny" or "off the page"
+SCALE = 1.0  # pixels a point: a letter of a footnote is three pixels wide
+PIXELS = 4_000_000  # of a drawing; larger pages are drawn at a smaller scale
+CONTRAST = 40  # of 255 that a letter must differ from what it stands on
+SEEN = 0.5  # share of a word's letters that must be seen
+TINY, NARROW = 3.0, 0.7  # points of a letter's longer and shorter side that can still be read
+DEPTH = 40  # of forms within forms, as deep as pdfium draws them
+SCANNED = 0.1  # a page is a scan, with its words recognised, where so few of them are drawn
+COVERED = 0.5  # and a picture covers so much of it
 
-
-class HiddenText:
-    """Follows one page's operators; `found` holds (reason, text) of what was blanked, `seen` counts the rest."""
-
-    def __init__(
-        self, box: tuple[float, float, float, float], ignore: frozenset[Reason] = frozenset()
-    ) -> None:
-        self.found: list[tuple[Reason, str]] = []
-        self.seen = 0
-        self._box, self._ignore = box, ignore
-        self._white, self._mode, self._size = False, 0, 10.0
-        self._forms = (
-            0  # forms, such as figures, that this operator stands in: their matrices are relative
-        )
-        self._stack: list[tuple[bool, int, float]] = []
-
-    def before(self, operator: bytes, operands: Any, cm: list[float], tm: list[float]) -> None:
-        """Follow the state; blank what an operator is about to show where nobody would see it."""
-        if operator not in _FOLLOWED:  # most draw lines
-            return
-        if operator in _SHOWS:
-            self._show(operands, cm, tm)
-        elif operator in (b"q", b"Do"):
-            self._forms += operator == b"Do"
-            self._stack.append((self._white, self._mode, self._size))
-        elif operator == b"Q":
-            self._restore()
-        elif operator in _WHITE:
-            self._white = _equal(operands, _WHITE[operator])
-        elif operator in _OTHER_COLOURS:
-            self._white = len(operands) in (1, 3) and _equal(operands, (1,) * len(operands))
-        elif operator == b"cs":
-            self._white = False
-        elif operator == b"Tr" and operands:
-            self._mode = int(operands[0])
-        elif operator == b"Tf" and len(operands) > 1:
-            self._size = float(operands[1])
-
-    def after(self, operator: bytes, operands: Any, cm: list[float], tm: list[float]) -> None:
-        """Leave a form: what it set does not outlive it."""
-        if operator == b"Do":
-            self._forms -= 1
-            self._restore()
-
-    def _restore(self) -> None:
-        if self._stack:
-            self._white, self._mode, self._size = self._stack.pop()
-
-    def _show(self, operands: Any, cm: list[float], tm: list[float]) -> None:
-        shown = operands[-1] if operands else ""
-        pieces = shown if isinstance(shown, list) else [shown]
-        text = "".join(map(_readable, pieces))
-        reason = self._reason(cm, tm)
-        if not reason or reason in self._ignore:
-            self.seen += len(text.strip())
-        elif text.strip():
-            if self.found and self.found[-1][0] == reason:
-                text = self.found.pop()[1] + text
-            self.found.append((reason, text))
-            operands[-1] = type(shown)() if isinstance(shown, list | str | bytes) else shown
-
-    def _reason(self, cm: list[float], tm: list[float]) -> Reason:
-        if self._mode in _INVISIBLE:
-            return "invisible"
-        if self._white:
-            return "white"
-        if self._forms:
-            return ""
-        a, b, x, y = _placed(cm, tm)
-        if abs(self._size) * (a * a + b * b) ** 0.5 < TINY:
-            return "tiny"
-        left, bottom, right, top = self._box
-        inside = left - EDGE <= x <= right + EDGE and bottom - EDGE <= y <= top + EDGE
-        return "" if inside else "off the page"
+Rows = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
-def _placed(cm: list[float], tm: list[float]) -> tuple[float, float, float, float]:
-    """Return the vertical scale (two components) and the origin of text matrix times page matrix."""
-    return (
-        tm[2] * cm[0] + tm[3] * cm[2],
-        tm[2] * cm[1] + tm[3] * cm[3],
-        tm[4] * cm[0] + tm[5] * cm[2] + cm[4],
-        tm[4] * cm[1] + tm[5] * cm[3] + cm[5],
-    )
+def seen_words(page: PdfPage, boxes: Rows, words: Any, sizes: Rows) -> Any:
+    """Return for each word whether a reader sees it.
+
+    boxes: (letters, 4), left, bottom, right and top of each letter's ink. words: (letters,), the
+    number of its word, from 0. sizes: (words, 2), width and height that a letter of it takes.
+    Draws the page twice, and leaves it without its text.
+    """
+    count = len(sizes)
+    with_text = _drawn(page)
+    covered = _without_text(page)
+    changed = _differ(with_text, _drawn(page))
+    seen = _any_within(changed, _pixels(page, boxes, changed.shape))
+    if seen.mean() < SCANNED and covered >= COVERED:
+        return np.ones(count, dtype=bool)
+    share = np.bincount(words, seen, count) / np.bincount(words, minlength=count)
+    tiny = (sizes.max(axis=1) < TINY) | (sizes.min(axis=1) < NARROW)
+    return (share >= SEEN) & ~tiny
 
 
-def _equal(operands: Any, wanted: tuple[int, ...]) -> bool:
-    try:
-        return len(operands) == len(wanted) and all(
-            abs(float(value) - want) < 0.02 for value, want in zip(operands, wanted, strict=True)
-        )
-    except (TypeError, ValueError):
-        return False
+def _drawn(page: PdfPage) -> Any:
+    """Return the page as (height, width, 3) bytes."""
+    width, height = page.get_size()
+    scale = min(SCALE, (PIXELS / max(width * height, 1.0)) ** 0.5)
+    return page.render(scale=scale, may_draw_forms=False, rev_byteorder=True).to_numpy()[..., :3]
 
 
-def _readable(piece: object) -> str:
-    return (
-        piece
-        if isinstance(piece, str)
-        else piece.decode("latin-1")
-        if isinstance(piece, bytes)
-        else ""
-    )
+def _without_text(page: PdfPage) -> float:
+    """Make all text of a page invisible; return the share of the page that pictures cover."""
+    width, height = page.get_size()
+    pictures = 0.0
+    for item in page.get_objects(max_depth=DEPTH):
+        if item.type == pdfium.FPDF_PAGEOBJ_TEXT:
+            pdfium.FPDFTextObj_SetTextRenderMode(item, pdfium.FPDF_TEXTRENDERMODE_INVISIBLE)
+        elif item.type == pdfium.FPDF_PAGEOBJ_IMAGE:
+            left, bottom, right, top = item.get_bounds()
+            pictures = max(pictures, (right - left) * (top - bottom))
+    return float(pictures / max(width * height, 1.0))
+
+
+def _differ(one: Any, other: Any) -> Any:
+    """Return where two drawings differ as much as ink and paper do, in any colour."""
+    distance = np.maximum(one, other) - np.minimum(one, other) > CONTRAST
+    return distance[..., 0] | distance[..., 1] | distance[..., 2]
+
+
+def _pixels(page: PdfPage, boxes: Rows, shape: tuple[int, ...]) -> Any:
+    """Return (letters, 4) pixels: first and last row + 1, first and last column + 1."""
+    height, width = shape[:2]
+
+    def device(x: float, y: float) -> Any:
+        column, row = ctypes.c_int(), ctypes.c_int()
+        size = width * 1000, height * 1000  # for whole numbers that are fine enough
+        pdfium.FPDF_PageToDevice(page, 0, 0, *size, 0, x, y, column, row)
+        return np.array([column.value, row.value]) / 1000
+
+    origin = device(0, 0)
+    across, up = (device(100, 0) - origin) / 100, (device(0, 100) - origin) / 100
+    corners = [origin + boxes[:, [x]] * across + boxes[:, [y]] * up for x in (0, 2) for y in (1, 3)]
+    low = np.floor(np.minimum.reduce(corners)).clip(0, [width, height]).astype(int)
+    high = np.ceil(np.maximum.reduce(corners)).clip(0, [width, height]).astype(int)
+    return np.stack([low[:, 1], high[:, 1], low[:, 0], high[:, 0]], axis=1)
+
+
+def _any_within(marked: Any, places: Any) -> Any:
+    """Return for each place whether a pixel of it is marked."""
+    sums = np.zeros((marked.shape[0] + 1, marked.shape[1] + 1), dtype=np.int32)
+    np.cumsum(marked, axis=0, dtype=np.int32, out=sums[1:, 1:])
+    np.cumsum(sums[1:, 1:], axis=1, out=sums[1:, 1:])
+    top, bottom, left, right = places.T
+    inside = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+    return (inside > 0) & (bottom > top) & (right > left)

@@ -1,198 +1,152 @@
-"""Read a PDF's text, page by page, in a child process with a deadline and a memory limit.
+"""Read a PDF's text, page by page, as a reader of its pages sees it.
 
-PDFs come from strangers: one that loops, explodes or crashes the parser must end its child, never the stage.
+Runs in a child process: see `components.shared.sandbox`.
 """
 
-import contextlib
-import gc
-import math
-import multiprocessing
-import resource
-import signal
-from collections.abc import Sequence
-from itertools import zip_longest
-from multiprocessing.connection import Connection
+import ctypes
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.extract.hidden import HiddenText
+import numpy as np
+import pypdfium2
+import pypdfium2.raw as pdfium
 
-# A fork server: children start in milliseconds with pypdf loaded, and share no thread or lock with the stage. Each runs
-# its parent's main module once more, which in a component is `kfp.dsl.executor_main`: loading what that imports takes
-# longer than most PDFs. (The module itself, loaded beforehand, would make each child warn.)
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(
-    ["components.extract.pdf", "components.extract.quick", "kfp.dsl.executor"]
-)
-COLLECT_EVERY = (
-    16  # pages; in between, looking for garbage costs a tenth of the time and finds little
-)
-SIGNATURE_WITHIN = 1024  # bytes in which every reader looks for %PDF-
-NO_MEMORY = "reader ran out of memory"
+from components.extract.hidden import seen_words
+from components.shared.pdf import PdfRejected, open_pdf
 
-
-class PdfRejected(Exception):
-    """This PDF gives no text; the message is the reason, a short phrase that groups."""
+UNREADABLE = "\ufffd"  # for a glyph that names no character
+CELLS = 2  # a point, in which the same letter is drawn once
+BREAK_HYPHEN = 2  # what pdfium calls a hyphen at the end of a line
 
 
 class PageText(NamedTuple):
-    """The text of one page, and the text that was hidden on it as (reason, text)."""
+    """The text of one page, and the texts that were hidden on it; `fault` says why there is none."""
 
     text: str
-    hidden: list[tuple[str, str]]
+    hidden: list[str]
+    fault: str = ""
 
 
 class PdfText(NamedTuple):
-    """What the pages read hold, how many pages the file has, and whether it shows pictures."""
+    """What the pages read hold, and how many pages the file has."""
 
     pages: list[PageText]
     page_count: int
-    pictures: bool
 
 
-class Part(NamedTuple):
-    """Every `of`-th page from page `number` on, counted from 0."""
-
-    number: int = 0
-    of: int = 1
-
-
-WHOLE = Part()
-
-
-def read_pdf(
-    path: Path, *, deadline_s: float, memory_mib: int, max_pages: int, part: Part = WHOLE
-) -> PdfText:
-    """Return the texts of a part of the first `max_pages` pages; raise PdfRejected with the reason on a broken file."""
-    ours, theirs = _PROCESSES.Pipe(duplex=False)
-    arguments = (theirs, str(path), deadline_s, memory_mib, max_pages, part)
-    child = _PROCESSES.Process(target=_child, args=arguments, daemon=True)
-    child.start()
-    theirs.close()
-    late = PdfRejected(f"not read within {deadline_s:g} s")
-    try:
-        if not ours.poll(deadline_s):
-            raise late
-        answer = ours.recv()
-    except EOFError:
-        child.join()
-        if child.exitcode in (-signal.SIGALRM, -signal.SIGXCPU):
-            raise late from None
-        raise PdfRejected(f"reader crashed (status {child.exitcode})") from None
-    finally:
-        child.kill()
-        child.join()
-        ours.close()
-    if isinstance(answer, str):
-        raise PdfRejected(answer)
-    return answer  # type: ignore[no-any-return]
-
-
-def joined(parts: Sequence[PdfText]) -> PdfText:
-    """Return the text of a file from all its parts; raise PdfRejected when it is a scan."""
-    count, pictures = parts[0].page_count, any(part.pictures for part in parts)
-    pages = [
-        page
-        for pages in zip_longest(*(part.pages for part in parts))
-        for page in pages
-        if page is not None
-    ]
-    if pictures and not any(page.text.strip() for page in pages):
-        raise PdfRejected("no text, only images: a scan")
-    return PdfText(pages, count, pictures)
-
-
-def _child(
-    answers: Connection, path: str, deadline_s: float, memory_mib: int, max_pages: int, part: Part
-) -> None:
-    # The kernel ends this process at its deadline even when the stage is gone by then.
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, deadline_s + 0.5)
-    seconds = math.ceil(deadline_s) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_AS, (memory_mib << 20, memory_mib << 20))
-    from components.extract.quick import quicken
-
-    gc.disable()
-    gc.freeze()  # what was loaded before is no garbage and need not be looked through
-    quicken()
-    answer: PdfText | str = f"{NO_MEMORY} ({memory_mib} MiB)"
-    with contextlib.suppress(MemoryError):
+def read_pdf(path: Path, max_pages: int) -> PdfText:
+    """Return the texts of the first `max_pages` pages; raise PdfRejected with the reason."""
+    document = open_pdf(path)
+    count = len(document)
+    pages, pictures = [], False
+    for number in range(min(count, max_pages)):
         try:
-            answer = _read(Path(path), max_pages, part)
-        except PdfRejected as rejected:
-            answer = str(rejected)
-    answers.send(answer)
+            page = _uncropped(document, number)
+        except pypdfium2.PdfiumError:
+            pages.append(PageText("", [], "broken page"))
+            continue
+        pages.append(_read_page(page))
+        pictures |= not pages[-1].text and _has_pictures(page)
+        page.close()
+    if all(page.fault for page in pages):
+        raise PdfRejected("broken PDF (no page opens)")
+    if not any(page.text.strip() for page in pages):
+        raise PdfRejected("no text, only images: a scan" if pictures else "no text on its pages")
+    return PdfText(pages, count)
 
 
-def _read(path: Path, max_pages: int, part: Part) -> PdfText:
-    import logging
-
-    from pypdf import PdfReader
-    from pypdf.errors import LimitReachedError
-
-    logging.getLogger("pypdf").setLevel(
-        logging.CRITICAL
-    )  # it warns once a font, for thousands of fonts
-    with path.open("rb") as file:
-        start = file.read(SIGNATURE_WITHIN)
-    if not start:
-        raise PdfRejected("empty file")
-    if b"%PDF-" not in start:
-        raise PdfRejected("not a PDF")
-    try:
-        reader = PdfReader(path)
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise PdfRejected("encrypted")
-        count = len(reader.pages)
-        pages = []
-        for number in range(part.number, min(count, max_pages), part.of):
-            pages.append(_page(reader.pages[number]))
-            if len(pages) % COLLECT_EVERY == 0:
-                gc.collect()
-        pictures = not any(page.text.strip() for page in pages) and _has_images(
-            reader, min(count, max_pages)
-        )
-    except (PdfRejected, MemoryError):
-        raise
-    except LimitReachedError as error:
-        loops = any(word in str(error) for word in ("loop", "cycle", "cyclic"))
-        reason = (
-            "broken PDF (refers to itself)" if loops else "unpacks to more than any paper holds"
-        )
-        raise PdfRejected(reason) from None
-    except (
-        Exception
-    ) as error:  # pypdf lets errors of many kinds escape on broken files; all mean the same here
-        raise PdfRejected(f"broken PDF ({type(error).__name__})") from None
-    if count == 0:
-        raise PdfRejected("no pages")
-    return PdfText(pages, count, pictures)
+def _uncropped(document: pypdfium2.PdfDocument, number: int) -> pypdfium2.PdfPage:
+    """Open a page; what lies beside its crop box is text of the paper too."""
+    page = document[number]
+    whole = page.get_mediabox()
+    if page.get_cropbox() == whole and not page.get_rotation():
+        return page
+    page.set_cropbox(*whole)
+    page.set_rotation(0)
+    page.close()
+    return document[number]
 
 
-def _page(page: Any) -> PageText:
-    """Return a page's text without what is hidden on it.
+def _read_page(page: pypdfium2.PdfPage) -> PageText:
+    textpage = page.get_textpage()
+    letters, boxes = _letters(textpage)
+    words, first = _words(letters)
+    if not first:
+        return PageText("", [])
+    if 2 * sum(_nameless(textpage, place) for place in first) > len(first):
+        return PageText("".join(x if x.isspace() else UNREADABLE for x in letters), [])
+    sizes = np.array([_size(textpage, place) for place in first])
+    numbers = np.array(words)
+    shown = numbers >= 0
+    seen = seen_words(page, boxes[shown], numbers[shown], sizes)
+    again = _drawn_again(letters, boxes)
+    text: list[str] = []
+    hidden: list[str] = []
+    for place, (letter, word) in enumerate(zip(letters, words, strict=True)):
+        if word < 0:
+            text.append(letter)
+            hidden.append(" ")
+        elif not seen[word]:
+            hidden.append(letter)
+        elif not again[place]:
+            text.append(letter)
+    found = " ".join("".join(hidden).split())
+    return PageText("".join(text), [found] if found else [])
 
-    Where more is white or invisible than not, that is how the page is made: a dark page, or a scan under the text that
-    was recognised in it. Then only tiny text and text off the page counts as hidden.
-    """
-    box = tuple(map(float, page.mediabox))
-    text, watch = _extract(page, box, frozenset())
-    if (
-        sum(len(piece.strip()) for reason, piece in watch.found if reason in ("white", "invisible"))
-        > watch.seen
-    ):
-        text, watch = _extract(page, box, frozenset({"white", "invisible"}))
-    return PageText(text, watch.found)
+
+def _letters(textpage: pypdfium2.PdfTextPage) -> tuple[list[str], Any]:
+    """Return the letters of a page, and left, bottom, right and top of the ink of each, in points."""
+    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
+    letters, boxes = [], []
+    for place in range(textpage.count_chars()):
+        code = pdfium.FPDFText_GetUnicode(textpage, place)
+        pdfium.FPDFText_GetCharBox(textpage, place, left, right, bottom, top)
+        letters.append("-\n" if code == BREAK_HYPHEN else chr(code))
+        boxes.append((left.value, bottom.value, right.value, top.value))
+    return letters, np.array(boxes).reshape(-1, 4)
 
 
-def _extract(page: Any, box: Any, ignore: frozenset[str]) -> tuple[str, HiddenText]:
-    watch = HiddenText(box, ignore)
-    text = page.extract_text(visitor_operand_before=watch.before, visitor_operand_after=watch.after)
-    return text, watch
+def _words(letters: list[str]) -> tuple[list[int], list[int]]:
+    """Return for each letter the number of its word, -1 between words, and where each word begins."""
+    words: list[int] = []
+    first: list[int] = []
+    inside = False
+    for place, letter in enumerate(letters):
+        blank = letter.isspace()
+        if not blank and not inside:
+            first.append(place)
+        words.append(-1 if blank else len(first) - 1)
+        inside = not blank and letter != "-\n"
+    return words, first
 
 
-def _has_images(reader: Any, pages: int) -> bool:
-    return any(
-        "/XObject" in (reader.pages[number].get("/Resources") or {}) for number in range(pages)
-    )
+def _nameless(textpage: pypdfium2.PdfTextPage, place: int) -> bool:
+    """Tell whether a glyph names no character: then what its code looks like is chance."""
+    return bool(pdfium.FPDFText_HasUnicodeMapError(textpage, place) == 1)
+
+
+def _size(textpage: pypdfium2.PdfTextPage, place: int) -> tuple[float, float]:
+    """Return width and height of the room that the font gives a letter, in points."""
+    room = pdfium.FS_RECTF()
+    pdfium.FPDFText_GetLooseCharBox(textpage, place, room)
+    return abs(room.right - room.left), abs(room.top - room.bottom)
+
+
+def _drawn_again(letters: list[str], boxes: Any) -> Any:
+    """Return which letters are drawn where the same one is already: to look bold, or by a loop."""
+    codes = np.array([ord(letter[0]) for letter in letters], dtype=np.int64)
+    again = np.zeros(len(letters), dtype=bool)
+    for shift in (
+        0.0,
+        0.5,
+    ):  # two grids: a letter at the edge of a cell is in the middle of another
+        cells = np.floor(boxes[:, :2] * CELLS + shift).astype(np.int64)
+        keys = codes + (cells[:, 0] << 21) + (cells[:, 1] << 42)
+        first = np.zeros(len(letters), dtype=bool)
+        first[np.unique(keys, return_index=True)[1]] = True
+        again |= ~first
+    return again
+
+
+def _has_pictures(page: pypdfium2.PdfPage) -> bool:
+    return any(True for _ in page.get_objects([pdfium.FPDF_PAGEOBJ_IMAGE]))

@@ -7,9 +7,13 @@ import math
 import multiprocessing
 import resource
 import signal
+import sys
+import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any, TypeVar
 
 from components.shared.errors import DataError
@@ -17,12 +21,10 @@ from components.shared.errors import DataError
 T = TypeVar("T")
 
 # A fork server: children start in milliseconds with the parser loaded, and share no thread or lock
-# with the stage. Each runs its parent's main module once more, which in a component is
-# `kfp.dsl.executor_main`: loading what that imports takes longer than most files.
+# with the stage.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(
-    ["components.shared.sandbox", "pypdf", "fontTools.cffLib", "kfp.dsl.executor"]
-)
+_PARSERS = ["components.shared.sandbox", "numpy", "pypdfium2"]
+_starting = threading.Lock()
 
 
 class SandboxError(DataError):
@@ -36,11 +38,12 @@ def run_in_child(
 
     `memory_mib` limits the child's address space. Raises SandboxError when the child gives nothing.
     """
+    _PROCESSES.set_forkserver_preload([*_PARSERS, function.__module__])  # before the first child
     ours, theirs = _PROCESSES.Pipe(duplex=False)
     child = _PROCESSES.Process(
         target=_answer, args=(theirs, function, arguments, deadline_s, memory_mib), daemon=True
     )
-    child.start()
+    _start(child)
     theirs.close()
     late = SandboxError(f"not read within {deadline_s:g} s")
     try:
@@ -59,6 +62,17 @@ def run_in_child(
     if not worked:
         raise answer
     return answer  # type: ignore[no-any-return]
+
+
+def _start(child: BaseProcess) -> None:
+    """Start a child without this program's main module, which it would import and does not need."""
+    with _starting:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            child.start()
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _answer(

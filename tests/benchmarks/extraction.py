@@ -26,9 +26,11 @@ def measure() -> Iterator[Ratio]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = sample_papers(folder)
-        records = [
-            paper(arxiv_id=path.stem, pdf=str(path), bytes=path.stat().st_size) for path in paths
-        ]
+        records = []
+        for path in paths:
+            copy = folder / f"{path.stem}-copy.pdf"
+            copy.write_bytes(path.read_bytes())
+            records.append(paper(arxiv_id=path.stem, pdf=copy.name, bytes=path.stat().st_size))
         write_records(folder / "papers.jsonl", records)
         seed, ours, pages = [], [], 0
         for _ in range(ROUNDS):

@@ -1,0 +1,57 @@
+"""From a PDF to a document: all that a stranger's text can make slow. Runs in a child process."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from components.extract.config import ExtractConfig
+from components.extract.marks import marks
+from components.extract.pdf import PageText, read_pdf
+from components.extract.quality import readable_share
+from components.extract.repair import repair, without_edges
+from components.shared.records import Document, Paper
+from components.shared.text import clean_line
+
+FLAG_CHARACTERS = 500  # of a hidden text kept as evidence
+UNREADABLE = "hardly any readable text"
+
+
+def read_document(path: Path, paper: Paper, config: ExtractConfig) -> tuple[Document, int]:
+    """Return the document of a PDF, and how many of its pages were left out."""
+    found = read_pdf(path, config.max_pages)
+    return make_document(config, paper, found.pages), found.page_count - len(found.pages)
+
+
+def make_document(config: ExtractConfig, paper: Paper, raw: Sequence[PageText]) -> Document:
+    """Return repaired pages with marks, flags and quality; offsets count from here on."""
+    texts, repairs = repair([page.text for page in raw])
+    texts, edges = without_edges(texts)
+    repairs.update(edges)
+    pages = []
+    for number, (page, text, found) in enumerate(zip(raw, texts, marks(texts), strict=True), 1):
+        quality = readable_share(text)
+        row = {
+            "number": number,
+            "text": text,
+            "quality": quality,
+            "marks": found,
+            "flags": [_flag(hidden) for hidden in page.hidden],
+        }
+        if page.fault or quality < config.min_page_quality:
+            row["reject"] = page.fault or UNREADABLE
+        pages.append(row)
+    return Document(
+        paper=paper.arxiv_id,
+        version=paper.version,
+        title=paper.title,
+        authors=paper.authors,
+        licence=paper.licence,
+        pages=pages,
+        quality=readable_share("\n".join(texts)),
+        repairs=dict(sorted(repairs.items())),
+        submitted=paper.submitted,
+    )
+
+
+def _flag(hidden: str) -> dict[str, str]:
+    """Return what was kept out of a page's text, as evidence for a person."""
+    return {"kind": "hidden text", "text": clean_line(hidden)[:FLAG_CHARACTERS]}
