@@ -20,10 +20,14 @@ FOLDER_IMPLIES = {
     "query": "*",
     "published_after": "1991-01-01",
     "allow_licences": "open,unknown",
+    "release": "own-papers",  # the model of the demo is not its champion
 }
 # So is naming a file of triples: neither their papers' licences nor their teacher's terms are
 # usually known.
-TRIPLES_IMPLIES = {"allow_licences": "open,unknown,unknown-teacher"}
+TRIPLES_IMPLIES = {
+    "allow_licences": "open,unknown,unknown-teacher",
+    "release": "own-triples",
+}
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
