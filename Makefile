@@ -12,7 +12,7 @@ BASE   ?= debian:bookworm-slim
 # Each stage is a process of its own: without byte code on disk each would compile torch and its friends anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup browser run run-containers test test-soak test-gpu check bench compile images push base-image sbom deploy doctor lock releases clean
+.PHONY: help setup browser run run-real run-containers test test-real test-soak test-gpu check bench compile images push base-image sbom deploy doctor lock releases clean
 .DEFAULT_GOAL := help
 
 help: ## explain each target
@@ -44,14 +44,20 @@ debian-packages:
 run: setup ## run the whole pipeline here, with embedded defaults; RUN='--seed 1' adds flags
 	@$(VENV)/bin/arxtune run $(RUN)
 
+run-real: setup ## run it with a real language model, SmolLM2-135M (93 MiB, fetched once); RUN='--papers FOLDER' adds flags
+	@$(VENV)/bin/arxtune run --base-model smollm2 --release smollm2 $(RUN)
+
 test: setup check ## run the linters, the type checker and the tests
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 test-soak: setup ## run the long tests too: kills, faults and questions by the dozen
-	@$(VENV)/bin/python -m pytest -m 'not gpu'
+	@$(VENV)/bin/python -m pytest -m 'not gpu and not real'
 
 test-gpu: setup ## check and measure what only an NVIDIA GPU shows: build/gpu.md
 	@$(VENV)/bin/python -m tests.gpu
+
+test-real: setup ## run the tests that need a real language model: up to an hour
+	@$(VENV)/bin/python -m pytest -m real
 
 check: $(READY) ## run ruff and mypy
 	@$(VENV)/bin/ruff format --check --quiet . && $(VENV)/bin/ruff check --quiet . && $(VENV)/bin/mypy

@@ -41,7 +41,7 @@ def measure() -> Iterator[Ratio]:
 
     torch.set_num_threads(1)
     base = str(bases.TINY_FOLDER)
-    encoded = encode(load_tokenizer(base), _examples())
+    encoded = encode(load_tokenizer(base), quoting_examples())
     data, watched = Data(encoded[:TRAINED]), encoded[TRAINED:]
     # On a CPU short rows are padded, for attention there costs the square of a packed row; 16 examples a step, as there.
     knobs = {"packing": False, "batch_size": 4, "gradient_accumulation": 4}
@@ -54,12 +54,12 @@ def measure() -> Iterator[Ratio]:
         for trainer in (theirs, mine):
             trainer.train()
             speeds.append(useful / trainer.progress.seconds)
-            losses.append(_loss(trainer.model, watched))
+            losses.append(held_out_loss(trainer.model, watched))
     yield Ratio("finetune, completion tokens/s", *speeds)
     yield Ratio("finetune, held-out completion loss", *losses, less_is_better=True)
 
 
-def _examples() -> list[Example]:
+def quoting_examples() -> list[Example]:
     found, teacher = [], EmbeddedTeacher()
     for path in sorted(SAMPLES.glob("*.txt")):
         sections = parse_sections(path.read_text("utf-8"))
@@ -72,7 +72,7 @@ def _examples() -> list[Example]:
     return found[: TRAINED + WATCHED]
 
 
-def _loss(model: Any, encoded: Sequence[Encoded]) -> float:
+def held_out_loss(model: Any, encoded: Sequence[Encoded]) -> float:
     import torch
 
     model.eval()
