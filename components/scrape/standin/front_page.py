@@ -43,13 +43,10 @@ def fragments(page: Any) -> list[Fragment]:
 
 def title_and_authors(pieces: list[Fragment]) -> tuple[str, list[str]]:
     """Return the title, and the names between it and the abstract: "" and [] where none are found."""
-    head = []
-    for piece in pieces:
-        if OPENING.match(piece.text):
-            break
-        if not STAMP.match(piece.text.strip()):
-            head.append(piece)
-    if not head or len(head) == len(pieces):  # without an abstract there is no telling
+    openings = [place for place, piece in enumerate(pieces) if OPENING.match(piece.text)]
+    above = pieces[: openings[0]] if openings else []  # without an abstract there is no telling
+    head = [piece for piece in above if not STAMP.match(piece.text.strip())]
+    if not head:
         return "", []
     largest = max(piece.size for piece in head)
     start = next(place for place, piece in enumerate(head) if piece.size == largest)
