@@ -1,8 +1,12 @@
 """The embedded teacher: tasks built from a page's own sentences. No key, no network, no cost.
 
-Every task names a cue of the passage and wants what the passage says from there to the end of the sentence, in
-quotation marks. So a grounding check can prove every answer, none is solved by copying the input, its beginning or the
-instruction, and even a model of a million weights can learn it: the answer's opening mark leads back to the cue.
+Quoting tasks name a cue of the passage and want what the passage says from there to the end of the
+sentence, in quotation marks. So a grounding check can prove every answer, none is solved by copying
+the input, its beginning or the instruction, and even a model of a million weights can learn it: the
+answer's opening mark leads back to the cue.
+
+Reading tasks are for models that can read: the title of an abstract, the heading of a paragraph,
+what an acronym stands for, what the authors found. They are made where a page shows the answer.
 """
 
 import json
@@ -11,7 +15,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from components.generate.sentences import passages
+from components.generate.sentences import headed_passages
 from components.generate.teacher import Draft, Payload, Reply, Request
 from components.shared.records import digest
 
@@ -25,13 +29,13 @@ WORDINGS = {
         "Give in full the statement that starts with “{cue}”.",
     ),
     "term": (
-        "What does the passage say about “{cue}”?",
-        "Report what is stated about “{cue}”.",
-        "How does the passage use the term “{cue}”?",
+        "Quote the passage from the word “{cue}” to the end of the sentence.",
+        "How does the sentence go on from the word “{cue}”?",
+        "Give the rest of the sentence that follows from “{cue}” on.",
     ),
     "figure": (
-        "What does the passage say of the figure “{cue}”?",
-        "Which statement goes with the number “{cue}”?",
+        "Quote the passage from the figure “{cue}” to the end of the sentence.",
+        "How does the sentence go on from the number “{cue}”?",
     ),
     "continuation": (
         "Quote the passage from “{cue}” to the end of the sentence.",
@@ -42,6 +46,34 @@ SINGLE_WORDS = {
     "term": r"[^\W\d_]{7,}",
     "figure": r"\d+(?:[.,]\d+)*",
 }  # what makes a cue of its own
+READING = {
+    "title": (
+        "Give the title of the paper that this is from.",
+        "What is the paper called whose abstract says this?",
+    ),
+    "heading": (
+        "Give the heading of the section that begins with this paragraph.",
+        "Which heading does this paragraph stand under?",
+    ),
+    "acronym": (
+        "What does “{cue}” stand for?",
+        "Spell out the abbreviation “{cue}”.",
+    ),
+    "finding": (
+        "What do the authors find?",
+        "Which finding does the passage report?",
+    ),
+}
+SHARED_WORDS = 0.6  # of a title or heading that the passage must hold: it can be told from there
+HEADING_WORDS = (2, 8)
+NUMBERING = re.compile(r"^(?:(?:\d+|[A-Z])(?:\.\d+)*\.?|[IVX]+\.)\s+")
+ACRONYM = re.compile(r"((?:[\w-]+\s+){1,7})\(([A-Z][A-Za-z]*[A-Z])s?\)")
+FINDING = re.compile(
+    r"\b(?:we|the authors|(?:our|the|these) (?:results|experiments|findings|measurements))"
+    r"(?: \w+ly)? (?:find|found|show|showed|observe|observed|demonstrate|report|suggest|indicate)"
+    r" that (.+)\.$",
+    re.IGNORECASE,
+)
 
 
 class EmbeddedTeacher:
@@ -49,8 +81,13 @@ class EmbeddedTeacher:
 
     name = "embedded"
     licence = "Apache-2.0"
-    prompt_hash = digest([WORDINGS, TASKS_A_PASSAGE, ANSWER_WORDS])
     paid = False
+
+    def __init__(self, tasks: str = "quoting") -> None:
+        """Make quoting tasks alone, or ("varied") reading tasks too, wherever there are some."""
+        self.varied = tasks == "varied"
+        kinds = [WORDINGS, READING] if self.varied else [WORDINGS]
+        self.prompt_hash = digest([*kinds, TASKS_A_PASSAGE, ANSWER_WORDS])
 
     def payload(self, request: Request) -> Payload:
         """Return what decides the tasks."""
@@ -62,11 +99,12 @@ class EmbeddedTeacher:
     def ask(self, payload: Payload) -> Reply:
         """Return JSON {"triples": [...]}: up to TASKS_A_PASSAGE tasks a passage, each of another kind."""
         place = f"{payload['seed']}:{payload['paper']}:{payload['page']}"
-        drafts = [
-            draft
-            for number, sentences in enumerate(passages(payload["text"]))
-            for draft in _tasks(sentences, random.Random(f"{place}:{number}"))
-        ]
+        drafts: list[Draft] = []
+        for number, (heading, sentences) in enumerate(headed_passages(payload["text"])):
+            choose = random.Random(f"{place}:{number}")
+            title = payload.get("title", "") if number == 0 and payload["page"] == 1 else ""
+            reading = _reading_tasks(sentences, heading, title, choose) if self.varied else []
+            drafts += reading[:TASKS_A_PASSAGE] or _tasks(sentences, choose)
         return Reply(
             json.dumps({"triples": [asdict(draft) for draft in drafts]}, ensure_ascii=False)
         )
@@ -90,6 +128,43 @@ def _tasks(sentences: list[str], choose: random.Random) -> list[Draft]:
                 Draft(instruction=instruction, input=passage, output=f"“{answer}”", kind=kind)
             )
     return drafts
+
+
+def _reading_tasks(
+    sentences: list[str], heading: str, title: str, choose: random.Random
+) -> list[Draft]:
+    """Return the reading tasks that a passage allows, in random order."""
+    passage = " ".join(sentences)
+    answers = {"title": title, "heading": _heading(heading)}
+    found = [(kind, "", text) for kind, text in answers.items() if text and _told(text, passage)]
+    for words, acronym in ACRONYM.findall(passage):
+        expansion = words.split()[-len(acronym) :]
+        if [word[0].lower() for word in expansion] == list(acronym.lower()):
+            found.append(("acronym", acronym, " ".join(expansion)))
+    for sentence in sentences:
+        finding = FINDING.search(sentence)
+        if finding and len(finding[1].split()) >= ANSWER_WORDS:
+            found.append(("finding", "", f"{finding[1][0].upper()}{finding[1][1:]}."))
+    choose.shuffle(found)
+    drafts = []
+    for kind, cue, answer in found:
+        instruction = choose.choice(READING[kind]).format(cue=cue)
+        drafts.append(Draft(instruction=instruction, input=passage, output=answer, kind=kind))
+    return drafts
+
+
+def _heading(line: str) -> str:
+    """Return a heading without its number, or "" where it is too short or too long to be told."""
+    bare = NUMBERING.sub("", line).strip()
+    return bare if HEADING_WORDS[0] <= len(bare.split()) <= HEADING_WORDS[1] else ""
+
+
+def _told(text: str, passage: str) -> bool:
+    """Tell whether most words of a title stand in the passage."""
+    words = re.findall(r"\w{4,}", text.lower())
+    there = set(re.findall(r"\w+", passage.lower()))
+    held = sum(word in there for word in words)
+    return bool(words) and held / len(words) >= SHARED_WORDS
 
 
 def _cues(kind: str, sentence: str) -> Iterator[tuple[str, str]]:

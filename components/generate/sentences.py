@@ -17,14 +17,21 @@ _PLAIN = re.compile(r"[\w\s,.;:'’%()\[\]/&?!±–-]")
 
 def passages(page: str) -> list[list[str]]:
     """Return the passages of a page, each a list of sentences that follow one another there."""
-    found: list[list[str]] = []
-    for block in _blocks(page):
+    return [sentences for _heading, sentences in headed_passages(page)]
+
+
+def headed_passages(page: str) -> list[tuple[str, list[str]]]:
+    """Return the passages of a page, and for each the heading right above it, or ""."""
+    found: list[tuple[str, list[str]]] = []
+    for heading, block in _blocks(page):
         run: list[str] = []
         for sentence in [*split_sentences(block), ""]:
             if is_whole(sentence):
                 run.append(sentence)
             else:
-                found += _cut(run)
+                for passage in _cut(run):
+                    found.append((heading, passage))
+                    heading = ""  # of the first passage below it
                 run = []
     return found
 
@@ -52,19 +59,24 @@ def is_whole(sentence: str) -> bool:
     )
 
 
-def _blocks(page: str) -> Iterator[str]:
-    """Yield the stretches of running text between blank lines and headings."""
+def _blocks(page: str) -> Iterator[tuple[str, str]]:
+    """Yield the stretches of running text between blank lines and headings, below their heading."""
     lines = [line.strip() for line in page.splitlines()]
     width = sorted(map(len, lines))[len(lines) // 2] if lines else 0
+    heading = ""
     block: list[str] = []
     for line in lines:
         fresh = not block or block[-1][-1] in ".!?"
-        if not line or (fresh and _is_heading(line, width)):
-            yield "\n".join(block)
-            block = []
-        else:
+        headed = bool(line) and fresh and _is_heading(line, width)
+        if line and not headed:
             block.append(line)
-    yield "\n".join(block)
+            continue
+        if block:
+            yield heading, "\n".join(block)
+            heading, block = "", []
+        if headed:
+            heading = line
+    yield heading, "\n".join(block)
 
 
 def _is_heading(line: str, width: int) -> bool:

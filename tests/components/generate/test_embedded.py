@@ -26,6 +26,40 @@ def ask(
     return found
 
 
+READING_PAGE = """Sparse Routing of Tokens to Experts
+Abstract
+Large Language Models (LLMs) route tokens to experts at a cost. Sparse routing of tokens sends each to two experts.
+We find that the routed model reaches a lower perplexity at equal cost. The gain grows with the number of experts.
+2 Load of the Experts
+The load of the experts is kept even by a loss. A dense model stays behind at the same cost on the text.
+The router is trained with that loss from the first step on. Nothing else of the model is changed by it.
+"""
+
+
+def varied(text: str, paper: int = 0, title: str = "") -> list[dict[str, str]]:
+    teacher = EmbeddedTeacher("varied")
+    request = Request(paper=f"2405.9000{paper}", version=1, page=1, text=text, seed=42)
+    payload = {**teacher.payload(request), "title": title}
+    found: list[dict[str, str]] = json.loads(teacher.ask(payload).text)["triples"]
+    return found
+
+
+def test_reading_tasks_are_made_where_the_page_shows_the_answer() -> None:
+    title = "Sparse Routing of Tokens"
+    tasks = [task for paper in range(20) for task in varied(READING_PAGE, paper, title)]
+    assert {task["kind"]: task["output"] for task in tasks} == {
+        "acronym": "Large Language Models",
+        "finding": "The routed model reaches a lower perplexity at equal cost.",
+        "heading": "Load of the Experts",
+        "title": title,
+    }
+    assert {task["kind"] for task in varied(PARAGRAPH)} <= set(WORDINGS)  # where it shows none
+
+
+def test_the_two_ways_are_not_taken_for_each_other_in_the_store() -> None:
+    assert EmbeddedTeacher("varied").prompt_hash != EmbeddedTeacher().prompt_hash
+
+
 def many() -> list[dict[str, str]]:
     return [task for page in range(1, 60) for task in ask(PARAGRAPH, page=page)]
 
