@@ -11,10 +11,11 @@ from components.generate.embedded import EmbeddedTeacher
 from components.generate.evidence import evidence, judge
 from components.generate.teacher import Draft, Reply, Request
 from components.generate.triples import parse
+from components.shared.bases import TINY, base_terms
 from components.shared.corpus import forecast
 from components.shared.errors import TeacherError
 from components.shared.ledger import Ledger
-from components.shared.licences import model_licence, ruling
+from components.shared.licences import ruling
 from components.shared.progress import say
 from components.shared.records import Document, Source, Triple, digest, read_records, write_records
 
@@ -67,13 +68,11 @@ def make_teacher(config: GenerateConfig) -> AnyTeacher:
     base to learn from it.
     """
     if config.teacher == "embedded":
-        return EmbeddedTeacher()
+        return EmbeddedTeacher("quoting" if config.base_model == TINY else "varied")
     from components.generate.groq import GroqTeacher
 
     teacher = GroqTeacher(config)
-    rule = ruling(
-        "cc0", teacher.licence, model_licence(config.base_model), config.allowed | {"cc0"}
-    )
+    rule = ruling("cc0", teacher.licence, base_terms(config.base_model), config.allowed | {"cc0"})
     if not rule.allowed:
         raise TeacherError(
             f"{config.base_model} may not learn from {teacher.model}: {rule.reason}",
@@ -86,7 +85,7 @@ def _forbidden(config: GenerateConfig, teacher: AnyTeacher, licence: str) -> str
     """Return why nothing may be paid for a paper: curate would leave its triples out."""
     if isinstance(teacher, EmbeddedTeacher):
         return ""
-    base = model_licence(config.base_model)
+    base = base_terms(config.base_model)
     return ruling(licence, teacher.licence, base, config.allowed).reason
 
 
@@ -102,6 +101,7 @@ def _requests(config: GenerateConfig, document: Document) -> list[Request]:
                     page=page["number"],
                     text=_SURROGATE.sub("\ufffd", text[: config.max_page_characters]),
                     seed=config.seed,
+                    title=document.title,
                 )
             )
     return requests[: config.max_pages_per_paper or None]

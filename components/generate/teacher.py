@@ -16,6 +16,7 @@ class Request:
     page: int
     text: str
     seed: int
+    title: str = ""  # of the paper
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,9 @@ The router is trained with that loss from the first step on. Nothing else of the
 
 def varied(text: str, paper: int = 0, title: str = "") -> list[dict[str, str]]:
     teacher = EmbeddedTeacher("varied")
-    request = Request(paper=f"2405.9000{paper}", version=1, page=1, text=text, seed=42)
-    payload = {**teacher.payload(request), "title": title}
-    found: list[dict[str, str]] = json.loads(teacher.ask(payload).text)["triples"]
+    request = Request(paper=f"2405.9000{paper}", version=1, page=1, text=text, seed=42, title=title)
+    answer = teacher.ask(teacher.payload(request))
+    found: list[dict[str, str]] = json.loads(answer.text)["triples"]
     return found
 
 

@@ -26,6 +26,7 @@ class CountingTeacher(EmbeddedTeacher):
     name = "counting"
 
     def __init__(self, *answers: str) -> None:
+        super().__init__()
         self.answers, self.asked = list(answers), 0
 
     def ask(self, payload: Payload) -> Reply:
