@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,18 @@ SHOWN = 3  # examples of each side
 BINS = (32, 64, 128, 256, 512, 1024, 2048)  # tokens; the last bin is open
 _MARKUP = re.compile(r"[\\`*_{}\[\]()#!|~$@]")
 
+Row = Sequence[object]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the card: sentences, then a table with its head."""
+
+    title: str
+    sentences: Sequence[str] = ()
+    head: Row = ()
+    rows: Sequence[Row] = ()
+
 
 @dataclass(frozen=True)
 class Card:
@@ -31,59 +43,103 @@ class Card:
     obligations: Sequence[Obligation]
     gate_of: Mapping[str, Gate]  # by reason
 
-    @property
-    def seen(self) -> int:
-        """Return how many rows came in, unreadable ones too."""
-        return self.ledger.kept + len(self.ledger.rejects)
+    def sections(self) -> list[Section]:
+        """Return the card's parts in their order."""
+        facts, dropped = self.ledger.facts, len(self.ledger.rejects)
+        seen = self.ledger.kept + dropped
+        terms = (
+            f"What licences and terms ask of a model trained on this, for {self.config.base_model}."
+        )
+        return [
+            Section(
+                "Rows",
+                [f"{seen} rows in = {self.ledger.kept} kept + {dropped} dropped."],
+                head=("", "train", "test"),
+                rows=[
+                    ("rows", facts["train"], facts["test"]),
+                    ("papers", facts["train papers"], facts["test papers"]),
+                ],
+            ),
+            Section(
+                "Through the gates",
+                [
+                    "A row is counted under the first gate that stops it; rejects.jsonl has them all."
+                ],
+                ("gate", "dropped", "left", "for example"),
+                [
+                    ("read", "", seen, ""),
+                    *self._gates(seen),
+                    ("kept", dropped, self.ledger.kept, ""),
+                ],
+            ),
+            Section("Split and leaks", list(self._split())),
+            Section("Lengths", [], ("estimated tokens", "train", "test"), self._lengths()),
+            Section("Kinds of tasks", [], ("kind", "rows"), list(facts["kinds"].items())),
+            Section(
+                "Licences of the papers",
+                [f"Let in: {', '.join(facts['allowed licences'])}."],
+                ("licence", "papers"),
+                list(facts["licences"].items()),
+            ),
+            Section(
+                "Duties",
+                [terms],
+                ("due to", "duty", "exact words", "source"),
+                [(duty.due_to, duty.text, duty.value, duty.source) for duty in self.obligations],
+            ),
+            Section("Examples", [], ("", "", "instruction", "input", "output"), self._examples()),
+        ]
 
-    @property
-    def gates(self) -> list[dict[str, Any]]:
-        """Return each gate that stopped something, in the order of the gates, and how many rows were left behind it."""
-        order = list(Gate)
-        dropped = self.ledger.dropped
-        left, rows = self.seen, []
-        for reason in sorted(
-            dropped, key=lambda reason: (order.index(self.gate_of[reason]), reason)
-        ):
+    def _gates(self, left: int) -> Iterable[Row]:
+        """Yield each gate that stopped something, in the order of the gates, and how many rows were left behind it."""
+        order, dropped = list(Gate), self.ledger.dropped
+        examples = {reject["reason"]: reject for reject in reversed(self.ledger.rejects)}
+        for reason in sorted(dropped, key=lambda name: (order.index(self.gate_of[name]), name)):
             left -= dropped[reason]
-            example = next(reject for reject in self.ledger.rejects if reject["reason"] == reason)
-            told = example["detail"] or example["item"]
-            rows.append(
-                {"reason": reason, "dropped": dropped[reason], "left": left, "example": told}
+            example = examples[reason]["detail"] or examples[reason]["item"]
+            yield reason, dropped[reason], left, example
+
+    def _split(self) -> Iterable[str]:
+        """Yield how the sides were chosen, how they overlap, and what is not known of the rows."""
+        facts, config = self.ledger.facts, self.config
+        if config.test_after:
+            days = f"the {config.embargo_days} days before it left out"
+            yield f"Split by time: test from {config.test_after} on, {days}."
+        else:
+            share = f"{config.test_fraction:.0%} of papers to test"
+            yield f"Split by paper: {share}, by a hash of seed {config.seed} and id."
+        before = facts["test rows overlapping with train before the leak gate"]
+        shares = overlaps(self.split[TRAIN], self.split[TEST])
+        after = len([share for share in shares if share > 0])
+        yield f"Before the leak gate {before} test rows shared an {SHARED}-gram with train."
+        yield f"Of the {facts['test']} rows kept it is {after}."
+        if held := facts["papers of earlier runs"]:
+            yield f"{held} papers come from earlier runs on the same question."
+        if unnamed := facts["rows that name no paper"]:
+            groups = facts["groups of rows that name no paper"]
+            yield (
+                f"{unnamed} rows name no paper. They stand in {groups} groups of rows that quote one passage or share "
+                "rare words with their neighbours. Groups are not papers: one paper may stand on both sides, and "
+                "intervals over groups may be a third too narrow."
             )
+        if blind := facts["rows without a page to be grounded in"]:
+            yield f"{blind} rows come without the page they rest on: their grounding was not checked."
+
+    def _lengths(self) -> list[Row]:
+        """Return the histogram of lengths: of each bin its name and the share of each side's rows."""
+        counts = [Counter(map(_bin, self.split[side])) for side in (TRAIN, TEST)]
+        rows: list[Row] = []
+        for place in sorted({*counts[0], *counts[1]}):
+            shares = [f"{count[place] / max(1, count.total()):.1%}" for count in counts]
+            rows.append((_bin_name(place), *shares))
         return rows
 
-    @property
-    def lengths(self) -> list[tuple[str, float, float]]:
-        """Return the histogram of lengths in tokens: of each bin its name and the share of each side's rows."""
-        counts = [Counter(map(_bin, self.split[side])) for side in (TRAIN, TEST)]
-        train, test = (max(1, count.total()) for count in counts)
-        bins = range(len(BINS) + 1)
-        rows = [
-            (_bin_name(place), counts[0][place] / train, counts[1][place] / test) for place in bins
+    def _examples(self) -> list[Row]:
+        return [
+            (side, f"{row.kind}, {row.paper}", row.instruction, row.input, row.output)
+            for side in (TRAIN, TEST)
+            for row in self.split[side][:SHOWN]
         ]
-        return [row for row in rows if row[1] or row[2]]
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Return what the tables show, and how the test rows overlap with train, measured again on what is kept."""
-        shares = overlaps(self.split[TRAIN], self.split[TEST])
-        return self.ledger.facts | {"n": SHARED, "overlapping": len([s for s in shares if s > 0])}
-
-    @property
-    def split_rule(self) -> str:
-        """Return in one sentence how the sides were chosen."""
-        config = self.config
-        if config.test_after:
-            days = config.embargo_days
-            return f"by time: test from {config.test_after} on, the {days} days before it left out"
-        share = f"{config.test_fraction:.0%} of papers to test"
-        return f"by paper: {share}, by a hash of seed {config.seed} and id"
-
-    @property
-    def examples(self) -> list[tuple[str, Triple]]:
-        """Return a few rows of each side."""
-        return [(side, triple) for side in (TRAIN, TEST) for triple in self.split[side][:SHOWN]]
 
 
 def write_cards(card: Card, html: Path, markdown: Path) -> None:
@@ -92,10 +148,10 @@ def write_cards(card: Card, html: Path, markdown: Path) -> None:
 
     here = FileSystemLoader(Path(__file__).parent)
     shelf = Environment(loader=here, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    shelf.filters["percent"] = "{:.1%}".format
-    write_atomically(html, shelf.get_template("card.html.j2").render(card=card, facts=card.facts))
     plain = shelf.overlay(autoescape=False, finalize=_escape)
-    write_atomically(markdown, plain.get_template("card.md.j2").render(card=card, facts=card.facts))
+    sections = card.sections()
+    write_atomically(html, shelf.get_template("card.html.j2").render(sections=sections))
+    write_atomically(markdown, plain.get_template("card.md.j2").render(sections=sections))
 
 
 def _bin(triple: Triple) -> int:
@@ -108,7 +164,7 @@ def _bin_name(place: int) -> str:
     return f"{low} to {BINS[place]}" if place < len(BINS) else f"over {BINS[-1]}"
 
 
-def _escape(value: object) -> object:
+def _escape(value: Any) -> Any:
     """Return a value as Markdown shows it, on one line: no cell, link, image, heading or tag comes of it."""
     if not isinstance(value, str):
         return value

@@ -41,7 +41,8 @@ def curate(
 ) -> dict[str, Any]:
     """Pass triples through the gates and split what is left by paper; every reject has its reason.
 
-    `triples` is what generate wrote, or a file (or folder of files) of one's own in JSON, JSON Lines, CSV or Parquet.
+    `triples` is what generate wrote, or a file (or folder of files) of one's own in JSON, JSON
+    Lines, CSV or Parquet.
     """
     ledger = Ledger("curate", "triples")
     material = read_material(triples, ledger, config.own_teacher, config.paper_column)

@@ -40,7 +40,8 @@ MARKS = {  # of the order of bytes, longest first
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
-# Which of the first four bytes are zero tells the encoding of a file that begins in ASCII (RFC 4627, section 3).
+# Which of the first four bytes are zero tells the encoding of a file that begins in ASCII (RFC
+# 4627, section 3).
 ZEROS: dict[tuple[bool, ...], str] = {
     (False, True, False, True): "UTF-16",
     (True, False, True, False): "UTF-16",

@@ -15,7 +15,8 @@ _TRIVIAL = re.compile(
     r"n a|na|none|null|nil|nan|unknown|yes|no|true|false|todo|tbd|ok|output|answer|response|see above|same as above"
     r"|not (?:specified|mentioned|available|applicable|provided)|no (?:answer|information)"
 )
-# A teacher that refuses, or talks about itself or its task, at the start of an answer or in a whole sentence of it.
+# A teacher that refuses, or talks about itself or its task, at the start of an answer or in a
+# whole sentence of it.
 _META_START = re.compile(
     r"\W*(?:i(?:['’]m| am) (?:sorry|unable|not able)|sorry\b|i apologi[sz]e|i (?:can['’]?t|cannot|can not|won['’]t)\b"
     r"|i (?:don['’]t|do not) (?:have|know)\b|unfortunately,? (?:i|the (?:text|passage|context|input))\b|as an ai\b"
@@ -30,7 +31,8 @@ _META = re.compile(
     r"|\bi hope this helps\b|\blet me know if\b",
     re.IGNORECASE,
 )
-# What is left of a prompt: its labels at the start of a line, or a placeholder that nobody filled in.
+# What is left of a prompt: its labels at the start of a line, or a placeholder that nobody filled
+# in.
 _PROMPT = re.compile(
     r"^\W*(?:instruction|input|output|response|(?:generated )?triples?(?: \d+)?|example \d+)\W{0,3}:"
     r"|[\[<](?:insert|provide|your|add) [^\]>]{0,80}[\]>]"
@@ -40,8 +42,8 @@ _PROMPT = re.compile(
 _EMAIL = re.compile(
     r"[\w.+-]+\}?\s?(?:@|\(at\)|\[at\])\s?[\w-]{2,}(?:\.[\w-]+)*\.[a-z]{2,}\b", re.IGNORECASE
 )
-# International with its country code, or in the groups of three and four of North America. Plain runs of digits are not
-# taken for numbers of phones: papers are full of them.
+# International with its country code, or in the groups of three and four of North America. Plain
+# runs of digits are not taken for numbers of phones: papers are full of them.
 _PHONE = re.compile(
     r"(?<![\w.])\+\d{1,3}[\s.-]?(?:\(\d{1,4}\)[\s.-]?)?(?:\d[\s.-]?){7,12}(?!\w)"
     r"|(?<![\w.-])(?:\(\d{3}\)\s?|\d{3}[-.])\d{3}[-.]\d{4}(?![\w.-]*\d)"
@@ -126,7 +128,8 @@ def _is_foreign(config: CurateConfig, triple: Triple) -> bool:
 def tokens(text: str) -> int:
     """Return about how many tokens a text has: no less than its words and marks, one to four bytes at least.
 
-    No tokenizer is at hand here; finetune counts with the base model's own and drops what is too long for it.
+    No tokenizer is at hand here; finetune counts with the base model's own and drops what is too
+    long for it.
     """
     return max(len(re.findall(r"\w+|[^\w\s]", text)), len(text.encode("utf-8", "replace")) // 4)
 

@@ -41,9 +41,10 @@ def near_duplicates(
 ) -> dict[int, int]:
     """Return {text: an earlier text that it nearly repeats}, by their places in `texts`.
 
-    Two texts are near duplicates when their sets of 3-grams have a Jaccard similarity of at least the threshold
-    (Broder, 1997); `same` has the last word on a pair. Only texts that share one of their rarest grams can be: of s
-    grams any s - ceil(threshold * s) + 1 hold a common one (prefix filtering: Chaudhuri, Ganti and Kaushik, 2006).
+    Two texts are near duplicates when their sets of 3-grams have a Jaccard similarity of at least
+    the threshold (Broder, 1997); `same` has the last word on a pair. Only texts that share one of
+    their rarest grams can be: of s grams any s - ceil(threshold * s) + 1 hold a common one (prefix
+    filtering: Chaudhuri, Ganti and Kaushik, 2006).
     """
     sets = [grams(text, NEAR) or {tuple(words(text))} - {()} for text in texts]
     counts = Counter(gram for found in sets for gram in found)
@@ -66,7 +67,8 @@ def near_duplicates(
 def same_task(one: Triple, other: Triple) -> bool:
     """Tell whether two triples ask and answer the same.
 
-    A long passage that two questions share is no duplicate, nor is a sentence of the same words about other figures.
+    A long passage that two questions share is no duplicate, nor is a sentence of the same words
+    about other figures.
     """
     if _figures(one) != _figures(other):
         return False
@@ -78,7 +80,8 @@ def same_task(one: Triple, other: Triple) -> bool:
 def overlaps(train: Sequence[Triple], test: Sequence[Triple]) -> list[float]:
     """Return for each test row the share of its 8-grams that stand in any training row, as GPT-3's paper measures it.
 
-    The fields are read one by one: no gram runs from one into the next. A row without any overlaps in nothing.
+    The fields are read one by one: no gram runs from one into the next. A row without any overlaps
+    in nothing.
     """
     papers: dict[Gram, set[str]] = defaultdict(set)
     for row in (*train, *test):

@@ -1,7 +1,8 @@
 """Read triples: what generate wrote, or a person's own file in JSON, JSON Lines, CSV or Parquet.
 
-Own rows tell instruction, input and output by name, in any case, or as a conversation; whatever else they carry of a
-Triple or its paper is used. A row that cannot be used becomes a reject with file and line; the rest is read.
+Own rows tell instruction, input and output by name, in any case, or as a conversation; whatever
+else they carry of a Triple or its paper is used. A row that cannot be used becomes a reject with
+file and line; the rest is read.
 """
 
 import re
@@ -59,8 +60,9 @@ def read_material(
 ) -> Material:
     """Read a file, or a folder of files.
 
-    Where a row names no teacher it is `own_teacher`; `paper_column` is the field that tells a row's paper. Raise
-    DataError when nothing can be used, unless a stage wrote the folder: it may have had nothing to write.
+    Where a row names no teacher it is `own_teacher`; `paper_column` is the field that tells a
+    row's paper. Raise DataError when nothing can be used, unless a stage wrote the folder: it may
+    have had nothing to write.
     """
     material = Material(own=not (path / "sources.jsonl").exists())
     if not material.own:
@@ -85,7 +87,8 @@ def read_material(
 def tidy(material: Material) -> int:
     """Make the texts safe to store, show and train on, for good; return of how many rows marks were taken off.
 
-    Own rows may have been rendered for some model before: marks of its template are taken off their ends.
+    Own rows may have been rendered for some model before: marks of its template are taken off
+    their ends.
     """
     marked = 0
     for triple in material.triples:

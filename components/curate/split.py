@@ -1,8 +1,9 @@
 """Split by paper: a paper's side depends on itself alone, so that it is on the same side in every later run.
 
-The side is a hash of seed and arXiv id (without version), or, split by time, the day of first submission. Papers that
-are nearly the same must not stand on both sides. As no paper may ever change sides, the younger of such a pair is
-dropped: what comes new gives way, and what was trained on or tested before stays where it is.
+The side is a hash of seed and arXiv id (without version), or, split by time, the day of first
+submission. Papers that are nearly the same must not stand on both sides. As no paper may ever
+change sides, the younger of such a pair is dropped: what comes new gives way, and what was trained
+on or tested before stays where it is.
 """
 
 import calendar
@@ -23,7 +24,8 @@ from components.shared.records import Source, Triple
 TRAIN, TEST = "train", "test"
 Side = str  # TRAIN or TEST, or in its place the Gate that stops a paper
 
-# Share of the shorter paper's 8-grams that both have. The same authors repeat themselves, so that less is proof enough.
+# Share of the shorter paper's 8-grams that both have. The same authors repeat themselves, so that
+# less is proof enough.
 NEAR_COPY, SAME_AUTHORS = 0.5, 0.1
 EVIDENCE = 5  # fewer common 8-grams than this are one common clause
 BOILERPLATE = 20  # an 8-gram of more papers than this is a phrase of the field
@@ -49,7 +51,8 @@ def sides(
 ) -> dict[str, Side]:
     """Return the side of each paper, or in its place the gate that stops it.
 
-    Of a set of one's own, given by the rows of each paper, the test side is given what a verdict needs.
+    Of a set of one's own, given by the rows of each paper, the test side is given what a verdict
+    needs.
     """
     chosen = {paper: side_of(config, source) for paper, source in sources.items()}
     if own_rows and not config.test_after:

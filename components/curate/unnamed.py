@@ -1,7 +1,8 @@
 """Rows that name no paper: rows that are probably from one are grouped, under a name that says that it is no paper.
 
-Rows that quote the same passage belong together; so do near neighbours in the file that share rarer words than rows
-far from one another do. Whether a group is all of a paper, or one paper at all, nobody knows, and the card says so.
+Rows that quote the same passage belong together; so do near neighbours in the file that share
+rarer words than rows far from one another do. Whether a group is all of a paper, or one paper at
+all, nobody knows, and the card says so.
 """
 
 import math

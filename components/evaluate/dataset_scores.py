@@ -20,7 +20,8 @@ def dataset_scores(
 ) -> dict[str, list[Row]]:
     """Return the mean scores of each system by tokenizer; `others` are answers by name of their system.
 
-    Without training examples the nulls know the dataset's own answers, each row those of the other rows.
+    Without training examples the nulls know the dataset's own answers, each row those of the other
+    rows.
     """
     tasks = [(example.instruction, example.input) for example in examples]
     outputs = [example.completion for example in examples]

@@ -2,8 +2,9 @@
 
     corpus/<question>/<day of first submission>/<paper>/<n>-<hash>    the paper's source and triples, newest last
 
-The names of the keys alone tell the papers and their days, so that what is not joined is not read. What happened to a
-paper since, a withdrawal or another licence, scrape writes into papers/<id>/v<version>.json; it counts here.
+The names of the keys alone tell the papers and their days, so that what is not joined is not read.
+What happened to a paper since, a withdrawal or another licence, scrape writes into
+papers/<id>/v<version>.json; it counts here.
 """
 
 from collections.abc import Collection, Sequence
@@ -75,8 +76,8 @@ def held_papers(store: Store, question: Question) -> list[Held]:
 def forecast(config: Any, folder: Path, papers: Collection[str], store: Store | None = None) -> str:
     """Return the line that says what a verdict on these papers, and those of their corpus, will rest on; "" if none asks.
 
-    `config` is a stage's with a store, a seed and the switches of a forecast. Raises TooLittleData where no verdict can
-    come of it. Who works on documents of their own by hand is not asked.
+    `config` is a stage's with a store, a seed and the switches of a forecast. Raises TooLittleData
+    where no verdict can come of it. Who works on documents of their own by hand is not asked.
     """
     if Question.of(folder) is None:
         return ""

@@ -1,7 +1,8 @@
 """Whether a run can end in a verdict, asked before each cost: the one home of what a verdict needs.
 
-Scrape asks after the list is known, generate before the first question, finetune before the first step. A run that
-cannot end in a verdict ends here with status 2, unless its user wants to train anyway.
+Scrape asks after the list is known, generate before the first question, finetune before the first
+step. A run that cannot end in a verdict ends here with status 2, unless its user wants to train
+anyway.
 """
 
 import hashlib
@@ -61,9 +62,10 @@ def held_out(
 ) -> set[str]:
     """Return the papers to test on: those whose place is below the share.
 
-    A set of one's `own` is complete: nothing comes to it later. If its share is less than a verdict needs, the papers
-    next in place join the test side, as long as MIN_TRAIN_PAPERS are left to train on: until there are papers enough,
-    and `examples` enough where it is told how many each paper has.
+    A set of one's `own` is complete: nothing comes to it later. If its share is less than a
+    verdict needs, the papers next in place join the test side, as long as MIN_TRAIN_PAPERS are
+    left to train on: until there are papers enough, and `examples` enough where it is told how
+    many each paper has.
     """
     ordered = sorted(papers, key=lambda paper: (position(paper, seed), paper))
     below = len([paper for paper in ordered if position(paper, seed) < needs.test_fraction])
@@ -83,8 +85,8 @@ def held_out(
 def require_test_set(train: Path, *, train_anyway: bool = False) -> str:
     """Return what a verdict on this training set will rest on, by what curate told; "" where it told nothing.
 
-    Raise TooLittleData where that is too little, and the papers were found by asking for them: more can be asked for.
-    Who trains on rows of their own is told, and may.
+    Raise TooLittleData where that is too little, and the papers were found by asking for them:
+    more can be asked for. Who trains on rows of their own is told, and may.
     """
     stages = {summary.get("stage"): summary.get("facts", {}) for summary in read_lineage(train)}
     facts = stages.get("curate", {})
@@ -109,7 +111,8 @@ def require_verdict(
 ) -> str:
     """Return the line that says what a verdict will rest on if these papers are all there are.
 
-    Raise TooLittleData, with the number of papers that would do, where a verdict cannot be reached.
+    Raise TooLittleData, with the number of papers that would do, where a verdict cannot be
+    reached.
     """
     testing = len(held_out(papers, seed, needs, own=own))
     training = len(papers) - testing

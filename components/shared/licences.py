@@ -1,6 +1,7 @@
 """The licence firewall: paper licence x teacher terms x base-model terms -> allowed or not, and the duties that follow.
 
-The facts stand in licences.toml, each beside its source. What is unknown passes only if the user names it.
+The facts stand in licences.toml, each beside its source. What is unknown passes only if the user
+names it.
 """
 
 import json
@@ -41,7 +42,8 @@ _VERSION = r"\d\.\d/?(?:(?:deed|legalcode)(?:\.[a-z-]+)?)?"
 class Obligation(Record):
     """A duty that comes with data, teacher or base model; curate writes them to obligations.jsonl beside train."""
 
-    # attribution, name, display, notice, agreement, use-restrictions, non-commercial, share-alike, private, check
+    # attribution, name, display, notice, agreement, use-restrictions, non-commercial, share-alike,
+    # private, check
     kind: str
     text: str  # what has to be done, in one sentence
     value: str  # the exact words asked for: of a name its beginning, of a display or notice the line; else ""
@@ -66,9 +68,10 @@ class Ruling:
 def ruling(paper: str, teacher: str, base: str, allowed: Collection[str]) -> Ruling:
     """Rule on training a base model on a teacher's answers about a paper.
 
-    `paper` is its licence, a URL or a name of PAPER_LICENCES; `teacher` and `base` are the terms of the two, as
-    licences.toml or a model's card spells them, and unknown when they are not there; `allowed` is what allowed_names
-    returns. Closed terms forbid training whatever the user allows.
+    `paper` is its licence, a URL or a name of PAPER_LICENCES; `teacher` and `base` are the terms
+    of the two, as licences.toml or a model's card spells them, and unknown when they are not
+    there; `allowed` is what allowed_names returns. Closed terms forbid training whatever the user
+    allows.
     """
     paper, teacher, base = paper_licence(paper), terms(teacher), terms(base)
     if paper not in allowed:

@@ -14,7 +14,8 @@ from components.shared.licences import (
     paper_licence,
 )
 
-# URL on arXiv -> (let in by default, duties). Sources: info.arxiv.org/help/license, legal codes of Creative Commons.
+# URL on arXiv -> (let in by default, duties). Sources: info.arxiv.org/help/license, legal codes of
+# Creative Commons.
 PAPERS = {
     "http://creativecommons.org/licenses/by/4.0/": (True, {"attribution"}),
     "http://creativecommons.org/licenses/by/3.0/": (True, {"attribution"}),
@@ -36,8 +37,8 @@ PAPERS = {
     "http://arxiv.org/licenses/assumed-1991-2003/": (False, {"private"}),
     "unknown": (False, {"private"}),
 }
-# base model -> (terms, duties). Sources: section 1.b of each Llama licence; Apache-2.0, section 4; MIT; Gemma Terms of
-# Use, section 3.1; Qwen License Agreement, sections 3 and 4.
+# base model -> (terms, duties). Sources: section 1.b of each Llama licence; Apache-2.0, section 4;
+# MIT; Gemma Terms of Use, section 3.1; Qwen License Agreement, sections 3 and 4.
 BASES = {
     "meta-llama/Llama-2-7b-hf": ("llama2", {"agreement", "notice"}),
     "meta-llama/Meta-Llama-3-8B": ("llama3", {"agreement", "notice", "display", "name"}),
