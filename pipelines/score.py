@@ -30,7 +30,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "file",
         type=Path,
         metavar="FILE",
-        help="JSON, JSON Lines, CSV or Parquet with instruction, input and output, or conversations",
+        help="instruction, input and output, or conversations; JSON, CSV or Parquet",
     )
     parser.add_argument(
         "--train", type=Path, metavar="FILE", help="training data that the baselines may know"

@@ -1,1 +1,1 @@
-"""Curate: triples -> train, test. Licence, quality and duplicates are gates with reasons; the split is by paper."""
+"""Curate: triples -> train, test. Every gate has a reason; the split is by paper."""

@@ -1,4 +1,4 @@
-"""The data card: what went through which gate, what is left, and what it is like. HTML and Markdown, for a person."""
+"""The data card, for a person: what went through which gate, what is left and what it is like."""
 
 import re
 from collections import Counter
@@ -62,9 +62,7 @@ class Card:
             ),
             Section(
                 "Through the gates",
-                [
-                    "A row is counted under the first gate that stops it; rejects.jsonl has them all."
-                ],
+                ["A row is counted under the first gate that stops it; all are in rejects.jsonl."],
                 ("gate", "dropped", "left", "for example"),
                 [
                     ("read", "", seen, ""),
@@ -91,7 +89,7 @@ class Card:
         ]
 
     def _gates(self, left: int) -> Iterable[Row]:
-        """Yield each gate that stopped something, in the order of the gates, and how many rows were left behind it."""
+        """Yield each gate that stopped something, in their order, and the rows left behind it."""
         order, dropped = list(Gate), self.ledger.dropped
         examples = {reject["reason"]: reject for reject in reversed(self.ledger.rejects)}
         for reason in sorted(dropped, key=lambda name: (order.index(self.gate_of[name]), name)):
@@ -118,15 +116,15 @@ class Card:
         if unnamed := facts["rows that name no paper"]:
             groups = facts["groups of rows that name no paper"]
             yield (
-                f"{unnamed} rows name no paper. They stand in {groups} groups of rows that quote one passage or share "
-                "rare words with their neighbours. Groups are not papers: one paper may stand on both sides, and "
-                "intervals over groups may be a third too narrow."
+                f"{unnamed} rows name no paper. They stand in {groups} groups of rows that quote "
+                "one passage or share rare words with their neighbours. Groups are not papers: one "
+                "paper may stand on both sides, and intervals over groups may be a third too narrow."
             )
         if blind := facts["rows without a page to be grounded in"]:
-            yield f"{blind} rows come without the page they rest on: their grounding was not checked."
+            yield f"{blind} rows come without the page they rest on: grounding was not checked."
 
     def _lengths(self) -> list[Row]:
-        """Return the histogram of lengths: of each bin its name and the share of each side's rows."""
+        """Return the histogram of lengths: of each bin the share of each side's rows."""
         counts = [Counter(map(_bin, self.split[side])) for side in (TRAIN, TEST)]
         rows: list[Row] = []
         for place in sorted({*counts[0], *counts[1]}):
@@ -165,7 +163,7 @@ def _bin_name(place: int) -> str:
 
 
 def _escape(value: Any) -> Any:
-    """Return a value as Markdown shows it, on one line: no cell, link, image, heading or tag comes of it."""
+    """Return a value as Markdown shows it, on one line: no cell, link, image or tag comes of it."""
     if not isinstance(value, str):
         return value
     text = _MARKUP.sub(r"\\\g<0>", clean_line(value))

@@ -19,7 +19,7 @@ class CurateConfig(WithStore, WithSeed, WithOwnPapers):
 
     allow_licences: str = knob(
         "open",
-        f"licences to train on, by comma: open (that is {', '.join(OPEN)}) or any of {', '.join(OPT_INS)}",
+        f"licences to train on, by comma: open ({', '.join(OPEN)}) or any of {', '.join(OPT_INS)}",
         exposed=True,
     )
     base_model: str = knob(
@@ -72,8 +72,9 @@ class CurateConfig(WithStore, WithSeed, WithOwnPapers):
                 ) from None
         unknown = self.allowed - {*OPT_INS}
         if unknown:
+            asked = f"allow_licences={self.allow_licences!r}"
             raise ConfigError(
-                f"allow_licences={self.allow_licences!r}: there is no licence {', '.join(sorted(unknown))}",
+                f"{asked}: there is no licence {', '.join(sorted(unknown))}",
                 f"known: open, {', '.join(OPT_INS)}",
             )
         return self

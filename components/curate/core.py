@@ -89,7 +89,7 @@ class _Run:
         self.overlapping = 0  # test rows that shared an 8-gram with train before the leak gate
 
     def join_corpus(self, folder: Path) -> None:
-        """Keep the triples of this run's papers in the store, and add those of its other papers of the question.
+        """Keep the triples of this run in the store, and add those of the question's other papers.
 
         A set of one's own is whole: it neither joins the corpus nor is joined with it.
         """
@@ -135,7 +135,7 @@ class _Run:
         return triples
 
     def through_gates(self) -> list[Triple]:
-        """Return the triples that pass licence and quality gates, those of the oldest papers first."""
+        """Return the triples that pass licence and quality gates, of the oldest papers first."""
         passed = []
         for triple in sorted(self.material.triples, key=self._by_age):
             refused = self.ruling(triple).reason
@@ -147,7 +147,7 @@ class _Run:
         return passed
 
     def without_duplicates(self, triples: Sequence[Triple]) -> list[Triple]:
-        """Return the triples without exact and near duplicates; of equals the one of the oldest paper is kept."""
+        """Return the triples without duplicates; of equals the one of the oldest paper is kept."""
         first: dict[tuple[str, ...], Triple] = {}
         for triple in triples:
             texts = (triple.instruction, triple.input, triple.output)
@@ -172,7 +172,7 @@ class _Run:
         return found
 
     def split(self, triples: Sequence[Triple], relatives: Relatives) -> dict[str, list[Triple]]:
-        """Return the triples of each side by id: no leak, and of the test no more than its bounds."""
+        """Return the triples of each side by id: no leak, and no more test than its bounds."""
         rows = Counter(triple.paper for triple in triples) if self.own else None
         chosen = sides(self.config, self.papers(triples), relatives, rows)
         found: dict[str, list[Triple]] = {TRAIN: [], TEST: []}

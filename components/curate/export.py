@@ -1,4 +1,4 @@
-"""Write a side as what trainers read: JSONL and Parquet of prompt and completion, its papers and their due."""
+"""Write a side as trainers read it, in JSONL and Parquet, with its papers and their due."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

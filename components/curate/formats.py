@@ -129,7 +129,7 @@ def _values(text: str, place: int) -> Rows:
 
 
 def _over_lines(text: str, place: int, stop: int, search: bool) -> tuple[object, int]:
-    """Return a value that goes on behind its first line, or why there is none, and where to go on."""
+    """Return a value that goes on behind its line, or why there is none; and where to go on."""
     if search and text[place] in "{[":
         try:
             return _DECODER.raw_decode(text, place)

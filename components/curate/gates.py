@@ -1,4 +1,4 @@
-"""The quality gates: what a triple must not be. Each is a phrase, under which its rejects are counted, and a test."""
+"""The gates that a triple passes, in order, and the tests of its quality."""
 
 import re
 from collections.abc import Callable
@@ -12,21 +12,25 @@ from components.curate.ngrams import hashes, words
 from components.shared.records import Triple
 
 _TRIVIAL = re.compile(
-    r"n a|na|none|null|nil|nan|unknown|yes|no|true|false|todo|tbd|ok|output|answer|response|see above|same as above"
+    r"n a|na|none|null|nil|nan|unknown|yes|no|true|false|todo|tbd|ok|output|answer|response"
+    r"|see above|same as above"
     r"|not (?:specified|mentioned|available|applicable|provided)|no (?:answer|information)"
 )
 # A teacher that refuses, or talks about itself or its task, at the start of an answer or in a
 # whole sentence of it.
 _META_START = re.compile(
-    r"\W*(?:i(?:['’]m| am) (?:sorry|unable|not able)|sorry\b|i apologi[sz]e|i (?:can['’]?t|cannot|can not|won['’]t)\b"
-    r"|i (?:don['’]t|do not) (?:have|know)\b|unfortunately,? (?:i|the (?:text|passage|context|input))\b|as an ai\b"
-    r"|(?:sure|certainly|of course|absolutely)[,!:]|here(?: is|['’]s| are) (?:the|a|an|my|your|some|three) )",
+    r"\W*(?:i(?:['’]m| am) (?:sorry|unable|not able)|sorry\b|i apologi[sz]e"
+    r"|i (?:can['’]?t|cannot|can not|won['’]t)\b|i (?:don['’]t|do not) (?:have|know)\b"
+    r"|unfortunately,? (?:i|the (?:text|passage|context|input))\b|as an ai\b"
+    r"|(?:sure|certainly|of course|absolutely)[,!:]"
+    r"|here(?: is|['’]s| are) (?:the|a|an|my|your|some|three) )",
     re.IGNORECASE,
 )
 _META = re.compile(
     r"\bas an? (?:ai|artificial intelligence|(?:large )?language model)\b[^.]{0,30}?,? i\b"
     r"|\bi(?:['’]m| am) (?:just |only )?an? (?:ai|(?:large )?language model)\b"
-    r"|\bthe (?:provided |given |above )?(?:text|passage|context|input|excerpt) (?:does not|doesn['’]t) "
+    r"|\bthe (?:provided |given |above )?(?:text|passage|context|input|excerpt) "
+    r"(?:does not|doesn['’]t) "
     r"(?:provide|mention|specify|contain|state|say|include|give|explain|describe)\b"
     r"|\bi hope this helps\b|\blet me know if\b",
     re.IGNORECASE,
@@ -34,9 +38,11 @@ _META = re.compile(
 # What is left of a prompt: its labels at the start of a line, or a placeholder that nobody filled
 # in.
 _PROMPT = re.compile(
-    r"^\W*(?:instruction|input|output|response|(?:generated )?triples?(?: \d+)?|example \d+)\W{0,3}:"
+    r"^\W*(?:instruction|input|output|response|(?:generated )?triples?(?: \d+)?|example \d+)"
+    r"\W{0,3}:"
     r"|[\[<](?:insert|provide|your|add) [^\]>]{0,80}[\]>]"
-    r"|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<\|(?:im_(?:start|end)|(?:start|end)_header_id|eot_id)\|>",
+    r"|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
+    r"|<\|(?:im_(?:start|end)|(?:start|end)_header_id|eot_id)\|>",
     re.IGNORECASE | re.MULTILINE,
 )
 _EMAIL = re.compile(
@@ -53,9 +59,9 @@ EXAMPLES = Path(__file__).with_name("prompt_examples.txt")
 
 
 class Gate(StrEnum):
-    """Every gate in the order in which a row meets them; the value is the reason that its rejects are counted under.
+    """Every gate in the order in which a row meets them.
 
-    Reading and licence have more reasons than one: those say what was wrong.
+    The value is the reason under which rejects are counted; reading and licence say more.
     """
 
     MALFORMED = "malformed"
@@ -97,7 +103,7 @@ def _is_copied(config: CurateConfig, triple: Triple) -> bool:
 
 
 def _is_ungrounded(config: CurateConfig, triple: Triple) -> bool:
-    """A triple without evidence on a known page (an own file's) has nothing to be judged against."""
+    """A triple without evidence on a known page has nothing to be judged against."""
     known = triple.page > 0 and triple.evidence
     return bool(known) and not triple.grounding >= config.min_grounding  # not a number is no score
 
@@ -126,7 +132,7 @@ def _is_foreign(config: CurateConfig, triple: Triple) -> bool:
 
 
 def tokens(text: str) -> int:
-    """Return about how many tokens a text has: no less than its words and marks, one to four bytes at least.
+    """Return about how many tokens a text has: at least its words and marks, or a fourth of its bytes.
 
     No tokenizer is at hand here; finetune counts with the base model's own and drops what is too
     long for it.

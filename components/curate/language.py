@@ -1,4 +1,4 @@
-"""Tell text that is not English, by its letters and its small words; no model is needed for that."""
+"""Tell text that is not English by its letters and its small words, without a model."""
 
 from components.curate.ngrams import words
 
@@ -22,7 +22,7 @@ _OTHER = tuple(
 
 
 def is_foreign(text: str) -> bool:
-    """Tell whether a text is positively not English: another script, or another language's small words.
+    """Tell whether a text is not English: another script, or another language's small words.
 
     Names, formulas and invented words say nothing, so that a text without small words passes.
     """

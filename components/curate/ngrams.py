@@ -78,10 +78,10 @@ def same_task(one: Triple, other: Triple) -> bool:
 
 
 def overlaps(train: Sequence[Triple], test: Sequence[Triple]) -> list[float]:
-    """Return for each test row the share of its 8-grams that stand in any training row, as GPT-3's paper measures it.
+    """Return for each test row the share of its 8-grams that stand in any training row.
 
-    The fields are read one by one: no gram runs from one into the next. A row without any overlaps
-    in nothing.
+    So GPT-3's paper measures it (Brown et al., 2020). The fields are read one by one: no gram runs
+    from one into the next. A row without any overlaps in nothing.
     """
     papers: dict[Gram, set[str]] = defaultdict(set)
     for row in (*train, *test):

@@ -29,7 +29,8 @@ SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 NOT_TRIPLES = ("sources.jsonl", "rejects.jsonl", "lineage.jsonl", "obligations.jsonl")
 
 _ARXIV = re.compile(
-    r"(?:arxiv:|https?://arxiv\.org/(?:abs|pdf)/)?(\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v(\d{1,4}))?",
+    r"(?:arxiv:|https?://arxiv\.org/(?:abs|pdf)/)?"
+    r"(\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v(\d{1,4}))?",
     re.I,
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -85,7 +86,7 @@ def read_material(
 
 
 def tidy(material: Material) -> int:
-    """Make the texts safe to store, show and train on, for good; return of how many rows marks were taken off.
+    """Make the texts safe to store and train on; return of how many rows marks were taken off.
 
     Own rows may have been rendered for some model before: marks of its template are taken off
     their ends.
@@ -100,7 +101,7 @@ def tidy(material: Material) -> int:
 
 
 def split_id(paper: str) -> tuple[str, int]:
-    """Return (id, version) of an arXiv id in any usual form; any other name stays as it is, in version 0."""
+    """Return (id, version) of an arXiv id in any usual form; another name stays, in version 0."""
     if found := _ARXIV.fullmatch(paper.strip()):
         return found[1], int(found[2] or 0)
     return paper.strip(), 0
@@ -169,7 +170,7 @@ def _values(row: object, paper_column: str) -> tuple[dict[str, Any], str]:
 def _triple(
     values: Mapping[str, Any], sources: dict[tuple[str, int], Source], own_teacher: str
 ) -> Triple:
-    """Return the triple of a row; raise ValueError with the reason when there is none. Its paper joins the sources."""
+    """Return the triple of a row, whose paper joins the sources; raise ValueError for none."""
     told: dict[str, Any] = {
         name: _line(name, values.get(name)) or other for name, other in TEXTS.items()
     }
@@ -215,7 +216,7 @@ def _line(name: str, value: object) -> str:
 
 
 def _number(name: str, value: object) -> float:
-    """Return a finite number; 0 for one that is missing, NaN or infinity, which say that it is not known."""
+    """Return a finite number; 0 for one that is missing, NaN or infinite: it is not known."""
     if _is_missing(value):
         return 0.0
     number = finite(value, 0, MAX_NUMBER)
@@ -272,7 +273,7 @@ def _add_source(
 def _keep_first_of_an_id(
     rows: list[tuple[Triple, str]], material: Material, ledger: Ledger
 ) -> None:
-    """Keep one row an id, whatever the order they came in; equal rows are left to the duplicates."""
+    """Keep one row an id, whatever the order; equal rows are left to the duplicates."""
     chosen: dict[str, tuple[str, str]] = {}  # id -> digest of the row that is kept, and its place
     for triple, where in rows:
         mine = (digest(triple.to_dict()), where)

@@ -1,4 +1,4 @@
-"""What a stranger's row means: its instruction, input and output, by their names or as a conversation."""
+"""What a stranger's row means: instruction, input and output by name, or a conversation."""
 
 import json
 import re
@@ -13,10 +13,13 @@ ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
 }
 TRIPLES = "instruction, input and output by name"
-TURNS = "conversations, of which the last question is the instruction, its answer the output, what came before the input"
+TURNS = "conversations: last question as instruction, its answer as output, earlier turns as input"
 EXAMPLES = "examples of curate, the completion as output"
 # Marks of chat templates, which a tokenizer would take for its own: never text to learn from.
-_MARK = r"</?s>|<[|\uff5c][^<>|\uff5c\n]{2,30}[|\uff5c]>|<(?:bos|eos|pad|unk|(?:start|end)_of_turn)>|\[/?INST\]|<</?SYS>>"
+_MARK = (
+    r"</?s>|<[|\uff5c][^<>|\uff5c\n]{2,30}[|\uff5c]>"
+    r"|<(?:bos|eos|pad|unk|(?:start|end)_of_turn)>|\[/?INST\]|<</?SYS>>"
+)
 _AT_START = re.compile(rf"(?:\s|{_MARK})++")
 _AT_END = re.compile(rf"(?:{_MARK})\Z")
 _LONGEST_MARK = 40
@@ -75,7 +78,7 @@ def _holds_object(values: list[Any]) -> bool:
 
 
 def _last_exchange(turns: object) -> dict[str, str]:
-    """Return the last question and answer of a conversation; raise ValueError where there is none."""
+    """Return the last question and answer of a conversation; raise ValueError for none."""
     if isinstance(turns, str):
         try:
             turns = json.loads(turns)

@@ -1,4 +1,4 @@
-"""Split by paper: a paper's side depends on itself alone, so that it is on the same side in every later run.
+"""Split by paper: a side depends on the paper alone, and is the same in every later run.
 
 The side is a hash of seed and arXiv id (without version), or, split by time, the day of first
 submission. Papers that are nearly the same must not stand on both sides. As no paper may ever
@@ -87,7 +87,7 @@ def side_of(config: CurateConfig, source: Source) -> Side:
 
 
 def _days(source: Source) -> tuple[date, date] | None:
-    """Return the first and last day on which a paper may have been submitted; an arXiv id tells the month."""
+    """Return the first and last day of a paper's submission; an arXiv id tells the month."""
     with contextlib.suppress(ValueError):  # no day, or none that can be read
         day = date.fromisoformat(source.submitted[:10])
         return day, day

@@ -1,4 +1,4 @@
-"""Rows that name no paper: rows that are probably from one are grouped, under a name that says that it is no paper.
+"""Rows that name no paper: what is probably from one is grouped, under a name that says it is none.
 
 Rows that quote the same passage belong together; so do near neighbours in the file that share
 rarer words than rows far from one another do. Whether a group is all of a paper, or one paper at
@@ -35,7 +35,7 @@ def name_unknown_papers(triples: Sequence[Triple]) -> None:
 
 
 def _passage(triple: Triple) -> int:
-    """Return the least hash of a row's 8-grams (one MinHash): nearly always the same for nearly the same passage."""
+    """Return the least hash of a row's 8-grams (one MinHash): alike for nearly the same passage."""
     text = triple.input or f"{triple.instruction} {triple.output}"
     return min(hashes(text, max(1, min(SHARED, len(words(text))))), default=0)
 

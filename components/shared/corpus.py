@@ -1,6 +1,8 @@
-"""The corpus: every paper of a question that the store holds, with its triples; only curate writes and joins it.
+"""The corpus: every paper of a question that the store holds, with its triples.
 
-    corpus/<question>/<day of first submission>/<paper>/<n>-<hash>    the paper's source and triples, newest last
+    corpus/<question>/<day of first submission>/<paper>/<n>-<hash>    source and triples
+
+Only curate writes and joins it; of a paper the latest entry counts.
 
 The names of the keys alone tell the papers and their days, so that what is not joined is not read.
 What happened to a paper since, a withdrawal or another licence, scrape writes into
@@ -25,7 +27,7 @@ WINDOW = ("published_after", "published_before")  # of a question; it moves from
 
 @dataclass(frozen=True)
 class Question:
-    """What a recurring run asks: its words and site name the corpus, its days bound what is taken of it."""
+    """What a recurring run asks: words and site name the corpus, days bound what is taken of it."""
 
     name: str
     first_day: str = ""
@@ -33,7 +35,7 @@ class Question:
 
     @classmethod
     def of(cls, folder: Path) -> "Question | None":
-        """Return the question that an artifact's lineage tells, or None: a set of one's own asks none."""
+        """Return the question that an artifact's lineage tells; rows of one's own ask none."""
         for summary in read_lineage(folder):
             facts = summary.get("facts", {})
             asked = facts.get("question") or {
@@ -74,10 +76,10 @@ def held_papers(store: Store, question: Question) -> list[Held]:
 
 
 def forecast(config: Any, folder: Path, papers: Collection[str], store: Store | None = None) -> str:
-    """Return the line that says what a verdict on these papers, and those of their corpus, will rest on; "" if none asks.
+    """Return the line that says what a verdict on these papers and their corpus will rest on.
 
     `config` is a stage's with a store, a seed and the switches of a forecast. Raises TooLittleData
-    where no verdict can come of it. Who works on documents of their own by hand is not asked.
+    where no verdict can come of it. Who works on documents by hand is told nothing.
     """
     if Question.of(folder) is None:
         return ""
@@ -94,7 +96,7 @@ def forecast(config: Any, folder: Path, papers: Collection[str], store: Store | 
 
 
 def papers_in_sight(store: Store, folder: Path, papers: Collection[str]) -> set[str]:
-    """Return some papers and those of the corpus that a run on them will add, by an artifact of the run."""
+    """Return some papers and those of the corpus that a run on them, by its artifact, will add."""
     question = Question.of(folder)
     return {*papers, *(held.paper for held in (held_papers(store, question) if question else ()))}
 
@@ -115,7 +117,7 @@ def keep(
 
 
 def read_paper(store: Store, held: Held) -> tuple[Source, list[Triple]] | None:
-    """Return a paper of the corpus and its triples, as its licence is today; None where it left the corpus."""
+    """Return a paper, with its licence of today, and its triples; None where it left the corpus."""
     row = store.get_json(held.key)
     try:
         source = Source.from_dict(row["source"], held.key)

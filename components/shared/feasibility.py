@@ -18,8 +18,8 @@ MIN_TRAIN_PAPERS = 3  # fewer are nothing to learn from, and the test side takes
 
 
 REMEDY = (
-    "raise --max-papers, set an earlier --published-after or name more licences by --allow-licences; "
-    "or train without a verdict by --train-anyway"
+    "raise --max-papers, set an earlier --published-after or name more licences by "
+    "--allow-licences; or train without a verdict by --train-anyway"
 )
 
 
@@ -48,7 +48,7 @@ class VerdictNeeds:
 
 
 def position(paper: str, seed: int) -> float:
-    """Return the paper's place in [0, 1): it depends on id and seed alone, never on the other papers or its version."""
+    """Return the paper's place in [0, 1): it depends on id and seed alone."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{paper}".encode()).digest()[:6]) / 2**48
 
 
@@ -83,7 +83,7 @@ def held_out(
 
 
 def require_test_set(train: Path, *, train_anyway: bool = False) -> str:
-    """Return what a verdict on this training set will rest on, by what curate told; "" where it told nothing.
+    """Return what a verdict on this training set will rest on, or "" where curate told nothing.
 
     Raise TooLittleData where that is too little, and the papers were found by asking for them:
     more can be asked for. Who trains on rows of their own is told, and may.

@@ -1,4 +1,4 @@
-"""The licence firewall: paper licence x teacher terms x base-model terms -> allowed or not, and the duties that follow.
+"""The licence firewall: paper x teacher x base model -> allowed or not, and the duties that follow.
 
 The facts stand in licences.toml, each beside its source. What is unknown passes only if the user
 names it.
@@ -40,13 +40,13 @@ _VERSION = r"\d\.\d/?(?:(?:deed|legalcode)(?:\.[a-z-]+)?)?"
 
 @dataclass(kw_only=True)
 class Obligation(Record):
-    """A duty that comes with data, teacher or base model; curate writes them to obligations.jsonl beside train."""
+    """A duty that comes with data, teacher or base model: a line of obligations.jsonl."""
 
     # attribution, name, display, notice, agreement, use-restrictions, non-commercial, share-alike,
     # private, check
     kind: str
     text: str  # what has to be done, in one sentence
-    value: str  # the exact words asked for: of a name its beginning, of a display or notice the line; else ""
+    value: str  # the exact words: of a name its beginning, of a display or notice the line
     due_to: str  # "paper cc-by", "teacher llama3.3" or "base llama3"
     source: str  # where it is written
 
@@ -99,7 +99,7 @@ def allowed_names(setting: str) -> frozenset[str]:
 
 
 def paper_licence(licence: str) -> str:
-    """Return the short name of a paper's licence, given by URL or short name; "unknown" for any other text."""
+    """Return the short name of a paper's licence, by URL or that name; "unknown" for other text."""
     bare = licence.strip().lower()
     for name, facts in _FACTS["paper"].items():
         url = facts.get("url", "")
@@ -110,12 +110,12 @@ def paper_licence(licence: str) -> str:
 
 
 def terms(name: str) -> str:
-    """Return the name of a model's terms as licences.toml spells it; "unknown" when it is not there."""
+    """Return the name of a model's terms as licences.toml spells it, or "unknown"."""
     return _SPELLED.get(name.strip().lower(), UNKNOWN)
 
 
 def model_licence(model: str) -> str:
-    """Return the terms of a model by the name under which it was published; "unknown" for a path or another name."""
+    """Return the terms of a model by its published name; "unknown" for a path or another name."""
     for pattern, found in _FACTS["published"].items():
         if match := re.fullmatch(pattern, model.strip().lower()):
             return str(match.expand(found))
@@ -123,9 +123,9 @@ def model_licence(model: str) -> str:
 
 
 def named(release: str, obligations: Iterable[Obligation]) -> str:
-    """Return the name under which a release may be made available: with the beginning that its terms ask for.
+    """Return the name under which a release may be published: beginning as terms ask for.
 
-    "Llama 3" (the Llama 3 licence) begins with "Llama" (the later ones), so the longest one meets all.
+    "Llama 3" (the Llama 3 licence) begins with "Llama" (later ones), so the longest meets all.
     """
     prefixes = sorted((o.value for o in obligations if o.kind == "name"), key=len)
     if not prefixes or release.lower().startswith(prefixes[-1].lower()):
