@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.shared import manifest
 from components.shared.errors import ArxtuneError, ConfigError
 from components.shared.ledger import read_lineage
 from components.shared.lifetime import RUN_PID, wait_for_children
@@ -109,6 +110,7 @@ def run(
             _copy_pages(folder)
     finished = Run(folder, time.monotonic() - started)
     _lay_release(finished, home)
+    manifest.write(finished.folder)  # last: `arxtune verify` finds whatever changes from here on
     return finished
 
 

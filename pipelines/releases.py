@@ -6,8 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.evaluate.history import write_page
 from components.promote import registry
+from components.shared.names import safe_name
+from components.shared.releases import history
 from components.shared.store import Store, open_store
+from components.shared.text import clean, clean_line
 from pipelines.profile import EMBEDDED_STORE
 from pipelines.store_server import BUCKET, s3_server
 
@@ -16,6 +20,7 @@ HELP = {
     "show": "the model card of a version",
     "rollback": "make an older version current again, by default the one before",
     "verify": "check every file of a version against its hash",
+    "history": "write a page of all verdicts, into the file that is named instead of a version",
 }
 
 
@@ -36,6 +41,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _releases(arguments: argparse.Namespace) -> None:
+    safe_name(arguments.release, "--release")
     with _opened(arguments.store, arguments.home) as store:
         print(_ACTIONS[arguments.action](store, arguments.release, arguments.version))
 
@@ -52,37 +58,44 @@ def _opened(url: str, home: Path) -> Iterator[Store]:
 
 def list_releases(store: Store, name: str, _version: str = "") -> str:
     """Return one line a promotion or rollback, oldest first; the last one is current."""
-    lines = [
-        f"{entry.get('at', '-'):<25} {registry.label(entry):<18}  {entry.get('action', 'promoted'):<34} {entry['base']}"
-        for entry in registry.history(store, name)
-    ]
-    return (
-        "\n".join([*lines, "the last line is current"])
-        if lines
-        else f"no release named {name!r} yet"
-    )
+    lines = []
+    for entry in history(store, name):
+        score = "-" if entry.rouge_l is None else f"{entry.rouge_l:.3f}"
+        gain = "-" if entry.gain is None else f"{entry.gain:+.3f}"
+        when = entry.at[:19]
+        what = f"{entry.label:<18}  {entry.action:<34} ROUGE-L {score:>5} ({gain})"
+        lines.append(f"{when:<19}  {what}  {clean_line(entry.base)}")
+    if not lines:
+        return f"no release named {name!r} yet"
+    return "\n".join([*lines, "the last line is current; in brackets the gain over the base"])
 
 
 def show_release(store: Store, name: str, version: str = "") -> str:
     """Return a version's place and its model card."""
     entry = registry.find(store, name, version)
-    keys = store.files_of(entry["prefix"]) or {}
+    keys = store.files_of(entry.prefix) or {}
     card = store.get(keys["README.md"]) if "README.md" in keys else None
-    return f"{registry.label(entry)}  {entry['prefix']}\n\n{(card or b'').decode()}".rstrip()
+    text = clean((card or b"").decode("utf-8", "replace"))
+    return f"{entry.label}  {entry.prefix}\n\n{text}".rstrip()
 
 
 def roll_back(store: Store, name: str, version: str = "") -> str:
     """Make an older version current; return a line about it."""
     entry = registry.rollback(store, name, version)
-    return f"{name} is now {registry.label(entry)}  {entry['prefix']}"
+    return f"{name} is now {entry.label}  {entry.prefix}"
 
 
 def verify_release(store: Store, name: str, version: str = "") -> str:
     """Check every file of a version; return a line about it."""
     entry = registry.find(store, name, version)
-    return (
-        f"{registry.label(entry)}: {registry.verify(store, entry)} files are as they were released"
-    )
+    return f"{entry.label}: {registry.verify(store, entry)} files are as they were released"
+
+
+def write_history(store: Store, name: str, page: str = "") -> str:
+    """Write the page of all verdicts; return a line about it."""
+    path = Path(page or f"verdicts-{name}.html")
+    count = write_page(path, store, name)
+    return f"{count} verdicts on {name}: {path}"
 
 
 _ACTIONS = {
@@ -90,4 +103,5 @@ _ACTIONS = {
     "show": show_release,
     "rollback": roll_back,
     "verify": verify_release,
+    "history": write_history,
 }

@@ -17,7 +17,7 @@ from components.shared.text import clean_line
 
 TITLES = {
     "unicode": "every script, numbers and mathematical symbols (decides)",
-    "seed": "rouge-score's own, stemmed (compares with published figures)",
+    "rouge-score": "rouge-score's own, stemmed (compares with published figures)",
 }
 
 

@@ -1,12 +1,13 @@
 """The end of a run, in a few lines: verdict, table, release, report."""
 
-from components.evaluate.verdict import read_verdict, table
+from components.evaluate.verdict import table
+from components.shared.verdict import Verdict
 from pipelines.local import Run
 
 
 def summarise(run: Run) -> str:
     """Return what is printed when a run has ended."""
-    verdict = read_verdict(run.folder_of("evaluate") / "evaluation" / "verdict.json")
+    verdict = Verdict.read(run.folder_of("evaluate") / "evaluation" / "verdict.json")
     lines = ["", table(verdict), ""]
     if released := run.released:
         lines.append(f"released: {released['prefix']}")

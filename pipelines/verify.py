@@ -5,8 +5,8 @@ from pathlib import Path
 
 from components.evaluate.verify import verify
 from components.promote.release import check_files
+from components.shared import manifest
 from components.shared.errors import DataError
-from components.shared.records import file_digest
 from pipelines.local import Run
 
 
@@ -41,25 +41,24 @@ def verify_run(folder: Path) -> list[str]:
 
     `folder` is a run's, with data, adapter and release beside the evaluation, or the evaluation alone.
     """
-    if (folder / "manifest.json").exists():
+    if (folder / "verdict.json").exists():
         return verify(folder, {})
     if not list(folder.glob("artifacts/*/evaluate/evaluation")):
         raise DataError(
             f"{folder}: neither a run nor an evaluation", "name a folder below .arxtune/runs"
         )
+    problems = manifest.problems(folder)
+    if problems:
+        raise DataError(f"{folder}: changed since the run ended: {', '.join(problems)}")
+    lines = [f"{len(manifest.read(folder))} files of the run are as it left them"]
     run = Run(folder, 0.0)
-    data, judged = run.folder_of("curate"), run.folder_of("evaluate")
+    data = run.folder_of("curate")
     places = {
         "train": data / "train",
         "test": data / "test",
         "adapter": run.folder_of("finetune") / "adapter",
     }
-    lines = verify(
-        judged / "evaluation",
-        {**places, "report": judged / "report", "summary": judged / "summary"},
-    )
-    if run.report.exists() and file_digest(run.report) != file_digest(judged / "report"):
-        raise DataError(f"changed since evaluate wrote it: {run.report}")
+    lines += verify(run.folder_of("evaluate") / "evaluation", places)
     for release in folder.glob("artifacts/*/promote/release_folder"):
         lines.append(f"{check_files(release)} files of the release are as promote wrote them")
     return lines

@@ -1,42 +1,77 @@
 """The year's error budget: how many chances the verdicts of a year had to be wrong.
 
-A weekly run whose interval is wrong in 2.5% of runs promotes an equal model in most years. So each look (one adapter
-judged on one dataset) spends an equal share of the year's error, and no look is left when the year's number of looks is
-spent: within any 365 days an equal model is promoted with at most `year_error`, by the union bound, however much the
-looks have in common. Looks are an append-only log in the store; judging the same again is the same look.
+Each verdict is a new hypothesis, and a year of them must promote a model that is no better with a
+chance of at most `year_error`. So each spends a part of that error (alpha spending over a stream of
+hypotheses; Foster and Stine 2008): one share of `looks_per_year`, and never more than two shares of
+what the 365 days before left over. The first five of ten are sharp, later ones are stricter, none is
+ever without a chance, and what was spent comes back after a year. By the union bound the sum holds
+however much verdicts have in common.
+
+Looks (one adapter judged on one dataset) are an append-only log in the store; judging the same again
+is the same look.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from components.shared.store import Store
 
 YEAR = timedelta(days=365)
+# What the looks may spend; the rest is for what Student's distribution errs by where differences are
+# not normal.
+SPENDABLE = 0.9
 
 
-def look_log(release: str) -> str:
-    """Return the key of the log of all looks at candidates for a release."""
-    return f"looks/{release}"
+@dataclass(frozen=True)
+class Look:
+    """One look: how many others the 365 days before it saw, and the one-sided error it may spend."""
+
+    others: int
+    level: float
 
 
-def take_look(store: Store, release: str, look: str, now: datetime | None = None) -> int:
-    """Enter a look into the log, once, and return how many other looks the 365 days before it saw.
+def share(year_error: float, looks_per_year: int, spent: float = 0.0) -> float:
+    """Return the error that a look may spend when `spent` was spent in the 365 days before it."""
+    whole = SPENDABLE * year_error
+    left = max(whole - spent, 0.0)
+    return min(whole / looks_per_year, left * min(2 / looks_per_year, 1.0))
+
+
+def take_look(
+    store: Store,
+    release: str,
+    look: str,
+    year_error: float,
+    looks_per_year: int,
+    now: datetime | None = None,
+) -> Look:
+    """Enter a look into the log, once, and return what it may spend.
 
     `look` is the hash of everything that the verdict depends on.
     """
-    log = look_log(release)
-    times = _first_times(store, log)
-    if look not in times:
-        at = now or datetime.now(UTC)
-        store.append(log, {"look": look, "at": at.isoformat()})
-        times = _first_times(store, log)
-    at = times[look]
-    return sum(at - YEAR < other <= at for name, other in times.items() if name != look)
+    log = f"looks/{release}"
+    looks = _first(store, log)
+    if look not in looks:
+        at = (now or datetime.now(UTC)).isoformat()
+        rules = {"year_error": year_error, "looks_per_year": looks_per_year}
+        store.append(log, {"look": look, "at": at, **rules})
+        looks = _first(store, log)
+    return _spending(looks)[look]
 
 
-def _first_times(store: Store, log: str) -> dict[str, datetime]:
-    """Return when each look was first taken."""
-    times: dict[str, datetime] = {}
+def _spending(looks: dict[str, tuple[datetime, float, int]]) -> dict[str, Look]:
+    """Return what each look spends, in the order of their times."""
+    found: dict[str, Look] = {}
+    for look, (at, year_error, looks_per_year) in looks.items():
+        before = [found[name].level for name in found if looks[name][0] > at - YEAR]
+        found[look] = Look(len(before), share(year_error, looks_per_year, sum(before)))
+    return found
+
+
+def _first(store: Store, log: str) -> dict[str, tuple[datetime, float, int]]:
+    """Return when each look was first taken and by which rules, oldest first."""
+    looks: dict[str, tuple[datetime, float, int]] = {}
     for entry in store.entries(log):
-        at = datetime.fromisoformat(entry["at"])
-        times[entry["look"]] = min(at, times.get(entry["look"], at))
-    return times
+        taken = datetime.fromisoformat(entry["at"]), entry["year_error"], entry["looks_per_year"]
+        looks[entry["look"]] = min(taken, looks.get(entry["look"], taken))
+    return dict(sorted(looks.items(), key=lambda item: (item[1], item[0])))

@@ -5,8 +5,20 @@ Positions are percentages: they fit a phone and a wide screen alike.
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
-from components.evaluate.statistics import Comparison
+
+class Interval(Protocol):
+    """What a line of a forest plot shows: a mean, its interval, and the bound that decides."""
+
+    @property
+    def difference(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def floor(self) -> float: ...
 
 
 class Scale:
@@ -17,14 +29,14 @@ class Scale:
         step = _round_step(span / ticks)
         self.low = math.floor(low / step + 1e-9) * step
         self.high = max(math.ceil(high / step - 1e-9) * step, self.low + step)
-        self.ticks = [
-            self.low + number * step for number in range(round((self.high - self.low) / step) + 1)
-        ]
+        count = round((self.high - self.low) / step)
+        self.ticks = [self.low + number * step for number in range(count + 1)]
         self.decimals = max(0, -math.floor(math.log10(step) + 1e-9))
 
     def at(self, value: float) -> float:
-        """Return where a value lies, in percent."""
-        return round(100 * (value - self.low) / (self.high - self.low), 3)
+        """Return where a value lies, in percent; what lies outside is drawn at the edge."""
+        place = 100 * (value - self.low) / (self.high - self.low)
+        return round(min(max(place, 0.0), 100.0), 3)
 
     def label(self, value: float, sign: bool = False) -> str:
         """Return a tick's label."""
@@ -38,15 +50,20 @@ def _round_step(step: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9))
 
 
-def difference_scale(comparisons: Sequence[Comparison]) -> Scale:
-    """Return the common axis of all differences; zero is always on it."""
-    lows = (min(pair.low, pair.floor) for pair in comparisons)
-    return Scale(min(0.0, *lows), max(0.0, *(pair.high for pair in comparisons)))
+def difference_scale(intervals: Sequence[Interval]) -> Scale:
+    """Return the common axis of all differences of a metric from 0 to 1; zero is always on it."""
+    low = min(0.0, *(min(pair.low, pair.floor) for pair in intervals))
+    high = max(0.0, *(pair.high for pair in intervals))
+    return Scale(max(low, -1.0), min(high, 1.0))
 
 
-def interval(scale: Scale, pair: Comparison) -> str:
+def interval(scale: Scale, pair: Interval) -> str:
     """Draw one line of the forest plot: interval, mean, the bound that decides, and the line of no difference."""
-    kind = "clear" if pair.floor > 0 else "below" if pair.high < 0 else "open"
+    kind = "open"
+    if pair.floor > 0:
+        kind = "clear"
+    elif pair.high < 0:
+        kind = "below"
     low, middle, high = scale.at(pair.low), scale.at(pair.difference), scale.at(pair.high)
     zero, floor = scale.at(0.0), scale.at(pair.floor)
     return (
@@ -60,38 +77,34 @@ def interval(scale: Scale, pair: Comparison) -> str:
 
 def axis(scale: Scale) -> str:
     """Draw the axis below the forest plot; labels at its ends stay inside."""
-    parts = []
+    parts = ['<line x1="0%" x2="100%" y1="0.5" y2="0.5"/>']
     for tick in scale.ticks:
-        anchor = {0.0: "start", 100.0: "end"}.get(scale.at(tick), "middle")
-        parts.append(f'<line x1="{scale.at(tick)}%" x2="{scale.at(tick)}%" y1="0" y2="5"/>')
-        parts.append(
-            f'<text x="{scale.at(tick)}%" y="19" text-anchor="{anchor}">{scale.label(tick, sign=True)}</text>'
-        )
-    line = '<line x1="0%" x2="100%" y1="0.5" y2="0.5"/>'
-    return f'<svg class="axis" width="100%" height="24" aria-hidden="true">{line}{"".join(parts)}</svg>'
+        place = scale.at(tick)
+        anchor = {0.0: "start", 100.0: "end"}.get(place, "middle")
+        parts.append(f'<line x1="{place}%" x2="{place}%" y1="0" y2="5"/>')
+        label = scale.label(tick, sign=True)
+        parts.append(f'<text x="{place}%" y="19" text-anchor="{anchor}">{label}</text>')
+    return f'<svg class="axis" width="100%" height="24" aria-hidden="true">{"".join(parts)}</svg>'
 
 
 def curve(points: Sequence[tuple[float, float]], height: int = 200) -> str:
     """Draw y over x with labelled gridlines; the inner drawing stretches, its stroke and the labels do not."""
-    across, up = (
-        Scale(points[0][0], points[-1][0]),
-        Scale(min(0.0, *(y for _, y in points)), max(y for _, y in points)),
-    )
-    width = (points[-1][0] - points[0][0]) or 1.0
-    line = " ".join(
-        f"{100 * (x - points[0][0]) / width:.2f},{100 - up.at(y):.2f}" for x, y in points
-    )
-    grid = "".join(
-        f'<line x1="0%" x2="100%" y1="{100 - up.at(tick)}%" y2="{100 - up.at(tick)}%"/>'
-        f'<text x="-8" y="{100 - up.at(tick)}%" dy="4" text-anchor="end">{up.label(tick)}</text>'
-        for tick in up.ticks
-    )
-    ends = "".join(
-        f'<text x="{place}" y="100%" dy="20" text-anchor="{anchor}">{across.label(x)}</text>'
-        for x, place, anchor in ((points[0][0], "0%", "start"), (points[-1][0], "100%", "end"))
-    )
+    first, last = points[0][0], points[-1][0]
+    heights = [y for _, y in points]
+    across, up = Scale(first, last), Scale(min(0.0, *heights), max(heights))
+    width = (last - first) or 1.0
+    line = " ".join(f"{100 * (x - first) / width:.2f},{100 - up.at(y):.2f}" for x, y in points)
+    parts = []
+    for tick in up.ticks:
+        y = f"{100 - up.at(tick)}%"
+        parts.append(f'<line x1="0%" x2="100%" y1="{y}" y2="{y}"/>')
+        parts.append(f'<text x="-8" y="{y}" dy="4" text-anchor="end">{up.label(tick)}</text>')
+    for x, place, anchor in ((first, "0%", "start"), (last, "100%", "end")):
+        label = across.label(x)
+        parts.append(f'<text x="{place}" y="100%" dy="20" text-anchor="{anchor}">{label}</text>')
     return (
-        f'<svg class="curve" width="100%" height="{height}" role="img" aria-label="training loss by step">{grid}{ends}'
-        f'<svg viewBox="0 0 100 100" width="100%" height="100%" preserveAspectRatio="none">'
+        f'<svg class="curve" width="100%" height="{height}" role="img" '
+        f'aria-label="training loss by step">{"".join(parts)}'
+        '<svg viewBox="0 0 100 100" width="100%" height="100%" preserveAspectRatio="none">'
         f'<polyline points="{line}" vector-effect="non-scaling-stroke"/></svg></svg>'
     )

@@ -2,7 +2,13 @@
 
 from typing import ClassVar, Literal
 
+from pydantic import field_validator
+
 from components.shared.config import WithSeed, WithStore, knob
+from components.shared.feasibility import VerdictNeeds
+from components.shared.names import safe_name
+
+NEEDS = VerdictNeeds()
 
 
 class EvaluateConfig(WithStore, WithSeed):
@@ -19,18 +25,29 @@ class EvaluateConfig(WithStore, WithSeed):
         "auto",
         "how the base is loaded; auto is nf4 on CUDA and none elsewhere",
     )
-    resamples: int = knob(10_000, "resamples of the bootstrap over papers", low=1_000)
+    resamples: int = knob(10_000, "ways to change sides that the p-value draws", low=1_000)
     confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999)
     year_error: float = knob(
         0.05, "chance that a year's runs promote a model that is no better", low=1e-6, high=0.5
     )
-    looks_per_year: int = knob(52, "verdicts in any 365 days that share the year's error", low=1)
+    looks_per_year: int = knob(
+        10,
+        "how sharp one verdict is: it spends one share of so many of the error left in 365 days",
+        low=1,
+    )
     min_test_examples: int = knob(
-        20, "fewer test examples than this are too little data for a verdict", low=1
+        NEEDS.test_examples,
+        "fewer test examples than this are too little data for a verdict",
+        low=1,
     )
     min_test_papers: int = knob(
-        5, "fewer test papers than this are too little data for a verdict", low=2
+        NEEDS.test_papers, "fewer test papers than this are too little data for a verdict", low=2
     )
     examples_shown: int = knob(
         12, "answers shown in the report: a third each of best, worst and random ones", low=0
     )
+
+    @field_validator("release")
+    @classmethod
+    def _is_name(cls, value: str) -> str:
+        return safe_name(value, "evaluate.release")

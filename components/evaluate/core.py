@@ -1,33 +1,32 @@
 """Evaluate: train + test + adapter -> report."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.evaluate import verdict as verdicts
-from components.evaluate.answers import (
-    Adapter,
-    Champion,
-    ModelAnswers,
-    find_champion,
-    model_answers,
-    read_adapter,
-)
+from components.evaluate.answers import ModelAnswers, model_answers
+from components.evaluate.baselines import base_cut, baseline_answers
 from components.evaluate.budget import take_look
+from components.evaluate.champion import find_champion, papers_trained_on
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.dataset import read_examples
 from components.evaluate.generation import Generation, Loss
-from components.evaluate.judgement import Case, judge, planned
-from components.evaluate.manifest import write_manifest
-from components.evaluate.nulls import BASE_CUT, base_cut, null_answers
+from components.evaluate.history import expected_spread, remember
 from components.evaluate.report import Material, write_report
 from components.evaluate.rouge import PRIMARY
 from components.evaluate.scoring import scored
+from components.evaluate.statistics import planned_gain
 from components.evaluate.summary import markdown
-from components.evaluate.verdict import BASE, TUNED, Rules, Verdict
+from components.evaluate.verdict import Case, first_level, judge
+from components.shared import manifest
+from components.shared.feasibility import VerdictNeeds
 from components.shared.ledger import Ledger, read_lineage
 from components.shared.progress import Progress, say
 from components.shared.records import (
+    Adapter,
     Answer,
     Example,
     Source,
@@ -37,7 +36,11 @@ from components.shared.records import (
     write_atomically,
     write_records,
 )
+from components.shared.releases import Release
 from components.shared.store import Store, open_store
+from components.shared.verdict import BASE, BASE_CUT, TUNED, Rules, Verdict
+
+TRAINED_ON = "its paper was trained on"
 
 
 def evaluate(
@@ -49,33 +52,36 @@ def evaluate(
     report: Path,
     summary: Path,
 ) -> dict[str, Any]:
-    """Answer every test example with base, tuned, champion and null systems; score them alike and give the verdict."""
-    training, examples = read_examples(train), read_examples(test)
-    tuned, rules = read_adapter(adapter), rules_of(config)
+    """Answer every test example with base, tuned, champion and trivial baselines; score them alike and give the verdict."""
     ledger = Ledger("evaluate", "test examples")
-    case, answers = _answers(config, rules, training, examples, tuned)
-    verdict = judge(rules, case, answers)
+    training, tuned = read_examples(train), Adapter.read(adapter)
+    store = open_store(config.store)
+    trial = _prepare(config, store, training, read_examples(test), tuned, ledger)
+    made = ModelAnswers()
+    if tuned.trained and trial.examples:
+        made = model_answers(config, store, trial.examples, adapter, tuned, trial.champion)
+    answers = _scored(config, training, trial.examples, made)
+    case = Case(run=run_name(evaluation), at=_now(), **trial.facts)
+    verdict = judge(rules_of(config), case, answers)
     say("evaluate", f"verdict: {verdict.word}; {verdict.reason}")
-    ledger.keep(len(examples))
+    remember(store, config.release, verdict)
+    ledger.keep(len(trial.examples))
     ledger.facts |= _facts(verdict)
-    write_records(evaluation / "examples.jsonl", examples)
-    write_records(
-        evaluation / "answers.jsonl", [answer for system in answers.values() for answer in system]
-    )
-    verdicts.write_verdict(evaluation / "verdict.json", verdict)
-    sources = (
-        list(read_records(test / "sources.jsonl", Source))
-        if (test / "sources.jsonl").exists()
-        else []
-    )
+    all_answers = [answer for system in answers.values() for answer in system]
+    write_records(evaluation / "examples.jsonl", trial.examples)
+    write_records(evaluation / "answers.jsonl", all_answers)
+    verdict.write(evaluation / "verdict.json")
+    sources: list[Source] = []
+    if (test / "sources.jsonl").exists():
+        sources = list(read_records(test / "sources.jsonl", Source))
     lineage = [*read_lineage(adapter), ledger.summary()]
-    write_report(report, Material(config, verdict, examples, answers, sources, tuned, lineage))
+    examples = trial.examples
+    write_report(
+        report, Material(config, verdict, examples, answers, sources, adapter, tuned, lineage)
+    )
     write_atomically(summary, markdown(verdict))
     told = ledger.write(evaluation, adapter)
-    write_manifest(
-        evaluation,
-        {"train": train, "test": test, "adapter": adapter, "report": report, "summary": summary},
-    )
+    manifest.write(evaluation, {"train": train, "test": test, "adapter": adapter})
     return told
 
 
@@ -93,50 +99,80 @@ def rules_of(config: EvaluateConfig) -> Rules:
     )
 
 
-def _answers(
+def run_name(evaluation: Path) -> str:
+    """Return the run that a folder belongs to: runs/<name>/..., or v2/artifacts/<pipeline>/<run id>/... of Kubeflow."""
+    parts = evaluation.parts
+    for marker, after in (("runs", 1), ("artifacts", 2)):
+        if marker in parts[: -after - 1]:
+            return parts[parts.index(marker) + after]
+    return "by hand"
+
+
+@dataclass
+class _Trial:
+    """What is judged, on what, and what is known of the verdict before any answer."""
+
+    examples: list[Example]
+    champion: Release | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def _prepare(
     config: EvaluateConfig,
-    rules: Rules,
+    store: Store,
     training: Sequence[Example],
-    examples: Sequence[Example],
+    bank: Sequence[Example],
     adapter: Adapter,
-) -> tuple[Case, dict[str, list[Answer]]]:
-    """Return the scored answers of all systems by name, and what else the verdict rests on."""
-    papers = len({example.paper for example in examples})
-    champion: Champion | None = None
+    ledger: Ledger,
+) -> _Trial:
+    """Leave out what somebody was trained on, take a look out of the year's budget and say what it should find."""
+    champion: Release | None = None
     notes: list[str] = []
-    made, spent = ModelAnswers(), 0
-    data = dataset_digest(training, examples)
-    if gain := planned(rules, len(examples), papers):
+    seen = {example.paper for example in training}
+    if adapter.trained:
+        champion, notes = find_champion(store, config.release, adapter)
+        others = [champion] if champion else []
+        seen = papers_trained_on(store, config.release, training, adapter, *others)
+    trial = _Trial([example for example in bank if example.paper not in seen], champion)
+    for example in bank:
+        if example.paper in seen:
+            ledger.drop(example.triple, TRAINED_ON, example.paper)
+    sizes = list(Counter(example.paper for example in trial.examples).values())
+    data = dataset_digest(training, bank)
+    level, spent = first_level(rules_of(config)), 0
+    needs = VerdictNeeds(config.min_test_papers, config.min_test_examples)
+    if adapter.trained and not needs.missing(len(sizes), len(trial.examples)):
+        # Whatever could turn out differently by chance makes it another look.
+        chances = [config.max_new_tokens, config.quantisation, config.seed, config.resamples]
+        name = digest([data, adapter.adapter_digest, *chances])
+        look = take_look(store, config.release, name, config.year_error, config.looks_per_year)
+        level, spent = look.level, look.others
+    planned = None
+    if len(sizes) > 1:
+        spread, known_from = expected_spread(store, config.release, adapter.base)
+        planned = planned_gain(sizes, level, spread)
+        what = f"{len(trial.examples)} examples of {len(sizes)} papers"
         say(
             "evaluate",
-            f"{len(examples)} examples of {papers} papers: a true gain of {gain:.3f} should be found",
+            f"{what}: a true gain of {planned:.3f} should be found, by {known_from}",
         )
-    if adapter.trained and examples:
-        store = open_store(config.store)
-        champion, notes = find_champion(store, config.release, adapter)
-        if len(examples) >= rules.min_test_examples and papers >= rules.min_test_papers:
-            spent = _look(config, store, data, adapter)
-        made = model_answers(config, store, examples, adapter, champion)
-    case = Case(
-        base=adapter.base,
-        adapter_digest=adapter.adapter_digest,
-        dataset_digest=data,
-        trained=adapter.trained,
-        examples=len(examples),
-        papers=papers,
-        champion={"version": champion.version, "adapter_digest": champion.adapter_digest}
-        if champion
-        else None,
-        looks_spent=spent,
-        notes=notes,
-    )
-    return case, _scored(config, training, examples, made) if examples else {}
-
-
-def _look(config: EvaluateConfig, store: Store, data: str, adapter: Adapter) -> int:
-    """Take one look out of the year's budget; whatever could turn out differently by chance makes it another look."""
-    chances = [config.max_new_tokens, config.quantisation, config.seed, config.resamples]
-    return take_look(store, config.release, digest([data, adapter.adapter_digest, *chances]))
+    trial.facts = {
+        "base": adapter.base,
+        "adapter_digest": adapter.adapter_digest,
+        "dataset_digest": data,
+        "trained": adapter.trained,
+        "examples": len(trial.examples),
+        "papers": len(sizes),
+        "level": level,
+        "looks_spent": spent,
+        "planned_gain": planned,
+        "left_out": len(bank) - len(trial.examples),
+        "notes": notes,
+    }
+    if champion:
+        named = {"version": champion.version, "adapter_digest": champion.adapter_digest}
+        trial.facts["champion"] = named
+    return trial
 
 
 def _scored(
@@ -145,35 +181,43 @@ def _scored(
     examples: Sequence[Example],
     made: ModelAnswers,
 ) -> dict[str, list[Answer]]:
-    """Return the scored answers of model and null systems."""
+    """Return the scored answers of models and trivial baselines, by system."""
+    if not examples:
+        return {}
     tasks = [(example.instruction, example.input) for example in examples]
-    texts = null_answers(tasks, [example.completion for example in training], config.seed)
+    outputs = [example.completion for example in training]
+    texts = baseline_answers(tasks, outputs, config.seed)
     if made.answers:
-        texts[BASE_CUT] = base_cut(
-            *([answer.text for answer in made.answers[name]] for name in (BASE, TUNED))
-        )
-    nulls = {name: [Generation(text, 0, True) for text in system] for name, system in texts.items()}
-    progress = Progress("evaluate", "systems scored", len(made.answers) + len(nulls))
+        base, tuned = ([answer.text for answer in made.answers[name]] for name in (BASE, TUNED))
+        texts[BASE_CUT] = base_cut(base, tuned)
+    systems = dict(made.answers)
+    for name, system in texts.items():
+        systems[name] = [Generation(text, 0, True) for text in system]
+    progress = Progress("evaluate", "systems scored", len(systems))
     found = {}
-    for name, system in {**made.answers, **nulls}.items():
+    for name, answers in systems.items():
         losses: Sequence[Loss | None] = made.losses.get(name) or [None] * len(examples)
-        found[name] = [scored(name, *row) for row in zip(examples, system, losses, strict=True)]
+        rows = zip(examples, answers, losses, strict=True)
+        found[name] = [scored(name, *row) for row in rows]
         progress.step(name)
     return found
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _facts(verdict: Verdict) -> dict[str, Any]:
     facts: dict[str, Any] = {"verdict": verdict.word, "test papers": verdict.papers}
     for system in verdict.systems:
-        if not system.is_null:
+        if not system.is_baseline:
             facts[f"ROUGE-L {system.name}"] = round(system.rougeL, 4)
-    if best := verdict.best_null:
-        facts |= {"best null": best.name, "ROUGE-L best null": round(best.rougeL, 4)}
+    if best := verdict.best_baseline:
+        facts |= {"best baseline": best.name, "ROUGE-L best baseline": round(best.rougeL, 4)}
     if pair := verdict.against(BASE):
-        facts |= {"gain over base": round(pair.difference, 4), "gain, low": round(pair.low, 4)}
-        facts |= {
-            "gain, high": round(pair.high, 4),
-            "gain, lower bound that decides": round(pair.floor, 4),
-        }
-        facts |= {"detectable gain": round(pair.detectable_deciding, 4)}
+        facts["gain over base"] = round(pair.difference, 4)
+        facts["gain, low"] = round(pair.low, 4)
+        facts["gain, high"] = round(pair.high, 4)
+        facts["gain, lower bound that decides"] = round(pair.floor, 4)
+        facts["detectable gain"] = round(pair.detectable, 4)
     return facts | {"looks spent in 365 days": verdict.looks_spent}

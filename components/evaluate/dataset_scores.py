@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.evaluate.nulls import RANDOM_ANSWER, null_answers
+from components.evaluate.baselines import RANDOM_ANSWER, baseline_answers
 from components.evaluate.rouge import METRICS, TOKENIZERS, score
 from components.evaluate.scoring import mean
 from components.shared.records import Example
@@ -20,12 +20,12 @@ def dataset_scores(
 ) -> dict[str, list[Row]]:
     """Return the mean scores of each system by tokenizer; `others` are answers by name of their system.
 
-    Without training examples the nulls know the dataset's own answers, each row those of the other
-    rows.
+    Without training examples the baselines know the dataset's own answers, each row those of the
+    other rows.
     """
     tasks = [(example.instruction, example.input) for example in examples]
     outputs = [example.completion for example in examples]
-    systems = null_answers(tasks, [example.completion for example in training] or outputs, seed)
+    systems = baseline_answers(tasks, [example.completion for example in training] or outputs, seed)
     if not training:
         systems[RANDOM_ANSWER] = _answers_of_others(outputs, seed)
     return {

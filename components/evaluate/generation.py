@@ -1,17 +1,23 @@
 """Generate answers: greedy, in left-padded batches of similar length, each ended as soon as it ends itself.
 
-Padding shifts results only by rounding, because positions count from each prompt's start: in float32 the logits of a
-prompt in a batch and alone differ by less than TOLERANCE, so an answer changes only where its two best next tokens lie
-closer together than that.
+Padding shifts results only by rounding, because positions count from each prompt's start: in float32
+the logits of a prompt in a batch and alone differ by less than TOLERANCE, so an answer changes only
+where its two best next tokens lie closer together than that.
 """
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.evaluate.batches import BatchSize, in_batches
+from components.shared.errors import ModelError
+from components.shared.memory import available_memory
+from components.shared.progress import say
+from components.shared.prompt import encode, encode_prompt
 
 TOLERANCE = 1e-4  # largest difference of logits between a batch and a prompt alone, float32
+SHARE = 0.6  # of the free memory that a batch may plan with; fragments take the rest
+LOGIT_BYTES = 14  # a logit in the model's precision, as float32, and in the loss's own work
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,23 @@ class Loss:
     tokens: int
 
 
+class BatchSize:
+    """How many examples are worked on at a time, in one pass over them; it only ever shrinks."""
+
+    def __init__(self, most: int) -> None:
+        self.size = most
+
+    def fit(self, model: Any, tokens: int, logits: int) -> None:
+        """Shrink to what memory holds of sequences of `tokens` tokens, with logits for `logits` of them."""
+        config = model.config
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        width = getattr(config, "head_dim", None)
+        width = width or config.hidden_size // config.num_attention_heads
+        state = 2 * config.num_hidden_layers * heads * width * model.dtype.itemsize
+        each = tokens * state + logits * LOGIT_BYTES * config.vocab_size
+        self.size = max(1, min(self.size, int(SHARE * available_memory() / each)))
+
+
 def generate(
     model: Any,
     tokenizer: Any,
@@ -41,20 +64,19 @@ def generate(
 ) -> list[Generation]:
     """Answer every prompt, in the order given; `on_batch` gets the answers of each batch by the place of its prompt.
 
-    Batches are made of prompts of similar length, longest first, so that little is padded and a batch that does not
-    fit into memory fails at once.
+    Batches are made of prompts of similar length, longest first, so that little is padded and a batch
+    that does not fit into memory fails at once.
     """
     import torch
 
     answers: dict[int, Generation] = {}
-    encoded = [tokenizer(prompt)["input_ids"] for prompt in prompts]
+    encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
     if encoded:
-        batch.fit(model, max(map(len, encoded)) + max_new_tokens)
+        batch.fit(model, max(map(len, encoded)) + max_new_tokens, 1)
 
     def answer(places: Sequence[int]) -> None:
-        inputs = left_padded(
-            [encoded[place] for place in places], tokenizer.pad_token_id, model.device
-        )
+        rows = [encoded[place] for place in places]
+        inputs = left_padded(rows, tokenizer.pad_token_id, model.device)
         with torch.inference_mode():
             output = model.generate(
                 **inputs,
@@ -70,7 +92,7 @@ def generate(
         answers.update(made)
         on_batch(made)
 
-    in_batches(longest_first(encoded), batch, answer)
+    _in_batches(longest_first(encoded), batch, answer)
     return [answers[place] for place in range(len(prompts))]
 
 
@@ -85,39 +107,28 @@ def losses(
     import torch
 
     found: dict[int, Loss] = {}
-    encoded = [
-        tokenizer(prompt + completion)["input_ids"] + [tokenizer.eos_token_id]
-        for prompt, completion in pairs
-    ]
-    wanted = [
-        len(ids) - len(tokenizer(prompt)["input_ids"])
-        for ids, (prompt, _) in zip(encoded, pairs, strict=True)
-    ]
+    encoded = [encode(tokenizer, *pair) for pair in pairs]
+    lengths = [len(example.completion) for example in encoded]
+    if encoded:
+        batch.fit(model, max(map(len, encoded)), max(lengths) + 1)
 
     def measure(places: Sequence[int]) -> None:
-        inputs = left_padded(
-            [encoded[place] for place in places], tokenizer.pad_token_id, model.device
-        )
-        ids, mask = inputs["input_ids"], inputs["attention_mask"]
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        longest = max(wanted[place] for place in places)
+        rows = [encoded[place].input_ids for place in places]
+        inputs = left_padded(rows, tokenizer.pad_token_id, model.device)
+        positions = (inputs["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
+        longest = max(lengths[place] for place in places)
         with torch.inference_mode():
-            logits = (
-                model(**inputs, position_ids=positions, logits_to_keep=longest + 1)
-                .logits[:, :-1]
-                .float()
-            )
-        nats = torch.nn.functional.cross_entropy(
-            logits.transpose(1, 2), ids[:, -longest:], reduction="none"
-        )
-        made = {
-            place: Loss(float(row[longest - wanted[place] :].sum()), wanted[place])
-            for place, row in zip(places, nats, strict=True)
-        }
+            output = model(**inputs, position_ids=positions, logits_to_keep=longest + 1)
+            logits = output.logits[:, :-1].float()
+        wanted = inputs["input_ids"][:, -longest:]
+        nats = torch.nn.functional.cross_entropy(logits.transpose(1, 2), wanted, reduction="none")
+        made = {}
+        for place, row in zip(places, nats, strict=True):
+            made[place] = Loss(float(row[longest - lengths[place] :].sum()), lengths[place])
         found.update(made)
         on_batch(made)
 
-    in_batches(longest_first(encoded), batch, measure)
+    _in_batches(longest_first([example.input_ids for example in encoded]), batch, measure)
     return [found[place] for place in range(len(pairs))]
 
 
@@ -144,3 +155,57 @@ def _answer(tokenizer: Any, tokens: list[int]) -> Generation:
     length = tokens.index(tokenizer.eos_token_id) + 1 if stopped else len(tokens)
     text = tokenizer.decode(tokens[:length], skip_special_tokens=True).strip()
     return Generation(text=text, tokens=length, stopped=stopped)
+
+
+def _in_batches(
+    places: Sequence[int], batch: BatchSize, work: Callable[[Sequence[int]], None]
+) -> None:
+    """Call `work` batch by batch; one that runs out of memory is halved and tried again.
+
+    Raises ModelError when a single example does not fit.
+    """
+    done = 0
+    while done < len(places):
+        part = places[done : done + batch.size]
+        if _fits(work, part):
+            done += len(part)
+            continue
+        if len(part) == 1:
+            raise ModelError(
+                "out of memory on a single example",
+                "use a GPU with more memory, or lower evaluate.max_new_tokens",
+            )
+        batch.size = len(part) // 2
+        problem = f"out of memory with {len(part)} prompts at a time"
+        say("evaluate", f"{problem}: {batch.size} from here on")
+        _give_back()
+
+
+def _fits(work: Callable[[Sequence[int]], None], part: Sequence[int]) -> bool:
+    """Work on a part; return False when memory ran out. The error dies here, and with it the tensors of its frames."""
+    try:
+        work(part)
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        return False
+    return True
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell whether torch ran out of memory; on a CPU, and in some kernels, it says so by text alone."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    told = "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, RuntimeError) and told
+
+
+def _give_back() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

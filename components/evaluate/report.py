@@ -5,7 +5,7 @@ import json
 import platform
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,14 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from components.evaluate import charts
-from components.evaluate.answers import Adapter
 from components.evaluate.config import EvaluateConfig
+from components.evaluate.metrics import FURTHER
 from components.evaluate.rouge import common_subsequence, unicode_tokens
-from components.evaluate.verdict import BASE, CHAMPION, MEANING, TUNED, Verdict
+from components.evaluate.verdict import MEANING
 from components.shared.ledger import SHOWN
-from components.shared.records import Answer, Example, Source, write_atomically
+from components.shared.records import Adapter, Answer, Example, Source, write_atomically
+from components.shared.verdict import BASE, CHAMPION, MODELS, TUNED, Verdict, title
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
 LONGEST = 2_000  # characters shown of any one text; answers.jsonl has all of it
 WORST_SHOWN = 10  # papers shown at once; the others are folded away
 LIBRARIES = ("torch", "transformers", "peft", "trl", "numpy", "scipy")
@@ -35,64 +35,76 @@ class Material:
     examples: Sequence[Example]
     answers: Mapping[str, Sequence[Answer]]  # by system, in the order of examples
     sources: Sequence[Source]
-    adapter: Adapter
+    adapter: Path
+    about: Adapter
     lineage: Sequence[Mapping[str, Any]]
 
 
 def write_report(path: Path, material: Material) -> None:
-    """Render the report; whatever comes from papers, teachers and models is escaped."""
-    from jinja2 import Environment, StrictUndefined
+    """Render the report."""
+    write_atomically(path, render("report.html.j2", _context(material)))
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """Fill a template of this folder; whatever comes from papers, teachers and models is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {
-        "score": lambda value: "–" if value is None else f"{value:.3f}",
-        "gap": lambda value: "–" if value is None else f"{value:+.3f}".replace("-", "−"),
-        "percent": lambda value: "–" if value is None else f"{100 * value:.0f} %",
+    filters: dict[str, Callable[..., Any]] = {
+        "score": score,
+        "gap": gap,
+        "percent": percent,
         "licence": lambda url: url.removeprefix("http://").removeprefix("https://").strip("/"),
-        "number": lambda value: f"{value:,.0f}",
+        "number": "{:,.0f}".format,
         "chance": chance,
         "fact": fact,
         "clip": clip,
+        "title_of": title,
     }
-    template = environment.from_string(TEMPLATE.read_text("utf-8"))
-    write_atomically(path, template.render(_context(material)))
+    environment.filters.update(filters)
+    return environment.get_template(template).render(context, charts=charts)
 
 
 def _context(material: Material) -> dict[str, Any]:
-    verdict, lineage = material.verdict, material.lineage
+    verdict = material.verdict
     titles = {source.paper: source for source in material.sources}
-    scale = charts.difference_scale(verdict.comparisons) if verdict.comparisons else None
+    words = sum(len(example.completion.split()) for example in material.examples)
+    about = material.about.to_dict()
+    shown = {name: value for name, value in about.items() if _is_plain(value)}
+    tokens = {}
+    for name, system in material.answers.items():
+        tokens[name] = sum(answer.tokens for answer in system)
     return {
         "v": verdict,
         "config": material.config,
         "meaning": MEANING,
+        "further": FURTHER,
         "names": {"base": BASE, "tuned": TUNED, "champion": CHAMPION},
         "against_base": verdict.against(BASE),
-        "scale": scale,
-        "charts": charts,
+        "scale": charts.difference_scale(verdict.comparisons) if verdict.comparisons else None,
         "papers": [(row, titles.get(row.name)) for row in verdict.by_paper],
         "chosen": chosen(material),
-        "loss": _losses(material.adapter.folder / "steps.jsonl"),
-        "adapter": {
-            k: x
-            for k, x in material.adapter.about.items()
-            if not isinstance(x, dict | list) and x != ""
-        },
-        "lineage": lineage,
+        "loss": _losses(material.adapter / "steps.jsonl"),
+        "adapter": shown,
+        "lineage": material.lineage,
         "shown_rejects": SHOWN,
-        "standin": is_standin(lineage),
+        "standin": is_standin(material.lineage),
         "versions": _versions(),
         "marked": marked,
         "worst_shown": WORST_SHOWN,
-        "reference_words": sum(len(e.completion.split()) for e in material.examples)
-        / (len(material.examples) or 1),
-        "tokens": {
-            name: sum(answer.tokens for answer in system)
-            for name, system in material.answers.items()
-        },
+        "reference_words": words / (len(material.examples) or 1),
+        "tokens": tokens,
     }
+
+
+def _is_plain(value: object) -> bool:
+    return value != "" and not isinstance(value, dict | list)
 
 
 def chosen(material: Material) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -114,9 +126,10 @@ def chosen(material: Material) -> list[tuple[str, list[dict[str, Any]]]]:
     def rows(indices: Iterable[int]) -> list[dict[str, Any]]:
         found = []
         for index in indices:
-            answers = [
-                (name, system[index]) for name, system in material.answers.items() if name in _SHOWN
-            ]
+            answers = []
+            for name, system in material.answers.items():
+                if name in MODELS:
+                    answers.append((name, system[index]))
             row = {"example": material.examples[index], "answers": answers, "gain": gains[index]}
             found.append({**row, "tuned": tuned[index].text})
         return found
@@ -126,10 +139,7 @@ def chosen(material: Material) -> list[tuple[str, list[dict[str, Any]]]]:
         ("Smallest gains, or losses", worst),
         ("Drawn at random", drawn),
     ]
-    return [(title, rows(indices)) for title, indices in groups if indices]
-
-
-_SHOWN = (BASE, TUNED, CHAMPION)
+    return [(heading, rows(indices)) for heading, indices in groups if indices]
 
 
 def is_standin(lineage: Sequence[Mapping[str, Any]]) -> bool:
@@ -140,9 +150,9 @@ def is_standin(lineage: Sequence[Mapping[str, Any]]) -> bool:
 
 def _losses(path: Path) -> list[tuple[float, float]]:
     """Return (step, loss) of the training steps that logged a loss."""
-    rows = (
-        [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
-    )
+    if not path.exists():
+        return []
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     return [(row["step"], row["loss"]) for row in rows if row.get("loss") is not None]
 
 
@@ -157,6 +167,21 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def score(value: float | None) -> str:
+    """Return a score as text."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def gap(value: float | None) -> str:
+    """Return a difference as text."""
+    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
+
+
+def percent(value: float | None) -> str:
+    """Return a share as text."""
+    return "–" if value is None else f"{100 * value:.0f} %"
 
 
 def fact(value: object) -> str:
@@ -180,11 +205,9 @@ def chance(value: Any) -> str:
 def clip(text: str) -> str:
     """Return a text, cut at LONGEST characters with a note of how much is left out."""
     left_out = len(text) - LONGEST
-    return (
-        text
-        if left_out <= 0
-        else f"{text[:LONGEST]} … [{left_out:,} more characters in answers.jsonl]"
-    )
+    if left_out <= 0:
+        return text
+    return f"{text[:LONGEST]} … [{left_out:,} more characters in answers.jsonl]"
 
 
 def marked(text: str, other: str) -> Markup:

@@ -1,6 +1,6 @@
 """ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004), fast, over two tokenizers.
 
-`unicode` decides: letters of every script, numbers and mathematical symbols count. `seed` is rouge-score's own, with
+`unicode` decides: letters of every script, numbers and mathematical symbols count. `rouge-score` is that library's own, with
 the Porter stemmer: it keeps [a-z0-9] only, so that `α β γ` against itself scores 0, and it is there to compare with
 published figures. Under it every score equals rouge-score's.
 
@@ -25,7 +25,7 @@ PRIMARY = "rougeL"  # the one that decides
 
 Tokenize = Callable[[str], list[str]]
 
-_SEED_TOKEN = re.compile(r"[a-z0-9]+")
+_ROUGE_SCORE_TOKEN = re.compile(r"[a-z0-9]+")
 # One token each: a decimal or version number, a character of a script that puts no blanks between words, a word with
 # the marks on its letters (vowel signs of many scripts are marks), a mathematical symbol.
 _UNICODE_TOKEN = regex.compile(
@@ -42,9 +42,9 @@ class Score:
     fmeasure: float
 
 
-def seed_tokens(text: str) -> list[str]:
+def rouge_score_tokens(text: str) -> list[str]:
     """Return the tokens of rouge-score's default tokenizer with its stemmer."""
-    return [_stem(token) for token in _SEED_TOKEN.findall(text.lower())]
+    return [_stem(token) for token in _ROUGE_SCORE_TOKEN.findall(text.lower())]
 
 
 def unicode_tokens(text: str) -> list[str]:
@@ -56,7 +56,7 @@ def unicode_tokens(text: str) -> list[str]:
     return [_stem(token) if token.isascii() and token.isalnum() else token for token in found]
 
 
-TOKENIZERS: Mapping[str, Tokenize] = {"unicode": unicode_tokens, "seed": seed_tokens}
+TOKENIZERS: Mapping[str, Tokenize] = {"unicode": unicode_tokens, "rouge-score": rouge_score_tokens}
 
 
 def score(reference: str, answer: str, tokenize: Tokenize = unicode_tokens) -> dict[str, Score]:

@@ -1,7 +1,7 @@
-"""From answers to figures: the scores of each answer, the means of each system, the differences, the breakdowns.
+"""From answers to figures: the scores of each answer, the means of each system, the differences.
 
-Everything here is a function of texts alone, so that `arxtune verify` can compute it again. Means are taken by
-`math.fsum`: exact, whatever the order.
+Everything here is a function of texts alone, so that `arxtune verify` can compute it again. Means are
+taken by `math.fsum`: exact, whatever the order.
 """
 
 import math
@@ -9,25 +9,27 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from components.evaluate.generation import Generation, Loss
-from components.evaluate.rouge import METRICS, score, seed_tokens, unicode_tokens
-from components.evaluate.statistics import Comparison, compare
-from components.evaluate.verdict import BASE, MODELS, TUNED, Group, Rules, SystemScores
+from components.evaluate.metrics import FURTHER
+from components.evaluate.rouge import METRICS, rouge_score_tokens, score, unicode_tokens
+from components.evaluate.statistics import compare
 from components.shared.records import Answer, Example
+from components.shared.verdict import BASE, MODELS, TUNED, Comparison, Group, Rules, SystemScores
 
 GRAM = 4  # words that have to come again to count as repetition
 
 
 def answer_scores(reference: str, text: str) -> dict[str, float]:
-    """Return F measure, precision and recall of each metric, and the F measure under the seed's tokenizer."""
+    """Return F measure, precision and recall of each ROUGE metric, F under rouge-score's tokenizer, and the rest."""
     figures: dict[str, float] = {}
-    ours, seeds = (score(reference, text, tokenize) for tokenize in (unicode_tokens, seed_tokens))
+    ours = score(reference, text, unicode_tokens)
+    published = score(reference, text, rouge_score_tokens)
     for name in METRICS:
         figures[name] = ours[name].fmeasure
-        figures[f"{name}_precision"], figures[f"{name}_recall"] = (
-            ours[name].precision,
-            ours[name].recall,
-        )
-        figures[f"seed_{name}"] = seeds[name].fmeasure
+        figures[f"{name}_precision"] = ours[name].precision
+        figures[f"{name}_recall"] = ours[name].recall
+        figures[f"rouge_score_{name}"] = published[name].fmeasure
+    for metric in FURTHER:
+        figures[metric.name] = metric.function(reference, text)
     return figures
 
 
@@ -62,48 +64,53 @@ def mean(values: Sequence[float]) -> float:
 
 def system_scores(name: str, answers: Sequence[Answer]) -> SystemScores:
     """Return the means of one system."""
-
-    def column(key: str) -> float:
-        return mean([answer.scores[key] for answer in answers])
-
+    means = {key: mean([answer.scores[key] for answer in answers]) for key in answers[0].scores}
     tokens = sum(answer.reference_tokens for answer in answers)
     losses = [answer.loss for answer in answers if answer.loss is not None]
+    stopped = mean([float(answer.stopped) for answer in answers])
     return SystemScores(
         name=name,
         examples=len(answers),
-        **{metric: column(metric) for metric in METRICS},
-        precision={metric: column(f"{metric}_precision") for metric in METRICS},
-        recall={metric: column(f"{metric}_recall") for metric in METRICS},
-        seed={metric: column(f"seed_{metric}") for metric in METRICS},
+        rouge1=means["rouge1"],
+        rouge2=means["rouge2"],
+        rougeL=means["rougeL"],
+        precision={metric: means[f"{metric}_precision"] for metric in METRICS},
+        recall={metric: means[f"{metric}_recall"] for metric in METRICS},
+        rouge_score={metric: means[f"rouge_score_{metric}"] for metric in METRICS},
+        metrics={metric.name: means[metric.name] for metric in FURTHER},
         words=mean([float(len(answer.text.split())) for answer in answers]),
         repetition=mean([answer.repetition for answer in answers]),
-        stopped=mean([float(answer.stopped) for answer in answers]) if name in MODELS else None,
+        stopped=stopped if name in MODELS else None,
         loss=math.fsum(losses) / tokens if tokens else None,
     )
 
 
-def compare_all(rules: Rules, answers: Mapping[str, Sequence[Answer]]) -> list[Comparison]:
-    """Compare tuned with every other system; nothing when there is no tuned model or fewer than two papers."""
+def compare_all(
+    rules: Rules, level: float, answers: Mapping[str, Sequence[Answer]]
+) -> list[Comparison]:
+    """Compare tuned with every other system; nothing without a tuned model or with fewer than two papers."""
     tuned = answers.get(TUNED, [])
     papers = [answer.paper for answer in tuned]
+    found: list[Comparison] = []
     if len(set(papers)) < 2:
-        return []
-    return [
-        compare(
-            name,
-            [
-                mine.scores[rules.metric] - theirs.scores[rules.metric]
-                for mine, theirs in zip(tuned, system, strict=True)
-            ],
-            papers,
-            confidence=rules.confidence,
-            level=rules.level,
-            resamples=rules.resamples,
-            seed=rules.seed,
+        return found
+    for name, system in answers.items():
+        if name == TUNED:
+            continue
+        pairs = zip(tuned, system, strict=True)
+        metric = rules.metric
+        found.append(
+            compare(
+                name,
+                [mine.scores[metric] - theirs.scores[metric] for mine, theirs in pairs],
+                papers,
+                confidence=rules.confidence,
+                level=level,
+                resamples=rules.resamples,
+                seed=rules.seed,
+            )
         )
-        for name, system in answers.items()
-        if name != TUNED
-    ]
+    return found
 
 
 def breakdown(rules: Rules, answers: Mapping[str, Sequence[Answer]], field: str) -> list[Group]:

@@ -1,51 +1,33 @@
 """The verdict in Markdown, for the dashboard's own view and for places that show no HTML."""
 
-from components.evaluate.verdict import Verdict
+from components.evaluate.report import gap, percent, score
+from components.shared.markdown import escaped
+from components.shared.verdict import Verdict, title
 
 
 def markdown(verdict: Verdict) -> str:
-    """Return verdict, differences and systems."""
-    lines = [f"# {verdict.word}", "", f"{verdict.reason}.", ""]
-    lines += [f"- {note}" for note in verdict.notes]
-    lines.append(
-        f"- {verdict.examples} test examples of {verdict.papers} papers that nobody trained on."
-    )
-    lines.append(
-        f"- {verdict.looks_spent} other verdicts in the 365 days before; {verdict.rules.looks_per_year} share an error "
-        f"of {verdict.rules.year_error:.0%}."
-    )
+    """Return verdict, differences and systems; text from outside is text, never markup."""
+    lines = [f"# {verdict.word}", "", f"{escaped(verdict.reason)}.", ""]
+    lines += [f"- {escaped(note)}" for note in verdict.notes]
+    lines += [
+        f"- Run {escaped(verdict.run)}, {verdict.at}.",
+        f"- {verdict.examples} test examples of {verdict.papers} papers that nobody trained on.",
+        f"- {verdict.looks_spent} other verdicts in the 365 days before; a year of them shares an "
+        f"error of {verdict.rules.year_error:.0%}.",
+    ]
     if verdict.comparisons:
-        lines += [
-            "",
-            "## Tuned minus each other system, ROUGE-L",
-            "",
-            "| system | gain | interval | decides | p |",
-        ]
-        lines.append("|---|---:|---:|---:|---:|")
-        lines += [
-            f"| {_cell(pair.other)} | {pair.difference:+.3f} | {pair.low:+.3f} to {pair.high:+.3f} | {pair.floor:+.3f} "
-            f"| {pair.p_value:.3f} |"
-            for pair in verdict.comparisons
-        ]
+        lines += ["", "## Tuned minus each other system, ROUGE-L", ""]
+        lines += ["| system | gain | interval | decides | p |", "|---|---:|---:|---:|---:|"]
+    for pair in verdict.comparisons:
+        span = f"{gap(pair.low)} to {gap(pair.high)}"
+        figures = f"{gap(pair.difference)} | {span} | {gap(pair.floor)} | {pair.p_value:.3f}"
+        lines.append(f"| {title(pair.other)} | {figures} |")
     if verdict.systems:
-        lines += [
-            "",
-            "## Systems",
-            "",
-            "| system | ROUGE-1 | ROUGE-2 | ROUGE-L | words | stopped | loss |",
-        ]
+        lines += ["", "## Systems", ""]
+        lines.append("| system | ROUGE-1 | ROUGE-2 | ROUGE-L | words | stopped | loss |")
         lines.append("|---|---:|---:|---:|---:|---:|---:|")
-        lines += [
-            f"| {_cell(row.name)} | {row.rouge1:.3f} | {row.rouge2:.3f} | {row.rougeL:.3f} | {row.words:.1f} "
-            f"| {_shown(row.stopped, '.0%')} | {_shown(row.loss, '.3f')} |"
-            for row in verdict.systems
-        ]
+    for row in verdict.systems:
+        figures = " | ".join(map(score, (row.rouge1, row.rouge2, row.rougeL)))
+        rest = f"{row.words:.1f} | {percent(row.stopped)} | {score(row.loss)}"
+        lines.append(f"| {title(row.name)} | {figures} | {rest} |")
     return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _shown(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)

@@ -5,37 +5,42 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.evaluate.baselines import base_cut, baseline_answers
 from components.evaluate.dataset import read_examples
-from components.evaluate.judgement import Case, by_system, judge
-from components.evaluate.manifest import changed_files
-from components.evaluate.nulls import BASE_CUT, base_cut, null_answers
 from components.evaluate.scoring import answer_scores, repetition
-from components.evaluate.verdict import BASE, TUNED, Verdict, read_verdict, verdict_text
+from components.evaluate.verdict import Case, judge
+from components.shared import manifest
 from components.shared.errors import DataError
 from components.shared.records import Answer, Example, dataset_digest, read_records
+from components.shared.verdict import BASE, BASE_CUT, TUNED, Verdict, title
 
 
 def verify(evaluation: Path, places: Mapping[str, Path]) -> list[str]:
     """Return what was checked, a line each; raise DataError naming the first file or figure that is not as it was.
 
-    `places` tells where "train", "test", "adapter", "report" and "summary" lie, as far as they are at hand.
+    `places` tells where "train", "test" and "adapter" lie, or is empty for the evaluation alone.
     """
-    changed, looked_at = changed_files(evaluation, places)
-    if changed:
+    problems = manifest.problems(evaluation, places)
+    if not places:
+        outside = ("missing: train/", "missing: test/", "missing: adapter/")
+        problems = [problem for problem in problems if not problem.startswith(outside)]
+    if problems:
         raise DataError(
-            f"changed since evaluate wrote it: {', '.join(changed)}",
-            "nothing that rests on it counts",
+            f"{evaluation}: not as evaluate wrote it: {', '.join(problems)}",
+            "results derived from it are invalid",
         )
-    lines = [f"{looked_at} files are as evaluate wrote them"]
+    lines = [f"{len(manifest.hash_files(evaluation))} files are as evaluate wrote them"]
     examples = list(read_records(evaluation / "examples.jsonl", Example))
     answers = list(read_records(evaluation / "answers.jsonl", Answer))
-    systems = by_system(answers)
-    stored = read_verdict(evaluation / "verdict.json")
+    systems: dict[str, list[Answer]] = {}
+    for answer in answers:
+        systems.setdefault(answer.system, []).append(answer)
+    stored = Verdict.read(evaluation / "verdict.json")
     _check_answers(examples, systems)
     lines.append(f"{len(answers)} answers of {len(systems)} systems score as stored")
-    if "train" in places:
-        _check_nulls(read_examples(places["train"]), examples, systems, stored)
-        lines.append("null systems answer as stored")
+    if places:
+        _check_baselines(places, examples, systems, stored)
+        lines.append("trivial baselines answer as stored")
     _check_verdict(stored, systems, evaluation / "verdict.json")
     lines.append(f"verdict recomputed: {stored.word}; {stored.reason}")
     return lines
@@ -48,39 +53,40 @@ def _check_answers(examples: Sequence[Example], systems: Mapping[str, Sequence[A
                 f"answers.jsonl: {name} does not answer the test examples in their order"
             )
         for example, answer in zip(examples, system, strict=True):
-            found = {
-                **answer_scores(example.completion, answer.text),
-                "repetition": repetition(answer.text),
-            }
-            if found != {**answer.scores, "repetition": answer.repetition}:
+            found = answer_scores(example.completion, answer.text)
+            if found != answer.scores or repetition(answer.text) != answer.repetition:
                 raise DataError(
-                    f"answers.jsonl: the score of {name} on {answer.triple} is not what its text scores"
+                    f"answers.jsonl: the score of {name} on {answer.triple} is not what its text "
+                    "scores"
                 )
 
 
-def _check_nulls(
-    training: Sequence[Example],
+def _check_baselines(
+    places: Mapping[str, Path],
     examples: Sequence[Example],
     systems: Mapping[str, Sequence[Answer]],
     stored: Verdict,
 ) -> None:
-    if dataset_digest(training, examples) != stored.dataset_digest:
+    training = read_examples(places["train"])
+    if dataset_digest(training, read_examples(places["test"])) != stored.dataset_digest:
         raise DataError("verdict.json: dataset_digest is not that of train and test")
     tasks = [(example.instruction, example.input) for example in examples]
-    texts = null_answers(tasks, [example.completion for example in training], stored.rules.seed)
+    outputs = [example.completion for example in training]
+    texts = baseline_answers(tasks, outputs, stored.rules.seed) if examples else {}
     if TUNED in systems:
-        texts[BASE_CUT] = base_cut(
-            *([answer.text for answer in systems[name]] for name in (BASE, TUNED))
-        )
+        base, tuned = ([answer.text for answer in systems[name]] for name in (BASE, TUNED))
+        texts[BASE_CUT] = base_cut(base, tuned)
     for name, wanted in texts.items():
         if [answer.text for answer in systems.get(name, [])] != wanted:
-            raise DataError(f"answers.jsonl: {name!r} does not answer as it must")
+            raise DataError(
+                f"answers.jsonl: the answers of the {title(name)} differ from the recomputed ones"
+            )
 
 
 def _check_verdict(stored: Verdict, systems: Mapping[str, Sequence[Answer]], path: Path) -> None:
     case = Case(**{field.name: getattr(stored, field.name) for field in dataclasses.fields(Case)})
     found = judge(stored.rules, case, systems)
-    if verdict_text(found) == path.read_text("utf-8"):
+    if found.text == path.read_text("utf-8"):
         return
     here = next(_differences(dataclasses.asdict(stored), dataclasses.asdict(found)), "its layout")
     raise DataError(f"{path.name}: not what the answers give: {here}")

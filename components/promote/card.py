@@ -5,9 +5,27 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from components.shared.licences import Obligation
-from components.shared.records import Source
+from components.shared.markdown import escaped
+from components.shared.records import Adapter, Source
+from components.shared.text import clean_line
+from components.shared.verdict import TUNED, Verdict, title
 
 METRICS = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L"}
+USE = """
+## Use
+
+```python
+from peft import AutoPeftModelForCausalLM
+
+model = AutoPeftModelForCausalLM.from_pretrained("path/to/this/folder")
+```
+
+## Provenance
+
+Dataset digest `{adapter.train_digest}`, adapter digest `{adapter.adapter_digest}`. `lineage.jsonl`
+tells what each stage kept and dropped, `verdict.json` every number of the verdict, `SHA256SUMS` the
+hash of each file.
+"""
 HUB_LICENCES = {
     "Apache-2.0",
     "MIT",
@@ -22,119 +40,107 @@ HUB_LICENCES = {
 
 def model_card(
     name: str,
-    adapter: dict[str, Any],
-    verdict: dict[str, Any],
+    adapter: Adapter,
+    verdict: Verdict,
     sources: Collection[Source],
     duties: Collection[Obligation],
 ) -> str:
-    """Return the card as the Hugging Face Hub reads it: metadata in YAML, then Markdown.
-
-    Its metadata is written as JSON values, which are YAML.
-    """
-    front = [
-        f"{key}: {json.dumps(value, ensure_ascii=False)}"
-        for key, value in _metadata(name, adapter, verdict).items()
+    """Return the card as the Hugging Face Hub reads it: metadata in YAML, then Markdown."""
+    lines = ["---"]
+    for key, value in _metadata(name, adapter, verdict).items():
+        lines.append(f"{key}: {_yaml(value)}")
+    lines += ["---", f"# {escaped(name)}", ""]
+    for duty in duties:
+        if duty.kind == "display" and duty.value:
+            lines += [f"**{escaped(duty.value)}**", ""]
+    count = adapter.extra.get("examples", "?")
+    lines += [
+        f"A LoRA adapter for {escaped(adapter.base)} ({escaped(adapter.base_licence)}), trained by "
+        f"arxtune on {count} examples from {len(sources)} arXiv papers (see NOTICE and LICENSE).",
+        "",
+        "## Evaluation",
+        "",
+        f"Verdict: **{verdict.word}**. {escaped(verdict.reason)}",
+        "",
+        f"On {verdict.examples} test examples of {verdict.papers} papers that nobody trained on. "
+        "Mean F measures; trivial baselines are no models and show what copying scores.",
+        "",
+        "| system | " + " | ".join(METRICS.values()) + " |",
+        "|---|---:|---:|---:|",
     ]
-    rows = [
-        f"| {system['name']} | " + " | ".join(f"{system[metric]:.3f}" for metric in METRICS) + " |"
-        for system in verdict["systems"]
-    ]
-    displayed = [f"**{duty.value}**\n" for duty in duties if duty.kind == "display" and duty.value]
-    return "\n".join(
-        [
-            "---",
-            *front,
-            "---",
-            f"# {name}",
-            "",
-            *displayed,
-            f"A LoRA adapter for `{adapter['base']}` ({adapter['base_licence']}), trained by arxtune on "
-            f"{adapter['examples']} examples from {len(sources)} arXiv papers (see NOTICE and LICENSE).",
-            "",
-            "## Evaluation",
-            "",
-            f"Verdict: **{verdict['word']}**. {verdict['reason']}",
-            "",
-            f"On {verdict.get('examples', '?')} test examples of {verdict.get('papers', '?')} papers that nobody "
-            "trained on. Mean F measures; systems that are no model show what copying scores.",
-            "",
-            "| system | " + " | ".join(METRICS.values()) + " |",
-            "|---|---:|---:|---:|",
-            *rows,
-            "",
-            "## Use",
-            "",
-            "```python",
-            "from peft import AutoPeftModelForCausalLM",
-            "",
-            'model = AutoPeftModelForCausalLM.from_pretrained("path/to/this/folder")',
-            "```",
-            "",
-            "## Provenance",
-            "",
-            f"Dataset digest `{adapter['train_digest']}`, adapter digest `{adapter['adapter_digest']}`. "
-            "`lineage.jsonl` tells what each stage kept and dropped, `verdict.json` every number of the verdict, "
-            "`SHA256SUMS` the hash of each file.",
-            "",
-        ]
-    )
+    for system in verdict.systems:
+        figures = f"{system.rouge1:.3f} | {system.rouge2:.3f} | {system.rougeL:.3f}"
+        lines.append(f"| {title(system.name)} | {figures} |")
+    return "\n".join([*lines, USE.format(adapter=adapter)])
 
 
-def _metadata(name: str, adapter: dict[str, Any], verdict: dict[str, Any]) -> dict[str, Any]:
-    licence = adapter["base_licence"]
+def _yaml(value: object) -> str:
+    """Return a value as JSON in ASCII, which is YAML, whatever it holds."""
+    return json.dumps(value)
+
+
+def _metadata(name: str, adapter: Adapter, verdict: Verdict) -> dict[str, Any]:
+    name, licence = clean_line(name), clean_line(adapter.base_licence)
     known = licence in HUB_LICENCES
-    tuned = next((system for system in verdict["systems"] if system["name"] == "tuned"), None)
-    metrics = [
-        {"type": metric, "name": title, "value": round(tuned[metric], 4)}
-        for metric, title in METRICS.items()
-        if tuned
-    ]
+    metrics = []
+    if tuned := verdict.system(TUNED):
+        for metric, shown in METRICS.items():
+            value = round(getattr(tuned, metric), 4)
+            metrics.append({"type": metric, "name": shown, "value": value})
+    dataset = f"arXiv test papers {verdict.dataset_digest[:12]}".strip()
     result = {
         "task": {"type": "text-generation"},
-        "dataset": {
-            "type": "arxtune",
-            "name": f"arXiv test papers {verdict.get('dataset_digest', '')[:12]}".strip(),
-        },
+        "dataset": {"type": "arxtune", "name": dataset},
         "metrics": metrics,
     }
-    return {
-        "base_model": adapter["base"],
+    metadata = {
+        "base_model": clean_line(adapter.base),
         "library_name": "peft",
         "pipeline_tag": "text-generation",
         "license": licence.lower() if known else "other",
-        **({} if known else {"license_name": licence, "license_link": "LICENSE"}),
         "tags": ["arxtune", "arxiv", "lora"],
         "metrics": ["rouge"],
         "model-index": [{"name": name, "results": [result]}],
     }
+    if not known:
+        metadata |= {"license_name": licence, "license_link": "LICENSE"}
+    return metadata
 
 
 def notice(
-    name: str, adapter: dict[str, Any], sources: Iterable[Source], duties: Collection[Obligation]
+    name: str, adapter: Adapter, sources: Iterable[Source], duties: Collection[Obligation]
 ) -> str:
-    """Return the attributions: base model, the lines that licences ask for, and every paper trained on."""
-    lines = [f"{name} is adapted from {adapter['base']} ({adapter['base_licence']}).", ""]
+    """Return the attributions: base model, the lines that licences ask for, and every paper trained on.
+
+    Whatever comes from outside stays on its line.
+    """
+    base = clean_line(adapter.base)
+    lines = [f"{clean_line(name)} is adapted from {base} ({clean_line(adapter.base_licence)}).", ""]
     asked = [duty.value for duty in duties if duty.kind in ("notice", "display") and duty.value]
-    if not asked and "llama-3" in adapter["base"].lower():
+    if not asked and "llama-3" in base.lower():
         asked = [
             "Built with Meta Llama 3",
             "Subject to the Meta Llama 3 Community License, section 1.b.",
         ]
     for line in dict.fromkeys(asked):
-        lines += [line, ""]
+        lines += [clean_line(line), ""]
     lines += ["Its training data was made from these papers, changed and shortened:", ""]
     for source in sources:
-        work = f"{source.title}. {'; '.join(source.authors)}. arXiv:{source.paper}v{source.version}"
-        lines.append(f"- {' '.join(work.split())}. Licence: {source.licence}")
+        authors = "; ".join(source.authors)
+        work = f"{source.title}. {authors}. arXiv:{source.paper}v{source.version}"
+        lines.append(f"- {clean_line(work)}. Licence: {clean_line(source.licence)}")
     return "\n".join(lines) + "\n"
 
 
-def licence(name: str, adapter: dict[str, Any], duties: Iterable[Obligation]) -> str:
+def licence(name: str, adapter: Adapter, duties: Iterable[Obligation]) -> str:
     """Return the terms: those of the base model, and each duty that data and teacher brought along."""
+    terms = f"The terms of that model apply to it: {adapter.base_licence}."
     lines = [
-        f"{name} is a change of {adapter['base']}. The terms of that model apply to it: {adapter['base_licence']}.",
+        clean_line(f"{name} is a change of {adapter.base}. {terms}"),
         "What its training data and its teacher ask for beside that:",
         "",
     ]
-    asked = [f"- {duty.text} (due to {duty.due_to}; {duty.source})" for duty in duties]
+    asked = [
+        "- " + clean_line(f"{duty.text} (due to {duty.due_to}; {duty.source})") for duty in duties
+    ]
     return "\n".join([*lines, *(asked or ["- nothing that was recorded"])]) + "\n"

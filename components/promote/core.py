@@ -1,13 +1,17 @@
-"""Promote: adapter + report -> release."""
+"""Promote: adapter + report -> release.
+
+What may fail comes first: whatever follows publishing is told when it fails, and fails nothing.
+"""
 
 import json
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components.promote import registry
+from components.promote import hub, registry
 from components.promote.config import PromoteConfig
-from components.promote.hub import merge, push
-from components.promote.release import lay_out
+from components.promote.release import SEPARATE, lay_out, seal
 from components.shared.ledger import Ledger
 from components.shared.progress import say
 from components.shared.records import write_atomically
@@ -18,20 +22,27 @@ def promote(
     config: PromoteConfig, train: Path, adapter: Path, evaluation: Path, release_folder: Path
 ) -> dict[str, Any]:
     """Publish the adapter as the new release; refuse unless the verdict on this very adapter is "better"."""
-    entry = lay_out(config.release, train, adapter, evaluation, release_folder)
-    released = registry.publish(open_store(config.store), config.release, release_folder, entry)
-    write_atomically(
-        release_folder / "release.json", json.dumps(released, indent=1, sort_keys=True)
-    )
+    hub.check(config)
+    store = open_store(config.store)
+    ledger = Ledger("promote", "adapters")
+    entry, champion = lay_out(store, config.release, train, adapter, evaluation, release_folder)
+    ledger.keep()
+    ledger.facts = {"name": entry.name, "adapter digest": entry.adapter_digest}
+    ledger.write(release_folder, evaluation)
+    entry = replace(entry, sums=seal(release_folder))
+    with tempfile.TemporaryDirectory(dir=release_folder.parent, prefix=".merged-") as scratch:
+        if config.merge:
+            hub.merge(adapter, Path(scratch) / "merged")
+        released = registry.publish(store, config.release, release_folder, entry, champion)
+        if config.merge:
+            (Path(scratch) / "merged").rename(release_folder / SEPARATE)
+    text = json.dumps(released.to_dict(), indent=1, sort_keys=True)
+    write_atomically(release_folder / "release.json", text)
     say(
         "promote",
-        f"{config.release} version {released['version']}: {config.store}/{released['prefix']}",
+        f"{config.release} version {released.version}: {config.store}/{released.prefix}",
     )
-    if config.merge:
-        merge(adapter, release_folder / "merged")
+    facts = released.to_dict()
     if config.push_to:
-        push(release_folder, config.push_to)
-    ledger = Ledger("promote", "adapters")
-    ledger.keep()
-    ledger.facts |= released
-    return ledger.write(release_folder, evaluation)
+        facts["pushed"] = hub.push(release_folder, config.push_to)
+    return {**ledger.summary(), "facts": facts}

@@ -1,53 +1,60 @@
-"""What may follow a promotion: the adapter merged into its base, and the release on the Hugging Face Hub."""
+"""What may go along with a promotion: the adapter merged into its base, and the release on the Hugging Face Hub."""
 
-import json
-import os
+import importlib.util
 from pathlib import Path
 
+from components.promote.config import PromoteConfig
+from components.promote.release import seal
 from components.shared.errors import ConfigError, ModelError
+from components.shared.names import environment
 from components.shared.progress import say
+from components.shared.records import Adapter
+from components.shared.text import clean_line
+
+LIBRARIES = ("torch", "transformers", "peft")
+
+
+def check(config: PromoteConfig, *, here: bool = True) -> None:
+    """Raise an error for a push or a merge that cannot work; `here` is where promote will run."""
+    if config.push_to and not environment("HF_TOKEN"):
+        raise ConfigError(f"promote.push_to={config.push_to!r}: needs a token", "set HF_TOKEN")
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if config.merge and here and missing:
+        raise ModelError(
+            f"promote.merge: {missing[0]} is not installed here",
+            "set promote.merge=false, or promote where models are",
+        )
 
 
 def merge(adapter: Path, folder: Path) -> None:
     """Write base and adapter as one model in plain precision, for servers that know no adapters."""
-    try:
-        from components.shared.models import attach_adapter, load_base, load_tokenizer
+    from components.shared.models import attach_adapter, load_base, load_tokenizer
 
-        about = json.loads((adapter / "adapter.json").read_text("utf-8"))
-        base = str(adapter / about["base_path"]) if about["base_path"] else about["base"]
-        merged = attach_adapter(
-            load_base(base, "none"), adapter / "weights", "release"
-        ).merge_and_unload()
-        tokenizer = load_tokenizer(base)
-    except ImportError as error:
-        raise ModelError(
-            f"promote.merge: {error.name} is not in this image",
-            "set promote.merge=false, or promote where models are",
-        ) from None
-    merged.save_pretrained(str(folder), safe_serialization=True)
-    tokenizer.save_pretrained(str(folder))
-    say("promote", f"merged model: {folder}")
+    about = Adapter.read(adapter)
+    base = str(adapter / about.base_path) if about.base_path else about.base
+    model = attach_adapter(load_base(base, "none"), adapter / "weights", "release")
+    model.merge_and_unload().save_pretrained(str(folder), safe_serialization=True)
+    load_tokenizer(base).save_pretrained(str(folder))
+    seal(folder)
+    say("promote", "merged model: merged/ in the release's folder")
 
 
-def push(folder: Path, repository: str) -> None:
-    """Upload a release folder as a private repository, with the token in HF_TOKEN; a person makes it public."""
+def push(folder: Path, repository: str) -> bool:
+    """Upload a release folder as a private repository; a person makes it public. Tell whether it worked."""
     from httpx2 import HTTPError  # of the client that huggingface_hub 2 speaks through
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-    token = os.environ.get("HF_TOKEN")
-    if not token:
-        raise ConfigError(f"promote.push_to={repository!r}: needs a token", "set HF_TOKEN")
-    api = HfApi(token=token)
+    api = HfApi(token=environment("HF_TOKEN"))
     try:
         api.create_repo(repository, private=True, exist_ok=True)
         api.upload_folder(
             repo_id=repository, folder_path=str(folder), commit_message="A new release by arxtune"
         )
     except (HfHubHTTPError, HTTPError, OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"promote.push_to={repository!r}: {first}",
-            "the release itself stands; check HF_TOKEN and the network and run promote again",
-        ) from None
+        first = clean_line(str(error) or type(error).__name__)[:300]
+        say("promote", f"NOT pushed to {repository}: {first}")
+        say("promote", f"the release stands; push it by: hf upload {repository} {folder}")
+        return False
     say("promote", f"pushed to {repository}, private until you change that")
+    return True

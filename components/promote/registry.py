@@ -1,114 +1,124 @@
 """The register of releases in the store: immutable folders, and a log whose latest entry is the current release.
 
-releases/<name>/v<version>-<digest>/...   the files, with manifest.json written last
-releases/<name>/log/<sequence>-<hash>     {"version", "prefix", "adapter_digest", "base", "action", "at", ...}
+releases/<name>/v<version>-<digest>/...   the files, with their hashes
+releases/<name>/log/...                   what is current: see components/shared/releases.py
 
-A rollback is one more entry that repeats an older one's place; nothing is ever moved or removed. Two writers that race
-append two entries, of which the greater key is current for everyone.
+A rollback is one more entry that repeats an older one's place; nothing is ever moved or removed.
 """
 
 import hashlib
-import json
 import tempfile
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from components.promote.release import check_files
 from components.shared.errors import DataError, StoreError
-from components.shared.store import Store, release_log
+from components.shared.releases import Release, append, current, history
+from components.shared.store import Store
 
-Entry = dict[str, Any]
-
-
-def current(store: Store, name: str) -> Entry | None:
-    """Return the entry of the current release, or None before the first."""
-    return store.latest(release_log(name))
+PROMOTED = "promoted"
 
 
-def history(store: Store, name: str) -> list[Entry]:
-    """Return all entries, oldest first; raise DataError naming an entry that is not what its key says."""
-    entries = []
-    for key in sorted(store.list(release_log(name))):
-        data = store.get(key) or b""
-        if not key.endswith(hashlib.sha256(data).hexdigest()[:16]):
-            raise DataError(f"{key}: changed since it was written")
-        entries.append(json.loads(data))
-    return entries
+def publish(store: Store, name: str, folder: Path, entry: Release, champion: str | None) -> Release:
+    """Write the release's files, then make it current; publishing the current adapter again changes nothing.
 
-
-def publish(store: Store, name: str, folder: Path, entry: Entry) -> Entry:
-    """Write the release's files, then move the pointer to it; publishing the current adapter again changes nothing."""
+    `champion` is the digest of the adapter that the verdict compared with, None for none. Raises
+    DataError where another release is current by now.
+    """
     before = current(store, name)
-    if before and before["adapter_digest"] == entry["adapter_digest"]:
+    if before and before.adapter_digest == entry.adapter_digest:
         return before
-    version = 1 + max((old["version"] for old in history(store, name)), default=0)
-    prefix = f"releases/{name}/v{version}-{entry['adapter_digest'][:12]}"
+    if before and before.base == entry.base and before.adapter_digest != champion:
+        raise _stale(name, before)
+    if champion and (before is None or before.adapter_digest != champion):
+        raise _stale(name, before)
+    version = 1 + max((old.version for old in history(store, name)), default=0)
+    prefix = f"releases/{name}/v{version}-{entry.adapter_digest[:12]}"
     store.put_folder(prefix, folder)
-    place = {"version": version, "prefix": prefix, "manifest": _manifest_digest(store, prefix)}
-    return _point(store, name, {**entry, **place, "action": "promoted"})
+    entry = replace(
+        entry,
+        version=version,
+        prefix=prefix,
+        manifest=_manifest_digest(store, prefix),
+        after=before.label if before else "",
+        action=PROMOTED,
+    )
+    return append(store, name, entry)
 
 
-def rollback(store: Store, name: str, wanted: str = "") -> Entry:
-    """Make an older release current again, by default the one before; it must be whole in the store."""
+def _stale(name: str, before: Release | None) -> DataError:
+    now = before.label if before else "none"
+    return DataError(
+        f"release {name!r}: the verdict compared with another release than the current one ({now})",
+        "run the pipeline again: what is done comes from the store, only the verdict is made anew",
+    )
+
+
+def rollback(store: Store, name: str, wanted: str = "") -> Release:
+    """Make an older release current again, by default the one before it that was not rolled back.
+
+    It must be whole in the store.
+    """
     entries = history(store, name)
     if not entries:
         raise DataError(f"no release named {name!r} yet", "nothing to roll back")
-    if not wanted:
-        others = [entry for entry in entries if entry["prefix"] != entries[-1]["prefix"]]
-        if not others:
-            raise DataError(f"release {name!r} has one version only", "nothing to roll back to")
-        wanted = label(others[-1])
-    target = find(store, name, wanted)
+    now = entries[-1]
+    if wanted:
+        target = find(store, name, wanted)
+    else:
+        standing = _standing(entries)
+        if len(standing) < 2:
+            raise DataError(
+                f"release {name!r}: there is no version before {now.label} that was not rolled back",
+                "name one by its number",
+            )
+        target = standing[-2]
     verify(store, target)
-    if target["prefix"] == entries[-1]["prefix"]:
-        return entries[-1]
-    return _point(store, name, {**target, "action": f"rolled back from {label(entries[-1])}"})
+    if target.prefix == now.prefix:
+        return now
+    action = f"rolled back from {now.label}"
+    return append(store, name, replace(target, action=action, after=now.label))
 
 
-def find(store: Store, name: str, wanted: str = "") -> Entry:
-    """Return the entry of a version (`2`, `v2` or `v2-0a1b2c3d4e5f`), by default the current one.
+def _standing(entries: list[Release]) -> list[Release]:
+    """Return the releases that rollbacks have left standing, the current one last."""
+    standing: list[Release] = []
+    for entry in entries:
+        places = [place for place, old in enumerate(standing) if old.prefix == entry.prefix]
+        if entry.action != PROMOTED and places:
+            standing = standing[: places[0]]
+        standing.append(entry)
+    return standing
 
-    Raises DataError when there is none, or when two writers raced to one number and it takes the full name.
-    """
-    entries = {label(entry): entry for entry in history(store, name)}
+
+def find(store: Store, name: str, wanted: str = "") -> Release:
+    """Return the entry of a version (`2`, `v2` or `v2-0a1b2c3d4e5f`), by default the current one."""
+    entries = {entry.label: entry for entry in history(store, name)}
     if not entries:
         raise DataError(f"no release named {name!r} yet")
     if not wanted:
-        latest = current(store, name)
-        assert latest is not None, "its log has entries"
-        return latest
+        now = current(store, name)
+        assert now is not None, "its log has entries"
+        return now
     asked = wanted if wanted.startswith("v") else f"v{wanted}"
-    found = [full for full in entries if asked in (full, full.partition("-")[0])]
-    if len(found) != 1:
-        why = "more than one of that number" if found else "no such version"
-        raise DataError(
-            f"release {name!r}, version {wanted}: {why}", f"there are {', '.join(entries)}"
-        )
-    return entries[found[0]]
+    for label, entry in entries.items():
+        if asked in (label, label.partition("-")[0]):
+            return entry
+    raise DataError(
+        f"release {name!r}, version {wanted}: no such version", f"there are {', '.join(entries)}"
+    )
 
 
-def label(entry: Entry) -> str:
-    """Return the full name of a version: v2-0a1b2c3d4e5f."""
-    return str(entry["prefix"]).rsplit("/", 1)[1]
-
-
-def verify(store: Store, entry: Entry) -> int:
+def verify(store: Store, entry: Release) -> int:
     """Return how many files of a release are as they were released; raise an error naming one that is not."""
-    prefix = entry["prefix"]
-    if entry.get("manifest") and _manifest_digest(store, prefix) != entry["manifest"]:
+    prefix = entry.prefix
+    if _manifest_digest(store, prefix) != entry.manifest:
         raise DataError(f"{prefix}/manifest.json: changed since it was released")
     with tempfile.TemporaryDirectory(prefix="arxtune-release-") as scratch:
         folder = Path(scratch) / "release"
         if not store.get_folder(prefix, folder):
             raise StoreError(f"{prefix} is named by the release log but is not whole in the store")
-        return check_files(folder, entry.get("sums", ""))
-
-
-def _point(store: Store, name: str, entry: Entry) -> Entry:
-    entry = {**entry, "at": datetime.now(UTC).isoformat(timespec="seconds")}
-    store.append(release_log(name), entry)
-    return entry
+        return check_files(folder, entry.sums)
 
 
 def _manifest_digest(store: Store, prefix: str) -> str:

@@ -3,8 +3,12 @@
 adapter_model.safetensors, adapter_config.json, tokenizer files   loaded by PeftModel.from_pretrained
 README.md, LICENSE, NOTICE                                        model card, terms, attributions
 verdict.json, adapter.json, lineage.jsonl, sources.jsonl          what it rests on
+trained_papers.json                                               what its weights have seen
 base/                                                             a base that was made on the spot
 SHA256SUMS                                                        for `sha256sum --check`
+
+Once SHA256SUMS is written no file changes. Two things are added beside: release.json, which the
+list cannot hold because it names the list, and merged/, which has a list of its own.
 """
 
 import json
@@ -13,11 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from components.promote import card
+from components.shared import manifest
 from components.shared.errors import DataError
 from components.shared.licences import Obligation, named
-from components.shared.records import Source, file_digest, read_records, write_atomically
+from components.shared.records import (
+    Adapter,
+    Source,
+    file_digest,
+    read_records,
+    write_atomically,
+)
+from components.shared.releases import Release, history
+from components.shared.store import Store
+from components.shared.verdict import BASE, BETTER, TUNED, Verdict
 
-SUMS = "SHA256SUMS"
+SEPARATE = "merged"
+TRAINED = "trained_papers.json"
 TOKENIZER_FILES = (
     "tokenizer*",
     "special_tokens_map.json",
@@ -29,96 +44,100 @@ TOKENIZER_FILES = (
 
 
 def lay_out(
-    release: str, train: Path, adapter: Path, evaluation: Path, folder: Path
-) -> dict[str, Any]:
-    """Fill `folder` with the release and return its entry for the log, without version and place."""
-    about: dict[str, Any] = read_json(adapter / "adapter.json", "run finetune again")
-    verdict: dict[str, Any] = read_json(evaluation / "verdict.json", "run evaluate again")
-    if verdict["word"] != "better":
+    store: Store, release: str, train: Path, adapter: Path, evaluation: Path, folder: Path
+) -> tuple[Release, str | None]:
+    """Fill `folder`; return the release's entry, without version and place, and the digest of the champion compared with."""
+    about = Adapter.read(adapter)
+    verdict = Verdict.read(evaluation / "verdict.json")
+    if verdict.word != BETTER:
         raise DataError(
-            f"the verdict is {verdict['word']!r}", "only an adapter that is 'better' is promoted"
+            f"the verdict is {verdict.word!r}", f"only an adapter that is {BETTER!r} is promoted"
         )
-    if verdict["adapter_digest"] != about["adapter_digest"]:
+    weights = adapter / "weights" / "adapter_model.safetensors"
+    if not weights.is_file() or file_digest(weights) != about.adapter_digest:
+        raise DataError(f"{weights}: not the weights that adapter.json names", "train it again")
+    if verdict.adapter_digest != about.adapter_digest:
         raise DataError("the verdict is about another adapter", "evaluate this one first")
     sources = list(read_records(train / "sources.jsonl", Source))
     duties_file = train / "obligations.jsonl"
     duties = list(read_records(duties_file, Obligation)) if duties_file.exists() else []
     _copy_adapter(adapter, about, folder)
-    for path in (
-        evaluation / "verdict.json",
-        evaluation / "lineage.jsonl",
-        train / "sources.jsonl",
-        duties_file,
-    ):
+    copied = [evaluation / "verdict.json", train / "sources.jsonl", duties_file]
+    for path in copied:
         if path.exists():
             shutil.copy(path, folder / path.name)
+    papers = {source.paper for source in sources} | _seen_before(store, release, about)
+    write_atomically(folder / TRAINED, json.dumps(sorted(papers)))
     name = named(release, duties)
     write_atomically(folder / "README.md", card.model_card(name, about, verdict, sources, duties))
     write_atomically(folder / "NOTICE", card.notice(name, about, sources, duties))
     write_atomically(folder / "LICENSE", card.licence(name, about, duties))
-    write_sums(folder)
-    return {
-        "name": name,
-        "adapter_digest": about["adapter_digest"],
-        "base": about["base"],
-        "train_digest": about["train_digest"],
-        "dataset_digest": verdict.get("dataset_digest", ""),
-        "verdict": verdict["word"],
-        "sums": file_digest(folder / SUMS),
-    }
+    tuned, gain = verdict.system(TUNED), verdict.against(BASE)
+    entry = Release(
+        version=0,
+        prefix="",
+        manifest="",
+        sums="",
+        adapter_digest=about.adapter_digest,
+        base=about.base,
+        name=name,
+        train_digest=about.train_digest,
+        dataset_digest=verdict.dataset_digest,
+        rouge_l=tuned.rougeL if tuned else None,
+        gain=gain.difference if gain else None,
+    )
+    champion = verdict.champion
+    return entry, str(champion["adapter_digest"]) if champion else None
 
 
-def read_json(path: Path, fix: str) -> Any:
-    """Read a JSON file; raise DataError saying `fix` when it is missing or no JSON."""
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist", fix) from None
-    except ValueError as error:
-        raise DataError(f"{path.name}: not JSON ({error})", fix) from None
-
-
-def write_sums(folder: Path) -> None:
-    """Write SHA256SUMS over every other file of a folder, in the form that sha256sum writes."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SUMS)
-    lines = [f"{file_digest(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths]
-    write_atomically(folder / SUMS, "".join(lines))
+def seal(folder: Path) -> str:
+    """Write the list of a folder's files, after which none may change; return the list's digest."""
+    manifest.write(folder)
+    return file_digest(folder / manifest.NAME)
 
 
 def check_files(folder: Path, sums: str = "") -> int:
-    """Return how many files are as SHA256SUMS says; raise DataError naming those that are not.
+    """Return how many files are as SHA256SUMS says; raise DataError naming those that are not, or are too many.
 
     `sums` is the digest of SHA256SUMS itself, by default the one that release.json beside it gives.
     """
-    entry = folder / "release.json"
-    sums = sums or (read_json(entry, "promote again")["sums"] if entry.exists() else "")
+    beside = folder / "release.json"
+    if not sums and beside.exists():
+        sums = Release.from_dict(_json(beside), beside.name).sums
+    if sums and file_digest(folder / manifest.NAME) != sums:
+        raise DataError(f"changed since it was released: {folder / manifest.NAME}")
+    problems = []
+    for problem in manifest.problems(folder):
+        _, _, name = problem.partition(": ")
+        if problem != "added: release.json" and not name.startswith(f"{SEPARATE}/"):
+            problems.append(problem)
+    if (folder / SEPARATE).is_dir():
+        problems += manifest.problems(folder / SEPARATE)
+    if problems:
+        raise DataError(f"{folder}: not as it was released: {', '.join(problems)}")
+    return len(manifest.read(folder))
+
+
+def _seen_before(store: Store, release: str, adapter: Adapter) -> set[str]:
+    """Return the papers that the release which training went on from was trained on."""
+    for entry in history(store, release):
+        if adapter.continued_from and entry.adapter_digest == adapter.continued_from:
+            key = (store.files_of(entry.prefix) or {}).get(TRAINED, "")
+            return set(json.loads(store.get(key) or b"[]")) if key else set()
+    return set()
+
+
+def _json(path: Path) -> Any:
     try:
-        text = (folder / SUMS).read_text("utf-8")
-    except FileNotFoundError:
-        raise DataError(
-            f"{folder / SUMS} does not exist", "not a release, or one without its hashes"
-        ) from None
-    if sums and file_digest(folder / SUMS) != sums:
-        raise DataError(f"changed since it was released: {folder / SUMS}")
-    lines = (line.partition("  ") for line in text.splitlines())
-    wanted = {name: value for value, _, name in lines}
-    changed = [
-        name
-        for name, value in wanted.items()
-        if not (folder / name).is_file() or file_digest(folder / name) != value
-    ]
-    if changed:
-        raise DataError(
-            f"changed since it was released: {', '.join(str(folder / name) for name in changed)}"
-        )
-    return len(wanted)
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path.name}: not JSON ({error})") from None
 
 
-def _copy_adapter(adapter: Path, about: dict[str, Any], folder: Path) -> None:
+def _copy_adapter(adapter: Path, about: Adapter, folder: Path) -> None:
     """Copy weights to the top, with the base named as people know it rather than by a path of this machine."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = adapter / "weights"
-    for path in weights.iterdir():
+    for path in (adapter / "weights").iterdir():
         if path.is_file() and path.name != "README.md":  # peft's card is an empty form
             shutil.copy(path, folder / path.name)
     base = adapter / "base"
@@ -132,8 +151,5 @@ def _copy_adapter(adapter: Path, about: dict[str, Any], folder: Path) -> None:
             shutil.copy(adapter / name, folder / name)
     settings = folder / "adapter_config.json"
     if settings.exists():
-        text = {
-            **read_json(settings, "run finetune again"),
-            "base_model_name_or_path": about["base"],
-        }
+        text = {**_json(settings), "base_model_name_or_path": about.base}
         write_atomically(settings, json.dumps(text, indent=2, sort_keys=True) + "\n")

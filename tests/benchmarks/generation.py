@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.evaluate.batches import BatchSize
+
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.generation import Generation, generate
 from components.shared.models import load_base, load_tokenizer

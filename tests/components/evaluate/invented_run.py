@@ -4,16 +4,18 @@ The models' answers lie in the store under their keys, so that no test here need
 would try to load a base that does not exist.
 """
 
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.evaluate.answers import Kept, system_key
+from components.evaluate.answers import AnswerCache, system_key
 from components.evaluate.config import EvaluateConfig
 from components.shared.prompt import render_prompt
-from components.shared.records import Example, Source, digest
+from components.shared.records import Example, Source, digest, write_atomically
+from components.shared.releases import Release, append, current
 from components.shared.store import FolderStore
 
 SENTENCES = (
@@ -99,15 +101,33 @@ class Run:
         place = system_key(self.config, base, adapter_digest)
         rows = [[text, len(text.split()) + 1, len(text.split()) < 40] for text in texts]
         names = [digest(example.prompt)[:32] for example in self.examples]
-        Kept(self.store, f"{place}/answers").add(dict(zip(names, rows, strict=True)))
+        AnswerCache(self.store, f"{place}/answers").add(dict(zip(names, rows, strict=True)))
         names = [digest([example.prompt, example.completion])[:32] for example in self.examples]
-        Kept(self.store, f"{place}/losses").add({name: [30.0, 20] for name in names})
+        AnswerCache(self.store, f"{place}/losses").add({name: [30.0, 20] for name in names})
 
-    def release(self, version: int, adapter_digest: str, base: str = "invented-base") -> None:
-        """Append a release to the log."""
-        entry = {"version": version, "adapter_digest": adapter_digest, "base": base}
+    def release(
+        self,
+        version: int,
+        adapter_digest: str,
+        base: str = "invented-base",
+        papers: Sequence[str] = (),
+    ) -> None:
+        """Append a release that was trained on these papers."""
+        before = current(self.store, self.config.release)
         prefix = f"releases/{self.config.release}/v{version}-{adapter_digest[:12]}"
-        self.store.append(f"releases/{self.config.release}/log", {**entry, "prefix": prefix})
+        folder = self.root / "released"
+        write_atomically(folder / "trained_papers.json", json.dumps(list(papers)))
+        self.store.put_folder(prefix, folder)
+        entry = Release(
+            version=version,
+            adapter_digest=adapter_digest,
+            base=base,
+            prefix=prefix,
+            manifest="",
+            sums="",
+            after=before.label if before else "",
+        )
+        append(self.store, self.config.release, entry)
 
     def good(self, noise: float = 0.25) -> list[str]:
         """Return answers close to the references: each word is lost with probability `noise`."""

@@ -7,14 +7,17 @@ import pytest
 from invented_run import make_examples
 from random_models import make_adapter, make_weights
 
-from components.evaluate.answers import Kept, find_champion, model_answers, read_adapter, system_key
+from components.evaluate.answers import AnswerCache, model_answers, system_key
+from components.evaluate.champion import find_champion
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.generation import Generation
 from components.shared.errors import StoreError
-from components.shared.records import Example, digest
+from components.shared.records import Adapter, Example, digest
+from components.shared.releases import Release, append
 from components.shared.store import FolderStore
 
 EXAMPLES = make_examples(3, 2, 40, seed=7)
+CONFIG = EvaluateConfig(max_new_tokens=12, batch_size=4)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +25,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with an adapter folder as finetune writes it, and the weights of an older adapter."""
     root = tmp_path_factory.mktemp("models")
     make_adapter(root / "adapter", EXAMPLES)
-    make_weights(root / "adapter" / "base", root / "older" / "weights", seed=3)
+    make_weights(root / "adapter" / "base", root / "older", seed=3)
     return root
 
 
@@ -30,19 +33,21 @@ def answers(
     made: Path, store: FolderStore, examples: list[Example] = EXAMPLES
 ) -> dict[str, list[Generation]]:
     config = EvaluateConfig.build({"store": str(store.root), "max_new_tokens": 12, "batch_size": 4})
-    adapter = read_adapter(made / "adapter")
+    adapter = Adapter.read(made / "adapter")
     champion, _ = find_champion(store, config.release, adapter)
-    return model_answers(config, store, examples, adapter, champion).answers
+    return model_answers(config, store, examples, made / "adapter", adapter, champion).answers
 
 
-def release(store: FolderStore, **changed: Any) -> None:
-    entry = {
-        "version": 1,
-        "adapter_digest": "older-digest",
-        "base": "random-llama",
-        "prefix": "releases/arxtune/v1-older",
-    }
-    store.append("releases/arxtune/log", {**entry, **changed})
+def release(store: FolderStore, digest: str = "older-digest") -> None:
+    entry = Release(
+        version=1,
+        adapter_digest=digest,
+        base="random-llama",
+        prefix="releases/arxtune/v1-older",
+        manifest="",
+        sums="",
+    )
+    append(store, "arxtune", entry)
 
 
 def test_base_tuned_and_champion_answer_differently_from_one_load(
@@ -90,7 +95,7 @@ def test_a_killed_run_goes_on_with_the_systems_that_are_missing(made: Path, tmp_
     kept = {digest(example.prompt)[:32]: ["kept", 1, True] for example in EXAMPLES}
     for key in list(store.list(system_key(config, "random-llama", "base"))):
         store.delete(key)
-    Kept(store, f"{system_key(config, 'random-llama', 'base')}/answers").add(kept)
+    AnswerCache(store, f"{system_key(config, 'random-llama', 'base')}/answers").add(kept)
     for key in list(store.list(system_key(config, "random-llama", "tuned-digest"))):
         store.delete(key)
     again = answers(made, store)
@@ -107,17 +112,34 @@ def test_a_release_that_is_not_whole_is_an_error_that_names_it(made: Path, tmp_p
         answers(made, store)
 
 
+@pytest.mark.parametrize("key", ["answers", "losses"])
+def test_an_answer_that_was_changed_in_the_store_is_made_again(
+    made: Path, tmp_path: Path, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = FolderStore(tmp_path)
+    first = answers(made, store)
+    changed = next(store.list(f"{system_key(CONFIG, 'random-llama', 'tuned-digest')}/{key}"))
+    store.put(changed, (store.get(changed) or b"").replace(b"1", b"2"))
+    assert answers(made, store) == first
+    assert f"{changed} is damaged" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
-    "change",
-    [{"base": "other"}, {"digest": "other"}, {"limit": 13}, {"quantisation": "none"}],
+    "change", [{"base": "other"}, {"digest": "other"}, {"limit": 13}, {"quantisation": "nf4"}]
 )
 def test_the_key_changes_with_all_that_an_answer_depends_on(change: dict[str, Any]) -> None:
     def key(
         base: str = "base", digest: str = "d", limit: int = 12, quantisation: str = "auto"
     ) -> str:
-        return system_key(
-            EvaluateConfig(max_new_tokens=limit, quantisation=quantisation), base, digest
-        )
+        config = EvaluateConfig(max_new_tokens=limit, quantisation=quantisation)
+        return system_key(config, base, digest)
 
     assert key() == key()
+    assert key(quantisation="none") == key(), "auto is named by what it became"
     assert key(**change) != key()
+
+
+def test_another_version_of_a_library_makes_other_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = system_key(CONFIG, "base", "d")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "99")
+    assert system_key(CONFIG, "base", "d") != before

@@ -1,38 +1,39 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from invented_run import Run
 
-from components.evaluate.core import evaluate
-from components.evaluate.nulls import BASE_CUT
-from components.evaluate.verdict import (
+from components.evaluate.core import evaluate, run_name
+from components.evaluate.history import past_verdicts
+from components.shared.errors import DataError
+from components.shared.ledger import read_lineage
+from components.shared.records import Answer, digest, read_records, write_records
+from components.shared.verdict import (
+    BASE_CUT,
     BETTER,
     COPYING,
     NO_EVIDENCE,
     TOO_LITTLE,
     WORSE,
     Verdict,
-    read_verdict,
 )
-from components.shared.errors import DataError
-from components.shared.ledger import read_lineage
-from components.shared.records import Answer, digest, read_records, write_records
 
 MakeRun = Callable[..., Run]
 
 
 def judged(run: Run) -> Verdict:
     evaluate(run.config, *run.folders)
-    return read_verdict(run.folders[3] / "verdict.json")
+    return Verdict.read(run.folders[3] / "verdict.json")
 
 
 def test_a_tuned_model_near_the_references_is_better(make_run: MakeRun) -> None:
     run = make_run()
     summary = evaluate(run.config, *run.folders)
-    verdict = read_verdict(run.folders[3] / "verdict.json")
+    verdict = Verdict.read(run.folders[3] / "verdict.json")
     assert verdict.word == summary["facts"]["verdict"] == BETTER
     assert (summary["seen"], summary["kept"]) == (72, 72)
     assert len(verdict.systems) == 8
@@ -54,7 +55,7 @@ def test_a_model_that_copies_its_input_is_not_better_than_copying(make_run: Make
     run.answer("tuned-digest", [example.input for example in run.examples])
     verdict = judged(run)
     assert verdict.word == COPYING
-    assert "'echo input'" in verdict.reason
+    assert "copy-input baseline" in verdict.reason
 
 
 def test_a_model_equal_to_its_base_is_no_evidence(make_run: MakeRun) -> None:
@@ -95,10 +96,10 @@ def test_a_release_of_another_base_is_named_and_not_compared(make_run: MakeRun) 
     assert "of another base (another-base) and was not compared" in verdict.notes[0]
 
 
-def test_no_null_changes_with_the_references(make_run: MakeRun) -> None:
+def test_no_baseline_changes_with_the_references(make_run: MakeRun) -> None:
     run = make_run()
     evaluate(run.config, *run.folders)
-    before, tuned = null_texts(run), run.good()
+    before, tuned = baseline_texts(run), run.good()
     hidden = [
         replace(example, completion=f"Another reference, {example.triple}.")
         for example in run.examples
@@ -108,11 +109,11 @@ def test_no_null_changes_with_the_references(make_run: MakeRun) -> None:
     run.answer("base", run.rambling())
     run.answer("tuned-digest", tuned)
     evaluate(run.config, *run.folders)
-    assert null_texts(run) == before
+    assert baseline_texts(run) == before
     assert set(before) > {BASE_CUT, "echo input", "first words", "random training answer"}
 
 
-def null_texts(run: Run) -> dict[str, list[str]]:
+def baseline_texts(run: Run) -> dict[str, list[str]]:
     texts: dict[str, list[str]] = {}
     for answer in read_records(run.folders[3] / "answers.jsonl", Answer):
         if answer.system not in ("base", "tuned"):
@@ -144,13 +145,52 @@ def test_the_digest_of_the_data_covers_train_and_test_as_curate_computes_it(
     assert judged(run).dataset_digest == digest([train, test])
 
 
-def test_a_second_run_gives_the_same_bytes(make_run: MakeRun) -> None:
+def test_a_second_run_gives_the_same_verdict_with_a_date_of_its_own(make_run: MakeRun) -> None:
     run = make_run()
-    names = ("answers.jsonl", "verdict.json")
-    evaluate(run.config, *run.folders)
-    first = [(run.folders[3] / name).read_bytes() for name in names]
-    evaluate(run.config, *run.folders)
-    assert [(run.folders[3] / name).read_bytes() for name in names] == first
+    first, answers = judged(run), (run.folders[3] / "answers.jsonl").read_bytes()
+    again = judged(run)
+    assert (run.folders[3] / "answers.jsonl").read_bytes() == answers
+    assert replace(again, at=first.at, planned_gain=first.planned_gain) == first
+    assert first.at.endswith("+00:00")
+    assert again.looks_spent == 0, "the same adapter on the same data is the same look"
+    assert [entry.word for entry in past_verdicts(run.store, "arxtune")] == [BETTER, BETTER]
+
+
+def test_the_gain_announced_rests_on_the_spread_of_earlier_verdicts(make_run: MakeRun) -> None:
+    run = make_run()
+    first = judged(run)
+    again = judged(run)
+    found = again.against("base")
+    assert found
+    assert again.planned_gain
+    assert 1 / 1.5 <= again.planned_gain / found.detectable <= 1.5
+    assert first.planned_gain
+    assert first.planned_gain > 0.05, "cautious, where nothing was measured"
+
+
+def test_papers_that_any_of_the_models_was_trained_on_are_left_out(make_run: MakeRun) -> None:
+    run = make_run()
+    papers = sorted({example.paper for example in run.examples})
+    run.answer("champion-digest", run.rambling())
+    run.release(1, "champion-digest", papers=papers[:2])
+    verdict = judged(run)
+    assert (verdict.papers, verdict.left_out) == (7, 16)
+    assert verdict.word == BETTER
+    assert "16 left out because a model was trained on their papers" in run.report
+    rejects = (run.folders[3] / "rejects.jsonl").read_text("utf-8")
+    assert rejects.count("its paper was trained on") == 16
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/h/runs/20260301-1/artifacts/arxtune-1/evaluate/evaluation", "20260301-1"),
+        ("/minio/bucket/v2/artifacts/arxtune/6f1c/evaluate/2/evaluation", "6f1c"),
+        ("/tmp/evaluation", "by hand"),
+    ],
+)
+def test_a_verdict_names_its_run(path: str, name: str) -> None:
+    assert run_name(Path(path)) == name
 
 
 def test_the_lineage_goes_on_from_the_adapter(make_run: MakeRun) -> None:
@@ -197,7 +237,5 @@ def test_an_adapter_folder_without_its_record_is_an_error_that_says_what_to_do(
 ) -> None:
     run = make_run()
     (run.folders[2] / "adapter.json").write_text('{"base": "x"}', "utf-8")
-    with pytest.raises(
-        DataError, match=r"adapter\.json: not what finetune writes .*'trained'.*run finetune again"
-    ):
+    with pytest.raises(DataError, match=r"adapter\.json: a Adapter lacks .*trained"):
         evaluate(run.config, *run.folders)

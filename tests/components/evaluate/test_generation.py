@@ -4,8 +4,14 @@ from typing import Any
 
 import pytest
 
-from components.evaluate.batches import BatchSize
-from components.evaluate.generation import TOLERANCE, Generation, generate, left_padded, losses
+from components.evaluate.generation import (
+    TOLERANCE,
+    BatchSize,
+    Generation,
+    generate,
+    left_padded,
+    losses,
+)
 from components.shared.errors import ModelError
 from components.shared.models import load_base, load_tokenizer
 from tests.models import random_llama
@@ -135,9 +141,9 @@ def test_any_other_failure_is_not_taken_for_a_lack_of_memory(
 def test_the_batch_shrinks_to_what_memory_holds(
     loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("components.evaluate.batches.free_memory", lambda device: 10_000_000)
+    monkeypatch.setattr("components.evaluate.generation.available_memory", lambda: 10_000_000)
     batch = BatchSize(64)
-    batch.fit(loaded[0], 1_000)
+    batch.fit(loaded[0], 1_000, 1)
     assert batch.size == 5, (
         "2 layers x 2 x 64 numbers of 4 bytes a token, and the logits: about 1 MB a prompt"
     )

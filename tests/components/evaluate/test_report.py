@@ -2,12 +2,16 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from invented_run import REJECTS, Run
 
-from components.evaluate.charts import Scale
+from components.evaluate.charts import Scale, difference_scale
 from components.evaluate.core import evaluate
+from components.evaluate.history import write_page
+from components.shared.errors import DataError
 from components.shared.records import write_records
 from tests.axe import look_at
 
@@ -54,10 +58,10 @@ def test_the_verdict_comes_first_and_all_systems_follow(run: Run) -> None:
     body = page[page.index("Verdict on release") :]
     places = [
         body.index(text)
-        for text in ("tuned model beats its base", "Systems, scored alike", "random training")
+        for text in ("tuned model beats its base", "Systems, scored alike", "random-answer")
     ]
     assert places == sorted(places)
-    assert "should find a true gain of 0.0" in body
+    assert "should find a true gain of 0." in body
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_runs_no_script(run: Run) -> None:
@@ -82,7 +86,7 @@ def test_what_was_dropped_is_named_with_its_reason(run: Run) -> None:
 
 
 def test_hostile_text_stays_text(make_run: MakeRun) -> None:
-    run = make_run(rejects=[("scrape", HOSTILE, HOSTILE, HOSTILE)], release=HOSTILE)
+    run = make_run(rejects=[("scrape", HOSTILE, HOSTILE, HOSTILE)])
     run.examples = [
         replace(
             example,
@@ -137,6 +141,30 @@ def test_long_texts_are_cut_so_that_the_page_stays_small(make_run: MakeRun) -> N
     evaluate(run.config, *run.folders)
     assert len(run.report.encode()) < 1 << 20
     assert "more characters in answers.jsonl" in run.report
+
+
+def test_all_verdicts_of_a_release_stand_on_one_page(run: Run, tmp_path: Path) -> None:
+    run.answer("tuned-digest", run.rambling())
+    evaluate(run.config, *run.folders)
+    assert write_page(tmp_path / "page.html", run.store, "arxtune") == 2
+    page = Page((tmp_path / "page.html").read_text("utf-8"))
+    texts = " ".join(" ".join(page.texts).split())
+    for text in ("better", "no evidence", "Gain over the base, by run"):
+        assert text in texts
+    assert [attributes["class"] for tag, attributes in page.tags if tag == "svg"] == [
+        "interval clear",
+        "interval open",
+        "axis",
+    ]
+    with pytest.raises(DataError, match="no verdict on a release named 'other' yet"):
+        write_page(tmp_path / "page.html", run.store, "other")
+
+
+def test_no_axis_leaves_the_range_of_the_metric(run: Run) -> None:
+    wide = SimpleNamespace(difference=0.1, low=-7.0, high=9.0, floor=-12.0)
+    scale = difference_scale([wide])
+    assert (scale.ticks[0], scale.ticks[-1]) == (-1.0, 1.0)
+    assert scale.at(9.0) == 100.0
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from components.evaluate.rouge import (
     METRICS,
     common_subsequence,
     lcs_length,
+    rouge_score_tokens,
     score,
-    seed_tokens,
     unicode_tokens,
 )
 
@@ -50,10 +50,11 @@ def test_every_figure_equals_rouge_scores_under_its_tokenizer() -> None:
     draw = random.Random(11)
     pairs = [(random_text(draw), random_text(draw)) for _ in range(RANDOM_TEXTS)]
     assert (
-        sum(score(*pair, seed_tokens)["rougeL"].fmeasure > 0 for pair in pairs) > RANDOM_TEXTS // 2
+        sum(score(*pair, rouge_score_tokens)["rougeL"].fmeasure > 0 for pair in pairs)
+        > RANDOM_TEXTS // 2
     )
     for reference, answer in pairs:
-        ours, theirs = score(reference, answer, seed_tokens), THEIRS.score(reference, answer)
+        ours, theirs = score(reference, answer, rouge_score_tokens), THEIRS.score(reference, answer)
         for name in METRICS:
             found = (ours[name].precision, ours[name].recall, ours[name].fmeasure)
             assert found == pytest.approx(tuple(theirs[name]), abs=1e-9), (name, reference, answer)
@@ -124,7 +125,7 @@ def test_plain_english_scores_the_same_under_both_tokenizers() -> None:
         "The models were pruned, and running times fell: state-of-the-art pruning doesn't hurt."
     )
     answer = "Pruned model runs faster; the art of pruning does not hurt models (times fell)."
-    assert score(reference, answer) == score(reference, answer, seed_tokens)
+    assert score(reference, answer) == score(reference, answer, rouge_score_tokens)
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,27 @@
+"""The word follows from the figures by rules that were written before."""
+
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.evaluate.statistics import Comparison
-from components.evaluate.verdict import (
+from components.evaluate.verdict import Case, decide, table
+from components.shared.errors import DataError
+from components.shared.verdict import (
     BETTER,
     COPYING,
     MODELS,
     NO_EVIDENCE,
     TOO_LITTLE,
     WORSE,
+    Comparison,
     Group,
     Rules,
     SystemScores,
     Verdict,
-    decide,
-    read_verdict,
-    table,
-    write_verdict,
 )
-from components.shared.errors import DataError
 
 RULES = Rules(
     metric="rougeL",
@@ -28,35 +29,46 @@ RULES = Rules(
     resamples=1_000,
     seed=1,
     year_error=0.05,
-    looks_per_year=52,
+    looks_per_year=10,
     min_test_examples=20,
     min_test_papers=5,
 )
+CASE: dict[str, Any] = {
+    "base": "invented-base",
+    "adapter_digest": "a1",
+    "dataset_digest": "d1",
+    "trained": True,
+    "examples": 40,
+    "papers": 8,
+    "level": 0.0045,
+}
 ABOVE, ZERO, TOUCHING, BELOW = (0.01, 0.05), (-0.02, 0.03), (0.0, 0.04), (-0.05, -0.01)
 
 
 def against(other: str, interval: tuple[float, float], floor: float | None = None) -> Comparison:
     low, high = interval
-    figures = {"standard_error": 0.01, "freedom": 7.0, "p_value": 0.01, "papers_won": 0.6}
-    figures |= {
-        "detectable": 0.028,
-        "detectable_deciding": 0.041,
-        "floor": low if floor is None else floor,
-    }
     return Comparison(
         other=other,
         difference=(low + high) / 2,
         low=low,
         high=high,
+        floor=low if floor is None else floor,
+        standard_error=0.01,
+        freedom=7.0,
+        deviation=0.12,
+        shared=0.05,
+        p_value=0.01,
+        detectable=0.041,
+        papers_won=0.6,
         examples=40,
         papers=8,
-        **figures,
     )
 
 
-def scores(name: str, rouge: float, seed: float | None = None) -> SystemScores:
-    metrics = ("rouge1", "rouge2", "rougeL")
-    seeds = dict.fromkeys(metrics, rouge if seed is None else seed)
+def scores(name: str, rouge: float, published: float | None = None) -> SystemScores:
+    figures = dict.fromkeys(
+        ("rouge1", "rouge2", "rougeL"), rouge if published is None else published
+    )
     model = name in MODELS
     return SystemScores(
         name=name,
@@ -64,9 +76,10 @@ def scores(name: str, rouge: float, seed: float | None = None) -> SystemScores:
         rouge1=rouge + 0.05,
         rouge2=rouge / 2,
         rougeL=rouge,
-        precision=seeds,
-        recall=seeds,
-        seed=seeds,
+        precision=figures,
+        recall=figures,
+        rouge_score=figures,
+        metrics={"exact match": 0.0},
         words=31.5,
         repetition=0.0,
         stopped=0.9 if model else None,
@@ -77,23 +90,18 @@ def scores(name: str, rouge: float, seed: float | None = None) -> SystemScores:
 def decided(
     pairs: list[Comparison], systems: list[SystemScores] | None = None, **changed: Any
 ) -> tuple[str, str]:
-    found = systems or [
-        scores("base", 0.2),
-        scores("tuned", 0.4),
-        *(scores(n, 0.1) for n in ("echo input", "empty")),
-    ]
-    facts = {"trained": True, "examples": 40, "papers": 8, "looks_spent": 0, **changed}
-    return decide(RULES, pairs, found, **facts)
+    names = {"base": 0.2, "tuned": 0.4, "echo input": 0.1, "empty": 0.1}
+    found = systems or [scores(name, rouge) for name, rouge in names.items()]
+    return decide(RULES, Case(**{**CASE, **changed}), pairs, found)
 
 
 def word(intervals: dict[str, tuple[float, float]], **changed: Any) -> str:
-    return decided([against(other, interval) for other, interval in intervals.items()], **changed)[
-        0
-    ]
+    pairs = [against(other, interval) for other, interval in intervals.items()]
+    return decided(pairs, **changed)[0]
 
 
 @pytest.mark.parametrize(
-    ("base", "null", "champion", "expected"),
+    ("base", "baseline", "champion", "expected"),
     [
         (ABOVE, ABOVE, None, BETTER),
         (ABOVE, ABOVE, ABOVE, BETTER),
@@ -114,11 +122,11 @@ def word(intervals: dict[str, tuple[float, float]], **changed: Any) -> str:
 )
 def test_the_word_follows_from_the_intervals(
     base: tuple[float, float],
-    null: tuple[float, float],
+    baseline: tuple[float, float],
     champion: tuple[float, float] | None,
     expected: str,
 ) -> None:
-    intervals = {"base": base, "empty": ABOVE, "echo input": null}
+    intervals = {"base": base, "empty": ABOVE, "echo input": baseline}
     assert word(intervals | ({"champion": champion} if champion else {})) == expected
 
 
@@ -141,11 +149,16 @@ def test_no_examples_at_all_need_no_comparison() -> None:
     assert word({}, examples=0, papers=0) == TOO_LITTLE
 
 
-def test_the_reason_names_the_null_that_was_not_beaten_and_its_figures() -> None:
+def test_the_reason_names_the_baseline_that_was_not_beaten_and_its_figures() -> None:
     pairs = [against("base", ABOVE), against("first words", ZERO), against("echo input", BELOW)]
     _, reason = decided(pairs)
-    assert "'echo input'" in reason
-    assert "-0.030 [-0.050, -0.010]" in reason
+    assert "the copy-input baseline: ROUGE-L -0.030 [-0.050, -0.010]" in reason
+
+
+def test_too_little_data_says_what_is_missing() -> None:
+    _, reason = decided([], examples=12, papers=3)
+    assert "12 test examples from 3 papers" in reason
+    assert "20 from 5" in reason
 
 
 def test_a_gain_that_convinces_once_but_not_within_the_year_is_no_evidence_and_says_so() -> None:
@@ -153,43 +166,30 @@ def test_a_gain_that_convinces_once_but_not_within_the_year_is_no_evidence_and_s
     assert word == NO_EVIDENCE
     assert "share of the year's error it reaches down to -0.004" in reason
     assert decided([against("base", ABOVE), against("empty", ABOVE, floor=0.0)])[0] == COPYING
-    assert (
-        decided([against("base", ABOVE), against("champion", ABOVE, floor=-0.01)])[0] == NO_EVIDENCE
-    )
+    champion = against("champion", ABOVE, floor=-0.01)
+    assert decided([against("base", ABOVE), champion])[0] == NO_EVIDENCE
 
 
-def test_no_model_is_better_once_the_looks_of_the_year_are_spent() -> None:
-    assert word({"base": ABOVE, "empty": ABOVE}, looks_spent=51) == BETTER
-    assert word({"base": ABOVE, "empty": ABOVE}, looks_spent=52) == NO_EVIDENCE
-    assert "52 verdicts" in decided([against("base", ABOVE)], looks_spent=52)[1]
-    assert word({"base": BELOW}, looks_spent=52) == WORSE
-
-
-def test_a_null_that_scores_higher_by_any_published_metric_is_not_beaten() -> None:
+def test_a_baseline_that_scores_higher_by_any_published_metric_is_not_beaten() -> None:
     pairs = [against("base", ABOVE), against("echo input", ABOVE)]
-    systems = [scores("base", 0.2), scores("tuned", 0.4), scores("echo input", 0.3, seed=0.41)]
+    systems = [scores("base", 0.2), scores("tuned", 0.4), scores("echo input", 0.3, 0.41)]
     word, reason = decided(pairs, systems)
     assert word == COPYING
-    assert (
-        "'echo input' scores higher by rouge1 with the seed's tokenizer: 0.410 against 0.400"
-        in reason
-    )
+    higher = "scores higher by rouge1 with rouge-score's tokenizer: 0.410 against 0.400"
+    assert f"the copy-input baseline {higher}" in reason
 
 
 def verdict() -> Verdict:
     rows = {"base": 0.21, "tuned": 0.34, "echo input": 0.36, "empty": 0.0}
     return Verdict(
         word=COPYING,
-        reason="the tuned model beats its base, but is not shown to beat 'echo input'",
+        reason="the tuned model beats its base, but is not shown to beat the copy-input baseline",
         notes=["Version 2 of release 'arxtune' is of another base (other) and was not compared."],
-        base="invented-base",
-        adapter_digest="a1",
-        dataset_digest="d1",
-        trained=True,
+        run="20260301-120000",
+        at="2026-03-01T12:00:00+00:00",
+        **CASE,
         looks_spent=3,
         planned_gain=0.041,
-        examples=40,
-        papers=8,
         rules=RULES,
         systems=[scores(name, score) for name, score in rows.items()],
         comparisons=[against("base", ABOVE), against("echo input", BELOW), against("empty", ABOVE)],
@@ -198,18 +198,21 @@ def verdict() -> Verdict:
 
 
 def test_a_verdict_survives_its_file(tmp_path: Path) -> None:
-    write_verdict(tmp_path / "verdict.json", verdict())
-    assert read_verdict(tmp_path / "verdict.json") == verdict()
+    verdict().write(tmp_path / "verdict.json")
+    assert Verdict.read(tmp_path / "verdict.json") == verdict()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"rules": {}}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"rules": {}}', "null", json.dumps({**asdict(verdict()), "systems": 1})],
+)
 def test_a_file_that_is_no_verdict_is_an_error_that_names_it(tmp_path: Path, content: str) -> None:
     (tmp_path / "verdict.json").write_text(content, "utf-8")
     with pytest.raises(DataError, match=r"verdict\.json: not a verdict"):
-        read_verdict(tmp_path / "verdict.json")
+        Verdict.read(tmp_path / "verdict.json")
 
 
-def test_the_table_shows_models_and_the_best_null_with_their_intervals() -> None:
+def test_the_table_shows_models_and_the_best_baseline_with_their_intervals() -> None:
     lines = table(verdict()).splitlines()
     assert lines[0] == "verdict: better than base, not better than copying"
     assert any("was not compared" in line for line in lines)
@@ -224,5 +227,5 @@ def test_the_table_shows_models_and_the_best_null_with_their_intervals() -> None
         "[+0.010,",
         "+0.050]",
     ]
-    assert any(line.startswith("  best null: echo input") for line in lines)
+    assert any(line.startswith("  best baseline: copy-input") for line in lines)
     assert not any("empty" in line for line in lines)

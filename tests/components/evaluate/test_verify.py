@@ -1,6 +1,7 @@
 """verify: every byte counts, and every number follows from the answers."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ import pytest
 from invented_run import Run
 
 from components.evaluate.core import evaluate
-from components.evaluate.manifest import write_manifest
 from components.evaluate.verify import verify
+from components.shared import manifest
 from components.shared.errors import DataError
 
 MakeRun = Callable[..., Run]
@@ -24,10 +25,7 @@ def run(make_run: MakeRun) -> Run:
 
 
 def places(run: Run) -> dict[str, Path]:
-    names = ("train", "test", "adapter", "evaluation", "report", "summary")
-    return {
-        name: path for name, path in zip(names, run.folders, strict=True) if name != "evaluation"
-    }
+    return dict(zip(("train", "test", "adapter"), run.folders, strict=False))
 
 
 def test_an_untouched_evaluation_is_recomputed_to_the_bit(run: Run) -> None:
@@ -51,23 +49,27 @@ def test_any_changed_byte_is_found_and_its_file_named(run: Run) -> None:
         "answers.jsonl",
         "verdict.json",
         "examples.jsonl",
-        "manifest.json",
-        "report.html",
+        "SHA256SUMS",
         "adapter.json",
     }
     for path in files:
         before = path.read_bytes()
         for place in {0, len(before) // 2, len(before) - 1} if before else set():
             path.write_bytes(before[:place] + bytes([before[place] ^ 1]) + before[place + 1 :])
-            with pytest.raises(DataError, match=path.name):
+            # a changed hash is told as a change of the file that it belongs to
+            named = "." if path.name == "SHA256SUMS" else re.escape(path.name)
+            with pytest.raises(DataError, match=named):
                 verify(run.folders[3], places(run))
         path.write_bytes(before)
     verify(run.folders[3], places(run))
 
 
-def test_a_missing_file_is_named(run: Run) -> None:
+def test_a_missing_or_added_file_is_named(run: Run) -> None:
+    (run.folders[0] / "more.txt").write_text("x")
+    with pytest.raises(DataError, match=r"added: train/more\.txt"):
+        verify(run.folders[3], places(run))
     (run.folders[3] / "rejects.jsonl").unlink()
-    with pytest.raises(DataError, match=r"rejects\.jsonl"):
+    with pytest.raises(DataError, match=r"missing: rejects\.jsonl"):
         verify(run.folders[3], {})
 
 
@@ -90,7 +92,7 @@ def forge(run: Run, name: str, change: Callable[[Any], Any]) -> None:
         change(rows[0])
         text = "\n".join(json.dumps(row, ensure_ascii=False, sort_keys=True) for row in rows)
     path.write_text(text + "\n", "utf-8")
-    write_manifest(run.folders[3], places(run))
+    manifest.write(run.folders[3], places(run))
 
 
 @pytest.mark.parametrize(
@@ -118,8 +120,8 @@ def forge(run: Run, name: str, change: Callable[[Any], Any]) -> None:
         ),
         (
             "verdict.json",
-            lambda row: {**row, "looks_spent": 99},
-            "recomputed 'the error budget is spent",
+            lambda row: {**row, "level": 0.01},
+            r"comparisons\[0\]\.detectable",
         ),
     ],
 )

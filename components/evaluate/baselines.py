@@ -1,30 +1,32 @@
-"""Null systems: what no model at all would score. A tuned model that does not beat them has learned to copy.
+"""Trivial baselines: what no model at all would score. A tuned model that does not beat them has learned to copy.
 
-None of them sees the reference answer of a test example: they get the instruction and the input only, and what
-else they know (how long answers are, what answers look like) they take from the training answers.
+None of them sees the reference answer of a test example: they get the instruction and the input only,
+and what else they know (how long answers are, what answers look like) they take from the training
+answers. Their names stand in answers.jsonl; components/shared/verdict.py says how people call them.
 """
 
 import random
 from collections.abc import Sequence
 
-ECHO_INPUT = "echo input"
+COPY_INPUT = "echo input"
 FIRST_WORDS = "first words"
-ECHO_INSTRUCTION = "echo instruction"
+COPY_INSTRUCTION = "echo instruction"
 RANDOM_ANSWER = "random training answer"
 EMPTY = "empty"
-BASE_CUT = "base, cut to length"
 
 Task = tuple[str, str]  # instruction, input
 
 
-def null_answers(tasks: Sequence[Task], training: Sequence[str], seed: int) -> dict[str, list[str]]:
-    """Return the answers of the null systems that need no model, one for each task, by name of the system."""
+def baseline_answers(
+    tasks: Sequence[Task], training: Sequence[str], seed: int
+) -> dict[str, list[str]]:
+    """Return the answers of the baselines that need no model, one for each task, by name of the system."""
     length = mean_words(training)
     draw = random.Random(seed)
     return {
-        ECHO_INPUT: [input for _, input in tasks],
+        COPY_INPUT: [input for _, input in tasks],
         FIRST_WORDS: [first_words(input, length) for _, input in tasks],
-        ECHO_INSTRUCTION: [instruction for instruction, _ in tasks],
+        COPY_INSTRUCTION: [instruction for instruction, _ in tasks],
         RANDOM_ANSWER: [draw.choice(training) if training else "" for _ in tasks],
         EMPTY: ["" for _ in tasks],
     }
@@ -32,7 +34,8 @@ def null_answers(tasks: Sequence[Task], training: Sequence[str], seed: int) -> d
 
 def base_cut(base: Sequence[str], tuned: Sequence[str]) -> list[str]:
     """Return the base's answers, each cut to as many words as the tuned answer has: length is no skill."""
-    return [first_words(text, len(other.split())) for text, other in zip(base, tuned, strict=True)]
+    pairs = zip(base, tuned, strict=True)
+    return [first_words(text, len(other.split())) for text, other in pairs]
 
 
 def mean_words(texts: Sequence[str]) -> int:

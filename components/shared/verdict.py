@@ -1,0 +1,172 @@
+"""The verdict as evaluate writes it to verdict.json and promote and the command line read it."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from components.shared.errors import DataError
+from components.shared.records import write_atomically
+
+BASE, TUNED, CHAMPION = "base", "tuned", "champion"
+MODELS = (BASE, TUNED, CHAMPION)
+
+BETTER = "better"  # the only one that is promoted
+COPYING = "better than base, not better than copying"
+NO_EVIDENCE = "no evidence"
+WORSE = "worse"
+TOO_LITTLE = "too little data"
+
+# Trivial baselines use no model. Their names in answers.jsonl and verdict.json, and how people call them.
+BASE_CUT = "base, cut to length"
+TITLES = {
+    "echo input": "copy-input baseline",
+    "first words": "first-words baseline",
+    "echo instruction": "copy-instruction baseline",
+    "random training answer": "random-answer baseline",
+    "empty": "empty-answer baseline",
+    BASE_CUT: "truncated-base baseline",
+}
+
+
+def title(system: str) -> str:
+    """Return how people call a system."""
+    return TITLES.get(system, system)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemScores:
+    """How one system did, as means over all test examples."""
+
+    name: str
+    examples: int
+    rouge1: float
+    rouge2: float
+    rougeL: float  # noqa: N815  the name that the field and rouge-score use
+    precision: dict[str, float]  # by metric
+    recall: dict[str, float]
+    rouge_score: dict[str, float]  # F measures under rouge-score's tokenizer, as published
+    metrics: dict[str, float]  # every further metric
+    words: float
+    repetition: float  # mean share of runs of four words that the answer had before
+    stopped: float | None  # share of answers that ended by themselves; None for baselines
+    loss: float | None  # nats a token of the references; None where it is not measured
+
+    @property
+    def is_baseline(self) -> bool:
+        """Tell whether the system is no model."""
+        return self.name not in MODELS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The mean of tuned - other over all examples, and how sure it is."""
+
+    other: str
+    difference: float
+    low: float  # the interval at the rules' confidence, for reading
+    high: float
+    floor: float  # the lower bound at this verdict's share of the year's error: it decides
+    standard_error: float  # clustered by paper
+    freedom: float  # degrees of freedom of that error
+    deviation: float  # of the differences
+    shared: float  # share of their variance that papers have in common
+    p_value: float  # two-sided, papers change sides at random (exact where all ways are tried)
+    detectable: float  # the smallest true gain whose floor clears zero in 80% of runs
+    papers_won: float  # share of papers whose mean favours tuned
+    examples: int
+    papers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Base and tuned on the examples of one kind or one paper, as means."""
+
+    name: str
+    examples: int
+    base: float
+    tuned: float
+    gain: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What the verdict needs, decided before the run."""
+
+    metric: str
+    confidence: float
+    resamples: int
+    seed: int
+    year_error: float
+    looks_per_year: int
+    min_test_examples: int
+    min_test_papers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The word, why, and every number that it rests on."""
+
+    word: str
+    reason: str
+    notes: list[str] = field(default_factory=list)  # what a reader of the verdict has to know
+    run: str = ""
+    at: str = ""  # ISO 8601, UTC
+    base: str
+    adapter_digest: str
+    dataset_digest: str  # of train and test, as curate computes it
+    champion: dict[str, Any] | None = (
+        None  # version and adapter_digest of the release compared with
+    )
+    trained: bool
+    looks_spent: int  # other verdicts on this release in the 365 days before
+    level: float  # the one-sided error that this verdict spends of the year's
+    planned_gain: float | None  # true gain that this test set should find, said before any answer
+    left_out: int = 0  # test examples of papers that one of the models was trained on
+    examples: int
+    papers: int
+    rules: Rules
+    systems: list[SystemScores]
+    comparisons: list[Comparison]
+    kinds: list[Group] = field(default_factory=list)
+    by_paper: list[Group] = field(default_factory=list)  # the smallest gain first
+
+    def system(self, name: str) -> SystemScores | None:
+        """Return the scores of a system, or None when it did not take part."""
+        return next((system for system in self.systems if system.name == name), None)
+
+    def against(self, other: str) -> Comparison | None:
+        """Return the comparison of tuned with a system, or None when there is none."""
+        return next((pair for pair in self.comparisons if pair.other == other), None)
+
+    @property
+    def best_baseline(self) -> SystemScores | None:
+        """Return the trivial baseline with the highest ROUGE-L."""
+        baselines = [system for system in self.systems if system.is_baseline]
+        return max(baselines, key=lambda system: system.rougeL, default=None)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read verdict.json; raise DataError when it is missing or is no verdict."""
+        try:
+            row = json.loads(path.read_text("utf-8"))
+            row["rules"] = Rules(**row["rules"])
+            kinds = {"systems": SystemScores, "comparisons": Comparison}
+            for name, kind in {**kinds, "kinds": Group, "by_paper": Group}.items():
+                row[name] = [kind(**item) for item in row[name]]
+            return cls(**row)
+        except FileNotFoundError:
+            raise DataError(f"{path} does not exist", "run evaluate first") from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(f"{path.name}: not a verdict ({error})", "run evaluate again") from None
+
+    def write(self, path: Path) -> None:
+        """Write verdict.json."""
+        write_atomically(path, self.text)
+
+    @property
+    def text(self) -> str:
+        """Return the content of verdict.json."""
+        row = dataclasses.asdict(self)
+        return json.dumps(row, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
