@@ -21,7 +21,8 @@ from components.shared.errors import DataError, ModelError, StoreError
 from components.shared.memory import available_memory
 from components.shared.progress import say
 from components.shared.records import Adapter, Example, digest, file_digest, write_atomically
-from components.shared.store import Store, release_log
+from components.shared.releases import current
+from components.shared.store import Store
 
 if TYPE_CHECKING:
     from components.finetune.trainer import ProgressCallback, Trainer
@@ -187,14 +188,14 @@ def find_start(config: FinetuneConfig, store: Store, base: Base) -> Mapping[str,
     name = config.continue_from
     if not name:
         return None
-    entry = store.latest(release_log(name))
+    entry = current(store, name)
     if entry is None:
         say("finetune", f"there is no release {name!r} yet: training starts afresh")
         return None
-    if entry["base"] != base.name:
-        problem = f"release {name!r}: its adapter is for {entry['base']}, not for {base.name}"
+    if entry.base != base.name:
+        problem = f"release {name!r}: its adapter is for {entry.base}, not for {base.name}"
         raise ModelError(problem, "name that base, or leave out finetune.continue_from")
-    return entry
+    return entry.to_dict()
 
 
 def build_trainer(

@@ -31,8 +31,8 @@ class Release(Record):
     prefix: str  # of its folder in the store
     adapter_digest: str
     base: str
-    manifest: str  # sha256 of the store's list of its files
-    sums: str  # sha256 of its SHA256SUMS
+    manifest: str = ""  # sha256 of the store's list of its files
+    sums: str = ""  # sha256 of its SHA256SUMS
     action: str = "promoted"
     after: str = ""  # label of the release that was current when this was decided on
     at: str = ""  # ISO 8601, UTC

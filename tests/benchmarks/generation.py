@@ -8,10 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.evaluate.batches import BatchSize
-
 from components.evaluate.config import EvaluateConfig
-from components.evaluate.generation import Generation, generate
+from components.evaluate.generation import BatchSize, Generation, generate
 from components.shared.models import load_base, load_tokenizer
 from tests.benchmarks.ratio import Ratio
 from tests.models import random_llama

@@ -50,7 +50,7 @@ def test_echo_rows_equal_rouge_scores_own_figures_on_a_dataset_of_the_seeds_shap
                 assert ours[metric][part] == pytest.approx(wanted, abs=1e-9), (system, metric, part)
 
 
-def test_answers_made_elsewhere_stand_beside_the_nulls(tmp_path: Path) -> None:
+def test_answers_made_elsewhere_stand_beside_the_baselines(tmp_path: Path) -> None:
     data, file, answers = rows(20), tmp_path / "data.jsonl", tmp_path / "answers.json"
     file.write_text("".join(json.dumps(row) + "\n" for row in data), "utf-8")
     answers.write_text(json.dumps([row["Output"] for row in data]), "utf-8")

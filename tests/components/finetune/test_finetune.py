@@ -14,9 +14,11 @@ from components.finetune.core import finetune
 from components.promote.config import PromoteConfig
 from components.promote.core import promote
 from components.shared.errors import ModelError
-from components.shared.records import file_digest, write_atomically, write_records
-from components.shared.store import FolderStore, release_log
+from components.shared.records import file_digest, write_records
+from components.shared.releases import Release, append, current
+from components.shared.store import FolderStore
 from tests.builders import example, source
+from tests.verdicts import verdict
 
 SMALL: dict[str, Any] = {
     "epochs": 1,
@@ -115,10 +117,11 @@ def test_without_examples_nothing_is_trained_and_nothing_fails(tmp_path: Path) -
 def release(folder: Path, out: str = "adapter") -> None:
     """Promote the adapter as the release `news`, as if it had been judged better."""
     write_records(folder / "train/sources.jsonl", [source("2405.90001")])
-    scores = {"name": "tuned", "rouge1": 0.5, "rouge2": 0.4, "rougeL": 0.45}
-    verdict = {"word": "better", "reason": "It is.", "systems": [scores]}
-    verdict["adapter_digest"] = about(folder, out)["adapter_digest"]
-    write_atomically(folder / "evaluation/verdict.json", json.dumps(verdict))
+    now = current(FolderStore(folder / "store"), "news")
+    champion = {"adapter_digest": now.adapter_digest} if now else None
+    digest = about(folder, out)["adapter_digest"]
+    judged = verdict(word="better", adapter_digest=digest, champion=champion)
+    judged.write(folder / "evaluation/verdict.json")
     config = PromoteConfig(store=str(folder / "store"), release="news")
     promote(config, folder / "train", folder / out, folder / "evaluation", folder / f"{out}-news")
 
@@ -144,8 +147,8 @@ def test_without_a_release_training_starts_afresh_and_says_so(
 
 
 def test_a_release_of_another_base_is_one_clear_line(base: Path, trained: Path) -> None:
-    entry = {"base": "another/base", "adapter_digest": "x", "prefix": "releases/news/v1"}
-    FolderStore(trained / "store").append(release_log("news"), entry)
+    entry = Release(version=1, base="another/base", adapter_digest="x", prefix="releases/news/v1")
+    append(FolderStore(trained / "store"), "news", entry)
     with pytest.raises(ModelError, match="its adapter is for another/base, not for"):
         run(trained, base, continue_from="news")
 

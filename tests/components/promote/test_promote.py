@@ -21,9 +21,9 @@ from components.shared.records import Adapter, write_records
 from components.shared.releases import current
 from components.shared.store import FolderStore, open_store
 from tests.builders import source
-from tests.components.evaluate.test_verdict import scores
-from tests.components.evaluate.test_verdict import verdict as some_verdict
 from tests.models import random_llama
+from tests.verdicts import scores
+from tests.verdicts import verdict as some_verdict
 
 
 def artifacts(
