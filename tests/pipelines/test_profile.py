@@ -90,7 +90,7 @@ def test_a_stages_seed_is_that_stages_alone() -> None:
         ("finetun.epochs=1", "did you mean 'finetune'"),
         ("finetune.epochs", "not an assignment"),
         ("finetune.epochs=nan", "must be a finite number"),
-        ("finetune.epochs=-1", "must be at least 0.01"),
+        ("finetune.epochs=-1", "must be at least 0"),
     ],
 )
 def test_a_wrong_assignment_is_one_line(assignment: str, message: str) -> None:
