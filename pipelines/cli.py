@@ -14,7 +14,7 @@ from pipelines import deploy, doctor, explain, plan, releases, run, runs, schedu
 
 def main() -> None:
     """Parse the command line and run one command; errors of ours are one line and their status."""
-    arguments = _parser().parse_args()
+    arguments = parser().parse_args()
     exit_with_children_on_sigterm()
     try:
         arguments.command(arguments)
@@ -32,12 +32,13 @@ def main() -> None:
         sys.exit(130)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = OneLineParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    top: argparse.ArgumentParser = OneLineParser(
         prog="arxtune", description="Keep an open language model current with new arXiv papers."
     )
-    parser.add_argument("--version", action="version", version=f"arxtune {VERSION}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    top.add_argument("--version", action="version", version=f"arxtune {VERSION}")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     run.register(commands)
     compiled = commands.add_parser("compile", help="write the pipeline as YAML for a cluster")
     compiled.add_argument("--output", type=Path, default=Path("build/arxtune.yaml"), metavar="FILE")
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     compiled.set_defaults(command=_compile)
     for command in (plan, releases, score, verify, explain, doctor, deploy, runs, schedule):
         command.register(commands)
-    return parser
+    return top
 
 
 def _compile(arguments: argparse.Namespace) -> None:
