@@ -42,12 +42,14 @@ def read_pdf(path: Path, max_pages: int) -> PdfText:
     for number in range(min(count, max_pages)):
         try:
             page = _uncropped(document, number)
-        except pypdfium2.PdfiumError:
-            pages.append(PageText("", [], "broken page"))
-            continue
-        pages.append(_read_page(page))
-        pictures |= not pages[-1].text and _has_pictures(page)
-        page.close()
+            found = _read_page(page)
+            pictures |= not found.text and _has_pictures(page)
+            page.close()
+        except MemoryError:
+            raise
+        except Exception:  # damage shows in errors of many kinds, and costs this page
+            found = PageText("", [], "broken page")
+        pages.append(found)
     if all(page.fault for page in pages):
         raise PdfRejected("broken PDF (no page opens)")
     if not any(page.text.strip() for page in pages):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,18 @@ def test_pages_beyond_the_limit_are_counted(tmp_path: Path) -> None:
     (tmp_path / "x.pdf").write_bytes(pdf(pages(lines()) | {2: tree}))
     found = read_pdf(tmp_path / "x.pdf", max_pages=5)
     assert (len(found.pages), found.page_count) == (5, 9999)
+
+
+def test_whatever_is_damaged_is_read_or_rejected(tmp_path: Path) -> None:
+    chosen = random.Random(0)
+    files = {}
+    for number in range(40):
+        name, make = chosen.choice(list(SOUND.items()))
+        content = bytearray(make())
+        for _ in range(chosen.choice([1, 3, 30])):
+            content[chosen.randrange(len(content))] = chosen.randrange(256)
+        files[f"{number} {name}"] = bytes(content[: chosen.choice([None, None, -200])])
+    assert read(tmp_path, files, deadline_s=10).keys() == files.keys()
 
 
 def test_every_cut_of_a_file_is_read_or_rejected(tmp_path: Path) -> None:
