@@ -230,7 +230,8 @@ REJECTS: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "glyphs by number": (lambda: pdf(pages(_by_number(), font=_CID)), "hardly any readable text"),
     "glyphs without names": (
-        lambda: pdf(pages(lines(), font=_TYPE3, o30=stream(b"500 0 0 0 400 700 d1 0 0 400 700 re f"))),
+        lambda: pdf(pages(lines(),
+        font=_TYPE3, o30=stream(b"500 0 0 0 400 700 d1 0 0 400 700 re f"))),
         "hardly any readable text",
     ),
     "cipher": (lambda: pdf(pages(lines(_shifted(2 * LINES)))), "hardly any readable text"),
@@ -292,7 +293,7 @@ WAYS: dict[str, bytes] = {
     ),
     "white under a white line": _planted("1 g", after="1 w 1 G 60 303 m 500 303 l S"),
     "drawn black, then painted over": _planted(after="1 1 1 rg 0 280 612 60 re f"),
-    "in the background's colour": b"0.2 0.4 0.8 rg 50 290 500 30 re f " + _planted("0.2 0.4 0.8 rg"),
+    "in the colour behind it": b"0.2 0.4 0.8 rg 50 290 500 30 re f " + _planted("0.2 0.4 0.8 rg"),
 }  # fmt: skip
 
 # Text that a reader does see, though it looks like one of the ways.
@@ -310,7 +311,8 @@ SEEN: dict[str, bytes] = {
 def with_planted(content: bytes) -> bytes:
     """Return a page of visible lines and something planted on it."""
     objects = pages(
-        lines() + content, more=_WHITE_SPACES, o30=image(), o31=form(_planted(place="60 2000", size=2)),
+        lines() + content, more=_WHITE_SPACES, o30=image(),
+        o31=form(_planted(place="60 2000", size=2)),
         o40=b"<< /Type /OCG /Name (off) >>",
     )  # fmt: skip
     layers = b" /OCProperties << /OCGs [40 0 R] /D << /OFF [40 0 R] >> >> >>"

@@ -1,4 +1,4 @@
-"""Find text that a reader of the page does not see: whatever makes it so, the page looks the same without it.
+"""Find text that no reader of the page sees: whatever hides it, the page looks the same without it.
 
 Authors hide instructions to language models in papers. The page is drawn twice, with all text and
 with none; a word whose place looks the same both times is hidden: white, transparent, clipped,
@@ -7,10 +7,10 @@ too. Coordinates are points of the page until `_pixels` turns them into pixels o
 """
 
 import ctypes
-from typing import Any
 
 import numpy as np
 import pypdfium2.raw as pdfium
+from numpy.typing import NDArray
 from pypdfium2 import PdfPage
 
 SCALE = 1.0  # pixels a point: a letter of a footnote is three pixels wide
@@ -22,10 +22,13 @@ DEPTH = 40  # of forms within forms, as deep as pdfium draws them
 SCANNED = 0.1  # a page is a scan, with its words recognised, where so few of them are drawn
 COVERED = 0.5  # and a picture covers so much of it
 
-Rows = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+Rows = NDArray[np.float64]
+Whole = NDArray[np.int64]
+Marks = NDArray[np.bool_]
+Drawing = NDArray[np.uint8]  # (height, width, 3)
 
 
-def seen_words(page: PdfPage, boxes: Rows, words: Any, sizes: Rows) -> Any:
+def seen_words(page: PdfPage, boxes: Rows, words: Whole, sizes: Rows) -> Marks:
     """Return for each word whether a reader sees it.
 
     boxes: (letters, 4), left, bottom, right and top of each letter's ink. words: (letters,), the
@@ -41,14 +44,16 @@ def seen_words(page: PdfPage, boxes: Rows, words: Any, sizes: Rows) -> Any:
         return np.ones(count, dtype=bool)
     share = np.bincount(words, seen, count) / np.bincount(words, minlength=count)
     tiny = (sizes.max(axis=1) < TINY) | (sizes.min(axis=1) < NARROW)
-    return (share >= SEEN) & ~tiny
+    visible: Marks = (share >= SEEN) & ~tiny
+    return visible
 
 
-def _drawn(page: PdfPage) -> Any:
-    """Return the page as (height, width, 3) bytes."""
+def _drawn(page: PdfPage) -> Drawing:
     width, height = page.get_size()
     scale = min(SCALE, (PIXELS / max(width * height, 1.0)) ** 0.5)
-    return page.render(scale=scale, may_draw_forms=False, rev_byteorder=True).to_numpy()[..., :3]
+    drawn = page.render(scale=scale, may_draw_forms=False).to_numpy()
+    colours: Drawing = drawn[..., :3]
+    return colours
 
 
 def _without_text(page: PdfPage) -> float:
@@ -64,17 +69,17 @@ def _without_text(page: PdfPage) -> float:
     return float(pictures / max(width * height, 1.0))
 
 
-def _differ(one: Any, other: Any) -> Any:
+def _differ(one: Drawing, other: Drawing) -> Marks:
     """Return where two drawings differ as much as ink and paper do, in any colour."""
     distance = np.maximum(one, other) - np.minimum(one, other) > CONTRAST
     return distance[..., 0] | distance[..., 1] | distance[..., 2]
 
 
-def _pixels(page: PdfPage, boxes: Rows, shape: tuple[int, ...]) -> Any:
+def _pixels(page: PdfPage, boxes: Rows, shape: tuple[int, ...]) -> Whole:
     """Return (letters, 4) pixels: first and last row + 1, first and last column + 1."""
     height, width = shape[:2]
 
-    def device(x: float, y: float) -> Any:
+    def device(x: float, y: float) -> Rows:
         column, row = ctypes.c_int(), ctypes.c_int()
         size = width * 1000, height * 1000  # for whole numbers that are fine enough
         pdfium.FPDF_PageToDevice(page, 0, 0, *size, 0, x, y, column, row)
@@ -88,11 +93,12 @@ def _pixels(page: PdfPage, boxes: Rows, shape: tuple[int, ...]) -> Any:
     return np.stack([low[:, 1], high[:, 1], low[:, 0], high[:, 0]], axis=1)
 
 
-def _any_within(marked: Any, places: Any) -> Any:
+def _any_within(marked: Marks, places: Whole) -> Marks:
     """Return for each place whether a pixel of it is marked."""
     sums = np.zeros((marked.shape[0] + 1, marked.shape[1] + 1), dtype=np.int32)
     np.cumsum(marked, axis=0, dtype=np.int32, out=sums[1:, 1:])
     np.cumsum(sums[1:, 1:], axis=1, out=sums[1:, 1:])
     top, bottom, left, right = places.T
     inside = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
-    return (inside > 0) & (bottom > top) & (right > left)
+    found: Marks = (inside > 0) & (bottom > top) & (right > left)
+    return found

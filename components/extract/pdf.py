@@ -5,13 +5,13 @@ Runs in a child process: see `components.shared.sandbox`.
 
 import ctypes
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from components.extract.hidden import seen_words
+from components.extract.hidden import Marks, Rows, seen_words
 from components.shared.pdf import PdfRejected, open_pdf
 
 UNREADABLE = "\ufffd"  # for a glyph that names no character
@@ -20,7 +20,7 @@ BREAK_HYPHEN = 2  # what pdfium calls a hyphen at the end of a line
 
 
 class PageText(NamedTuple):
-    """The text of one page, and the texts that were hidden on it; `fault` says why there is none."""
+    """The text of one page, and what was hidden on it; `fault` says why there is none."""
 
     text: str
     hidden: list[str]
@@ -96,8 +96,8 @@ def _read_page(page: pypdfium2.PdfPage) -> PageText:
     return PageText("".join(text), [found] if found else [])
 
 
-def _letters(textpage: pypdfium2.PdfTextPage) -> tuple[list[str], Any]:
-    """Return the letters of a page, and left, bottom, right and top of the ink of each, in points."""
+def _letters(textpage: pypdfium2.PdfTextPage) -> tuple[list[str], Rows]:
+    """Return the letters of a page, and (letters, 4) left, bottom, right, top of their ink."""
     left, right, bottom, top = (ctypes.c_double() for _ in range(4))
     letters, boxes = [], []
     for place in range(textpage.count_chars()):
@@ -109,7 +109,7 @@ def _letters(textpage: pypdfium2.PdfTextPage) -> tuple[list[str], Any]:
 
 
 def _words(letters: list[str]) -> tuple[list[int], list[int]]:
-    """Return for each letter the number of its word, -1 between words, and where each word begins."""
+    """Return for each letter the number of its word, or -1, and where each word begins."""
     words: list[int] = []
     first: list[int] = []
     inside = False
@@ -134,7 +134,7 @@ def _size(textpage: pypdfium2.PdfTextPage, place: int) -> tuple[float, float]:
     return abs(room.right - room.left), abs(room.top - room.bottom)
 
 
-def _drawn_again(letters: list[str], boxes: Any) -> Any:
+def _drawn_again(letters: list[str], boxes: Rows) -> Marks:
     """Return which letters are drawn where the same one is already: to look bold, or by a loop."""
     codes = np.array([ord(letter[0]) for letter in letters], dtype=np.int64)
     again = np.zeros(len(letters), dtype=bool)

@@ -1,4 +1,4 @@
-"""The Kubernetes API as a stage's pod sees it: who this pod is, and calls that are made again where that may help."""
+"""The Kubernetes API as a stage's pod sees it: who it is, and calls with retries."""
 
 import json
 import os
@@ -38,7 +38,7 @@ class Cluster:
     def call(
         self, what: str, method: Callable[..., Any], *, absent: Collection[int] = (), **more: Any
     ) -> Any:
-        """Return what the API answers, or None for a status in `absent`; raise ClusterError for what will not pass."""
+        """Return the answer, or None for a status in `absent`; raise ClusterError at the end."""
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
@@ -63,7 +63,7 @@ class Cluster:
 
 
 def in_cluster(setting: str, instead: str, grant: str) -> Cluster:
-    """Return the cluster of this pod; raise ToolError outside of one, naming the setting that asked for it."""
+    """Return the cluster of this pod; raise ToolError outside of one, naming the setting."""
     from kubernetes import client, config
 
     try:

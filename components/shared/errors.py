@@ -73,7 +73,7 @@ class ToolError(ArxtuneError):
 
 
 def unwritable(error: Exception) -> StoreError | None:
-    """Return the one line for a disk that is full or may not be written, or None when `error` is something else."""
+    """Return the one line for a disk that is full or read-only, or None for another error."""
     if isinstance(error, OSError) and error.errno in (
         errno.ENOSPC,
         errno.EDQUOT,

@@ -156,7 +156,7 @@ class Client:
         """Return the answer to one request, whatever its status, or raise FetchError.
 
         `deadline_s` bounds the whole exchange and `max_bytes` the body. Redirects of GET and HEAD
-        are followed up to `max_redirects`, with `same_host` only to the same scheme, host and port;
+        are followed up to `max_redirects`, with `same_host` to the same scheme, host and port;
         where none may be, the redirect is the answer. `receive` sees the answer without its body first,
         and may return what takes the body, piece by piece.
         """
@@ -273,7 +273,7 @@ class _Unpacker:
     def __init__(self, encoding: str) -> None:
         name = encoding.strip().lower()
         if name not in ("", "identity", "gzip", "x-gzip", "deflate"):
-            raise FetchError("packed in a way that was not asked for", Outcome.SKIP, name[:50])
+            raise FetchError("not unpacked", Outcome.SKIP, name[:50])
         packed = name not in ("", "identity")
         self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 32) if packed else None
 

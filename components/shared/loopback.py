@@ -1,4 +1,4 @@
-"""What the stand-ins have in common: an HTTP server on loopback that lives as long as its `with` block."""
+"""What stand-ins share: an HTTP server on loopback that lives as long as its `with` block."""
 
 import socket
 import struct
@@ -11,7 +11,7 @@ from components.shared.errors import ConfigError
 
 
 class LoopbackServer:
-    """Serve on loopback while the `with` block lasts, each connection in a thread; `url` tells where.
+    """Serve on loopback while the `with` block lasts, each connection in a thread, at `url`.
 
     Port 0 is any free one; a port that cannot be used is a ConfigError.
     """

@@ -26,10 +26,9 @@ import json
 import re
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import urlsplit
 
 from components.shared.errors import ArxtuneError, DataError, StoreError
 from components.shared.manifest import HASH, hash_files
@@ -81,7 +80,7 @@ class Store(ABC):
         """Tell whether an object exists."""
         return self.stat(key) is not None
 
-    def put_json(self, key: str, value: Any) -> None:
+    def put_json(self, key: str, value: object) -> None:
         """Write a value as canonical JSON, with its hash."""
         seal = hashlib.sha256(_json(key, value)).hexdigest()
         self.put(key, _json(key, {"sha256": seal, "value": value}))
@@ -97,7 +96,7 @@ class Store(ABC):
             self._set_aside(key, "it is not what was written there")
             return None
 
-    def append(self, log: str, entry: dict[str, Any]) -> str:
+    def append(self, log: str, entry: Mapping[str, object]) -> str:
         """Append an entry to a log; return its key, which holds its hash."""
         latest = max(self._entry_keys(log), default=f"{log}/0-")
         sequence = 1 + int(latest.removeprefix(f"{log}/").split("-")[0])
@@ -265,7 +264,7 @@ class FolderStore(Store):
         return safe_path(self.root, key, f"store {self.root}: the key")
 
 
-def _json(key: str, value: Any) -> bytes:
+def _json(key: str, value: object) -> bytes:
     """Return canonical JSON; raise DataError for what no reader of JSON would take."""
     try:
         return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False).encode()
@@ -294,13 +293,15 @@ def release_log(name: str) -> str:
 
 def open_store(url: str) -> Store:
     """Open `s3://bucket/prefix` or a folder; raise StoreError when it cannot be reached."""
+    if not url or not url.isprintable():
+        raise StoreError(f"store {url!r}: not a name", "use s3://bucket/prefix or a folder")
     if url.startswith("s3://"):
         from components.shared.s3 import S3Store
 
-        parts = urlsplit(url)
-        if not parts.netloc:
+        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        if not bucket:
             raise StoreError(f"store {url!r}: no bucket is named", "write s3://bucket/prefix")
-        return S3Store(parts.netloc, parts.path)
+        return S3Store(bucket, prefix)
     if "://" in url:
         raise StoreError(f"store {url!r}: unknown kind", "use s3://bucket/prefix or a folder")
     return FolderStore(Path(url))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.extract.config import ExtractConfig
@@ -152,6 +152,7 @@ def test_visible_prose_is_data_and_never_cut(sentence: str) -> None:
     assert document.pages[0]["flags"] == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=())), max_size=4))
 def test_no_text_is_a_bug(pages: list[str]) -> None:
     document = make_document(ExtractConfig(), paper(), [PageText(text, [text]) for text in pages])
@@ -163,7 +164,8 @@ def test_no_text_is_a_bug(pages: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["a ", "A. ", "-", "ab-\n", "https://doi.org/x", "{a,", "© ", "1 ", "References\n", "arXiv:", "\ufb01"],
+    ["a ", "A. ", "-", "ab-\n", "https://doi.org/x", "{a,", "© ", "1 ", "References\n",
+    "arXiv:", "\ufb01"],
 )  # fmt: skip
 def test_text_takes_linear_time(piece: str) -> None:
     text = piece * (200_000 // len(piece))

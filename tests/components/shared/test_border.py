@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.shared import manifest
@@ -45,6 +45,7 @@ def test_lines_stay_lines_where_they_may() -> None:
     assert clean("a\r\nb\rc\td\n") == "a\nb\nc\td\n"
 
 
+@settings(deadline=None)
 @given(ANYTHING)
 def test_clean_text_is_clean_for_good(text: str) -> None:
     once = clean(text)
@@ -64,7 +65,8 @@ def test_cleaning_takes_linear_time() -> None:
         ("12", 12.0), (" -1.5e3 ", -1500.0), (7, 7.0), (".5", 0.5),
         ("", None), ("²", None), ("١٢", None), ("1_000", None), ("nan", None), ("inf", None),
         ("9" * 400, None), (10**400, None), ("1e999", None), ("0x10", None), ("1e308", None),
-        (math.nan, None), (-math.inf, None), (True, None), (None, None), ([1], None), ("12 s", None),
+        (math.nan, None), (-math.inf, None), (True, None), (None, None), ([1], None),
+        ("12 s", None),
     ],
 )  # fmt: skip
 def test_a_number_is_finite_and_bounded_or_none(value: object, number: float | None) -> None:
@@ -78,7 +80,8 @@ def test_plain_names_pass(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "arxtune/log", "../answers", "a/../../x", "/etc", "a b", "a\nb", "-rf", ".partial",
+    ["", ".", "..", "arxtune/log", "../answers", "a/../../x", "/etc", "a b", "a\nb", "-rf",
+    ".partial",
      "\x1b[2J", "é", "٣", "x" * 300, "a\x7f", "C:\\x", "a\x00"],
 )  # fmt: skip
 def test_a_name_that_is_no_plain_name_is_one_line(name: str) -> None:
@@ -90,7 +93,8 @@ def test_a_name_that_is_no_plain_name_is_one_line(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "/etc/passwd", "..", "../x", "a/../../x", "a//b", "./a", "a/", "a\\b", "a\nb", "a\x00", "a\ud800",
+    ["", "/etc/passwd", "..", "../x", "a/../../x", "a//b", "./a", "a/", "a\\b", "a\nb", "a\x00",
+    "a\ud800",
      "\u202ea", "x" * 300, "/".join(["x"] * 600), "é" * 150],
 )  # fmt: skip
 def test_a_file_name_that_leads_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
@@ -108,6 +112,7 @@ def test_a_link_that_leads_out_is_refused(tmp_path: Path) -> None:
         safe_path(tmp_path / "in", "out/file")
 
 
+@settings(deadline=None)
 @given(ANYTHING)
 def test_whatever_passes_stays_below_its_folder(name: str) -> None:
     folder = Path("/nowhere/store")
@@ -121,7 +126,8 @@ def test_whatever_passes_stays_below_its_folder(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "wanted"),
-    [("key\n", "key"), (" key\r\n", "key"), ("  ", "second"), ("a\nb", None), ("a\x1b[2Jb", None), ("\udcff", None)],
+    [("key\n", "key"), (" key\r\n", "key"), ("  ", "second"), ("a\nb", None),
+    ("a\x1b[2Jb", None), ("\udcff", None)],
 )  # fmt: skip
 def test_environment_values_are_one_line(
     value: str, wanted: str | None, monkeypatch: pytest.MonkeyPatch

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from email.utils import formatdate
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.shared.http import (
@@ -104,6 +104,7 @@ def test_an_answer_that_drips_ends_at_the_deadline(
     assert (error.value.reason, error.value.outcome) == (reason, outcome)
 
 
+GZIP = b"Content-Encoding: gzip\r\n"
 BOMB = gzip.compress(bytes(50_000_000))
 
 
@@ -111,10 +112,10 @@ BOMB = gzip.compress(bytes(50_000_000))
     ("answer", "reason", "outcome"),
     [
         (OK + b"\r\n" + b"x" * 200_000, "too large", Outcome.SKIP),
-        (whole(BOMB, more=b"Content-Encoding: gzip\r\n"), "too large", Outcome.SKIP),
-        (whole(gzip.compress(b"x" * 999)[:-9], more=b"Content-Encoding: gzip\r\n"), "connection lost", Outcome.RETRY),
-        (whole(b"no gzip", more=b"Content-Encoding: gzip\r\n"), "connection lost", Outcome.RETRY),
-        (whole(b"page", more=b"Content-Encoding: br\r\n"), "packed in a way that was not asked for", Outcome.SKIP),
+        (whole(BOMB, more=GZIP), "too large", Outcome.SKIP),
+        (whole(gzip.compress(b"x" * 999)[:-9], more=GZIP), "connection lost", Outcome.RETRY),
+        (whole(b"no gzip", more=GZIP), "connection lost", Outcome.RETRY),
+        (whole(b"page", more=b"Content-Encoding: br\r\n"), "not unpacked", Outcome.SKIP),
         (whole(b"page")[:-1], "connection lost", Outcome.RETRY),
         (b"", "connection lost", Outcome.RETRY),
         (b"\xff\xfe no HTTP \r\n\r\n", "connection lost", Outcome.RETRY),
@@ -200,7 +201,8 @@ def test_a_body_goes_to_who_receives_it(client: Client) -> None:
     [
         ("120", 120.0), ("0", 0.0), ("2.5", 2.5), ("999999999999", 3600.0), ("9" * 400, 3600.0),
         (formatdate(0, usegmt=True), 0.0), ("Fri, 31 Dec 9999 23:59:59 GMT", 3600.0),
-        ("", None), ("\xb2", None), ("٣", None), ("-1", None), ("nan", None), ("soon", None), ("1e5", None),
+        ("", None), ("\xb2", None), ("٣", None), ("-1", None), ("nan", None), ("soon", None),
+        ("1e5", None),
         ("Fri, 99 Dec 2026 99:99:99 GMT", None),
     ],
 )  # fmt: skip
@@ -208,6 +210,7 @@ def test_retry_after_is_read_safely(value: str, seconds: float | None) -> None:
     assert retry_after({"Retry-After": value}, 3600.0) == seconds
 
 
+@settings(deadline=None)
 @given(st.text() | st.from_regex(r"\w{3}, \d{1,3} \w{3} \d{1,6} \d\d:\d\d:\d\d [+-]\d{1,6}"))
 def test_no_retry_after_is_a_bug(value: str) -> None:
     found = retry_after({"Retry-After": value}, 60.0)
@@ -226,7 +229,7 @@ def test_a_status_says_what_to_do(status: int, outcome: str) -> None:
 
 
 def failing(*errors: FetchError) -> tuple[list[float], object]:
-    """Return what was slept, and how `retry` ends on an attempt that fails with each error in turn."""
+    """Return what was slept, and how `retry` ends where each error comes in turn."""
     left, slept = list(errors), []
 
     def attempt() -> str:

@@ -1,8 +1,9 @@
-"""Whatever an S3 server answers and whatever the variables hold: one line that says what to do, in time.
+"""Whatever S3 servers answer and variables hold: one line that says what to do, in time.
 
 The answers are those of AWS and of other servers, as they are met where a setting is wrong.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +12,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from components.shared import s3
 from components.shared.buckets import ensure_bucket
 from components.shared.errors import ArxtuneError, StoreError
 from components.shared.store import open_store
-from pipelines.servers import s3_server
+from pipelines.store_server import s3_server
 
 KEY, SECRET = "AKIDEXAMPLEEXAMPLE", "wJalrXUtnFEMIexampleexample"
 OK = "<LocationConstraint/>"
@@ -200,6 +203,44 @@ def test_a_list_that_never_ends_or_is_none_is_one_line(
         asked = len(listings)
         time.sleep(0.3)
         assert len(listings) == asked  # what was left behind asks no more
+
+
+def test_no_listing_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = (
+        "ListBucketResult",
+        "Contents",
+        "Key",
+        "Size",
+        "IsTruncated",
+        "CommonPrefixes",
+        "Prefix",
+    )
+    texts = st.sampled_from(
+        ["", "true", "pre/x/a", "-1", "9" * 99, "\ufffd", "&amp;", "&x;", "]]>"]
+    )
+    tree = st.recursive(texts, lambda inner: st.tuples(st.sampled_from(names), inner, inner))
+
+    def xml(node: object) -> str:
+        if isinstance(node, str):
+            return node
+        name, first, second = node  # type: ignore[misc]
+        return f"<{name}>{xml(first)}{xml(second)}</{name}>"
+
+    body = ""
+    with server(lambda method, path: (200, {}, body if "prefix=" in path else OK)) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        store = open_store("s3://bkt/pre")
+        monkeypatch.setattr(s3, "CALL_SECONDS", 1.0)
+
+        @settings(max_examples=60, deadline=None)
+        @given(tree.map(xml) | st.text(st.characters(max_codepoint=126)))
+        def listing(text: str) -> None:
+            nonlocal body
+            body = text
+            with contextlib.suppress(StoreError):
+                assert all(key.startswith("x/") for key in store.list("x"))
+
+        listing()
 
 
 def test_a_body_that_drips_ends_in_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 import contextlib
 import hashlib
 import json
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from components.shared.errors import ArxtuneError, DataError, StoreError
 from components.shared.store import Store, open_store
@@ -127,6 +130,21 @@ def test_a_damaged_record_is_named_set_aside_and_made_again(
     assert store.get_json("answers/1.json") == {"text": "paid for"}
 
 
+@settings(deadline=None, max_examples=40)
+@given(
+    st.binary()
+    | st.recursive(st.none() | st.floats() | st.text(), st.lists).map(repr).map(str.encode)
+)
+def test_no_bytes_in_a_store_are_a_bug(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(folder)
+        for key in ("answers/1.json", "log/00000001-0123456789abcdef", "adapters/1/manifest.json"):
+            store.put(key, data)
+        assert store.get_json("answers/1.json") is None
+        assert store.latest("log") is None
+        assert store.files_of("adapters/1") is None
+
+
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_a_damaged_log_entry_is_passed_over_but_not_of_a_release(store: Store, kind: str) -> None:
     for log in ("listings/x", "releases/arxtune/log"):
@@ -234,7 +252,18 @@ def test_a_missing_bucket_is_one_clear_line(s3: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "message"), [("ftp://x", "unknown kind"), ("s3://", "no bucket is named")]
+    ("url", "message"),
+    [
+        ("ftp://x", "unknown kind"),
+        ("s3://", "no bucket is named"),
+        ("s3:///x", "no bucket is named"),
+        ("", "not a name"),
+        ("a\x00b", "not a name"),
+        ("a\nb", "not a name"),
+        ("\udcff", "not a name"),
+        ("s3://[", "no name of a bucket"),
+        ("s3://user:pw@bkt", "no name of a bucket"),
+    ],
 )
 def test_urls_that_are_no_store(url: str, message: str) -> None:
     with pytest.raises(StoreError, match=message):

@@ -1,10 +1,12 @@
-"""The store keeps its promises under faults: in a folder, on a real S3 server, and on any endpoint that is named.
+"""The store keeps its promises under faults: in a folder, on a real S3 server, on any named one.
 
-Values are whole whenever they are read, whoever writes, is cut off or is killed; what a second try can mend is tried
-again; what it cannot ends in one line that says what to do. `Proxy` makes the faults of the network.
+Values are whole whenever they are read, whoever writes, is cut off or is killed; what a second try
+can mend is tried again; what it cannot ends in one line that says what to do. `Proxy` makes the
+faults of the network.
 
-ARXTUNE_TEST_STORE=s3://bucket/prefix runs the suite there too, with the AWS_* variables of the environment. That
-server must take the bucket from the path and any Host, as the proxy keeps the one it was asked by.
+ARXTUNE_TEST_STORE=s3://bucket/prefix runs the suite there too, with the AWS_* variables of the
+environment. That server must take the bucket from the path and any Host, as the proxy keeps the one
+it was asked by.
 """
 
 import hashlib
@@ -47,13 +49,13 @@ AT_THE_END = [
     "POST .*uploadId=: 404 NoSuchUpload",
 ]  # S3 may err after its 200
 LINES = {
-    "503 SlowDown": "too many 503 error responses; the server is busy or broken: try again later",
+    "503 SlowDown": "too many 503 error responses; the server is busy or broken",
     "drop": "ProtocolError; is AWS_ENDPOINT_URL right and up",
     "cut reply": "ProtocolError; is AWS_ENDPOINT_URL right and up",
     "silence": "ReadTimeoutError; is AWS_ENDPOINT_URL right and up",
     "stall": "ReadTimeoutError; is AWS_ENDPOINT_URL right and up",
-    "403 RequestTimeTooSkewed": "RequestTimeTooSkewed; this machine's clock is off by 3[56].. s: set it",
-    "403 SignatureDoesNotMatch": "SignatureDoesNotMatch; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY",
+    "403 RequestTimeTooSkewed": "RequestTimeTooSkewed; this machine's clock is off by 3[56].. s",
+    "403 SignatureDoesNotMatch": "SignatureDoesNotMatch; check AWS_ACCESS_KEY_ID",
     "404 NoSuchBucket": "NoSuchBucket; create the bucket",
 }
 
@@ -68,7 +70,7 @@ class Proxy(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def fail(self, fault: str, times: int = 10**9) -> None:
-        """Make each different request fail so many times; of `regex: fault` only those that it finds."""
+        """Make each different request fail so often; of `regex: fault` those that it finds."""
         (only, _, what), seen = fault.rpartition(": "), Counter[str]()
 
         def rule(request: str) -> str:
