@@ -14,6 +14,7 @@ import yaml
 
 from components.shared.errors import ClusterError, ConfigError
 from components.shared.progress import say
+from components.shared.stage import add_knobs
 from pipelines import manifests
 from pipelines.kubectl import Kubectl
 from pipelines.names import (
@@ -24,6 +25,7 @@ from pipelines.names import (
     STORE,
     STORE_KEYS,
 )
+from pipelines.profile import EMBEDDED, Profile, make_profile, parameters
 
 ARTIFACTS_SECRET = "mlpipeline-minio-artifact"  # noqa: S105  the name that Kubeflow Pipelines gives it
 OTHER_KEYS = ("GROQ_API_KEY", "HF_TOKEN")
@@ -81,9 +83,6 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
 
 def add_parameters(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say what a run is asked for."""
-    from components.shared.stage import add_knobs
-    from pipelines.profile import parameters
-
     add = parser.add_argument
     add("--config", type=Path, metavar="FILE", help="settings of the runs (default: the overlay's)")
     add("--set", action="append", default=[], metavar="STAGE.KNOB=VALUE", help="any other setting")
@@ -94,8 +93,6 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
 
 def run_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the pipeline's parameters: the flags over a config file over the overlay's."""
-    from pipelines.profile import EMBEDDED, make_profile, parameters
-
     flags = {name: getattr(arguments, name) for name in parameters() if hasattr(arguments, name)}
     overlay = manifests.MANIFESTS / "overlays" / arguments.overlay / "arxtune.toml"
     profile = make_profile(
@@ -105,12 +102,25 @@ def run_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
         base=EMBEDDED if arguments.overlay == "kind" else None,  # for the small model's recipe
         implied=tomllib.loads(overlay.read_text("utf-8"))["pipeline"],
     )
+    check_run(profile)
     return {
         **profile.parameters,
         "settings": json.dumps(profile.settings, sort_keys=True),
         "node_selector": _json(arguments.node_selector, "--node-selector", dict),
         "tolerations": _json(arguments.tolerations, "--tolerations", list),
     }
+
+
+def check_run(profile: Profile) -> None:
+    """Make the checks of `arxtune run` that can be made from here; stages make theirs again, where their keys are."""
+    from pipelines import check
+
+    asked = check.Asked(profile, Path(), None, None)
+    check.release(asked)
+    if os.environ.get("GROQ_API_KEY") or asked.config("generate").teacher == "embedded":
+        check.teacher(asked)
+    if os.environ.get("HF_TOKEN"):
+        check.base(asked)
 
 
 def in_profile(parameters: dict[str, Any], kubeflow: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from components.generate.config import GenerateConfig
 from components.shared.errors import ArxtuneError, ClusterError, ConfigError, ToolError
 from components.shared.http import Client, Response
 from pipelines.kubeflow import Kubeflow
@@ -39,7 +40,7 @@ class Targets:
     teacher_url: str = "https://api.groq.com"
     teacher_model: str = "openai/gpt-oss-120b"
     hub_url: str = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    base_model: str = "meta-llama/Meta-Llama-3-8B"
+    base_model: str = str(GenerateConfig.default("base_model"))
 
 
 class Skipped(ArxtuneError):

@@ -147,7 +147,7 @@ def test_deploy_gives_flags_that_the_command_line_takes(schedule: str, tmp_path:
     parsed = []
     for line in lines:
         shell = dry_run("make", *unquoted(line)[1:]).removeprefix(".venv/bin/arxtune ")
-        parsed.append(cli._parser().parse_args(unquoted(shell)))
+        parsed.append(cli.parser().parse_args(unquoted(shell)))
     assert [one.dry_run for one in parsed] == [True, False]
     for one in parsed:
         assert one.no_manifests

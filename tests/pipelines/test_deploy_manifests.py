@@ -86,7 +86,8 @@ def test_keys_of_the_environment_go_to_the_secret_by_names_of_our_own(
 ) -> None:
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "ENDPOINT_URL"):
         monkeypatch.setenv(prefix + name, f"http://my.{name}")
-    monkeypatch.setenv("GROQ_API_KEY", "of-groq")
+    monkeypatch.setenv("HF_TOKEN", "of-the-hub")
+    monkeypatch.setattr("pipelines.check.base", lambda asked: None)
     kubectl.answer(SLICES)
     line = refused(arxtune, "deploy")
     assert "is in Kubeflow's own; name your bucket by --store" in line
@@ -95,7 +96,7 @@ def test_keys_of_the_environment_go_to_the_secret_by_names_of_our_own(
     (made,) = (json.loads(stdin) for command, stdin in kubectl.calls() if "create -f" in command)
     assert set(made["stringData"]) == {
         *("ARXTUNE_S3_ACCESS_KEY_ID", "ARXTUNE_S3_SECRET_ACCESS_KEY", "ARXTUNE_S3_ENDPOINT_URL"),
-        "GROQ_API_KEY",
+        "HF_TOKEN",
     }
 
 
@@ -103,6 +104,7 @@ def test_keys_of_the_environment_go_to_the_secret_by_names_of_our_own(
     ("flags", "line"),
     [
         (["--overlay", "kind", "--namespace", "team"], "addresses of its own namespace"),
+        (["--release", "../x"], "the release name"),
         (["--store", "/data"], "no store that pods can share"),
         (["--node-selector", "x"], "--node-selector 'x': not JSON"),
         (["--tolerations", "{}"], "must be a JSON list"),
