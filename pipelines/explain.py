@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from components.shared.errors import DataError
 from components.shared.grounding import grounding
@@ -49,11 +50,11 @@ def explain(name: str, triples: Path, documents: Path) -> str:
         f"…{text[max(0, start - CONTEXT) : start]}⟦{text[start:end]}⟧{text[end : end + CONTEXT]}…"
         for start, end in triple.evidence
     ]
-    places = ", ".join(f"{start}-{end}" for start, end in triple.evidence)
+    place = "characters " + ", ".join(f"{start}-{end}" for start, end in triple.evidence)
     return "\n".join(
         [
             f"triple       {triple.id}  ({triple.kind})",
-            f"paper        {triple.paper}v{triple.version}, page {triple.page}, characters {places}",
+            f"paper        {triple.paper}v{triple.version}, page {triple.page}, {place}",
             f"teacher      {triple.teacher}, {triple.teacher_licence}",
             f"grounding    {triple.grounding:.2f}{f'  ({problem})' if problem else ''}",
             f"instruction  {triple.instruction}",
@@ -88,31 +89,33 @@ def _find(name: str, folder: Path) -> Triple:
         return found[0]
     if found:
         raise DataError(
-            f"{name!r} begins {len(found)} triples",
-            f"say more of it: {found[0].id}, {found[1].id}, ...",
+            f"{name!r} matches {len(found)} triples",
+            f"use a longer prefix: {found[0].id}, {found[1].id}, ...",
         )
-    rejects = (
-        [json.loads(line) for line in (folder / "rejects.jsonl").open(encoding="utf-8")]
-        if name
-        else []
-    )
-    dropped = next((row for row in rejects if row["item"].startswith(name)), None)
-    if dropped:
-        raise DataError(
-            f"{name!r} was dropped by {dropped['stage']}: {dropped['reason']}", dropped["detail"]
-        )
+    for row in _rejects(folder) if name else ():
+        if str(row.get("item")).startswith(name):
+            problem = f"{name!r} was dropped by {row.get('stage')}: {row.get('reason')}"
+            raise DataError(problem, str(row.get("detail", "")))
     raise DataError(
         f"there is no triple {name!r} in {folder}", "ids stand in triples.jsonl and in the report"
     )
 
 
+def _rejects(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "rejects.jsonl"
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines]
+
+
 def _page(triple: Triple, folder: Path) -> str:
+    """Return the text of the page that a triple rests on."""
     for document in read_records(folder / "documents.jsonl", Document):
-        if (document.paper, document.version) == (triple.paper, triple.version):
-            return next(
-                str(page["text"]) for page in document.pages if page["number"] == triple.page
-            )
+        if (document.paper, document.version) != (triple.paper, triple.version):
+            continue
+        for page in document.pages:
+            if page["number"] == triple.page:
+                return str(page["text"])
     raise DataError(
-        f"{folder} holds no text of {triple.paper}v{triple.version}",
+        f"{folder} holds no page {triple.page} of {triple.paper}v{triple.version}",
         "name the run's own by --documents",
     )

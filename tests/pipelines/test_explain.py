@@ -38,5 +38,14 @@ def test_what_speaks_against_a_triple_is_told(folder: Path) -> None:
 def test_an_unknown_or_ambiguous_id_is_one_line(folder: Path) -> None:
     with pytest.raises(DataError, match="there is no triple 'nope'"):
         explain("nope", folder, folder)
-    with pytest.raises(DataError, match="'' begins 2 triples; say more of it"):
+    with pytest.raises(DataError, match="'' matches 2 triples; use a longer prefix"):
         explain("", folder, folder)
+
+
+def test_a_text_or_a_page_that_is_not_there_is_one_line(folder: Path) -> None:
+    write_records(folder / "documents.jsonl", [document(["Another page."], paper="2405.90009")])
+    with pytest.raises(DataError, match=r"holds no page 1 of 2405\.90001v1"):
+        explain(triple().id, folder, folder)
+    (folder / "rejects.jsonl").unlink()
+    with pytest.raises(DataError, match="there is no triple 'nope'"):
+        explain("nope", folder, folder)
