@@ -184,6 +184,6 @@ class _Models:
 
             assert self.champion is not None, "only a champion that exists answers"
             folder = weights_of(self.store, self.champion, self.scratch)
-            self.model = attach_adapter(self.model, folder, CHAMPION).eval()
+            attach_adapter(self.model, folder, CHAMPION).eval()
         self.model.set_adapter(system)
         yield

@@ -219,9 +219,13 @@ def attach_adapter(model: Any, folder: Path, name: str, *, trainable: bool = Fal
     try:
         with warnings.catch_warnings():  # of settings that a newer peft wrote and this one ignores
             warnings.simplefilter("ignore")
-            tuned = PeftModel.from_pretrained(
-                model, str(folder), adapter_name=name, is_trainable=trainable
-            )
+            if isinstance(model, PeftModel):  # beside the adapters that it has
+                model.load_adapter(str(folder), adapter_name=name, is_trainable=trainable)
+                tuned = model
+            else:
+                tuned = PeftModel.from_pretrained(
+                    model, str(folder), adapter_name=name, is_trainable=trainable
+                )
     except Exception as error:  # a file from outside: whatever is wrong with it, one line
         first = _first_line(error)
         problem = f"adapter {folder}: does not fit the base model ({first})"

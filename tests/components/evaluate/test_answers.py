@@ -10,7 +10,7 @@ from random_models import make_adapter, make_weights
 from components.evaluate.answers import AnswerCache, model_answers, system_key
 from components.evaluate.champion import find_champion
 from components.evaluate.config import EvaluateConfig
-from components.evaluate.generation import Generation
+from components.evaluate.generation import BatchSize, Generation, generate
 from components.shared.errors import StoreError
 from components.shared.records import Adapter, Example, digest
 from components.shared.releases import Release, append
@@ -76,6 +76,19 @@ def test_the_base_answers_the_same_with_adapters_beside_it(made: Path, tmp_path:
         output = model.generate(**prompt, max_new_tokens=12, do_sample=False)
     alone = tokenizer.decode(output[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True)
     assert found[0].text.split() == alone.split()
+
+
+def test_the_champion_answers_as_it_does_alone(made: Path, tmp_path: Path) -> None:
+    from components.shared.models import attach_adapter, load_base, load_tokenizer
+
+    store = FolderStore(tmp_path)
+    store.put_folder("releases/arxtune/v1-older", made / "older")
+    release(store)
+    found = answers(made, store)["champion"]
+    base = str(made / "adapter" / "base")
+    model = attach_adapter(load_base(base, "none"), made / "older", "champion").eval()
+    prompts = [example.prompt for example in EXAMPLES]
+    assert generate(model, load_tokenizer(base), prompts, 12, BatchSize(4)) == found
 
 
 def test_answers_in_the_store_are_not_generated_again(made: Path, tmp_path: Path) -> None:
