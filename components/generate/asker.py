@@ -21,6 +21,7 @@ from components.shared.teachers import plan
 
 MAX_SIZE_TRIES = 3  # after a 413, should it have been a moment's: nothing is paid for them
 MAX_BROKEN = 3  # answers to one page that are no chat completions
+MAX_PAUSE_S = 120.0  # that a server may ask for after a failure
 MAX_REFUSED = 10  # pages in a row that are refused: then it is not the pages
 MAX_LIMITED = 40  # 429s in a row with no answer between them
 Answer = Reply | str  # or the reason why there is none
@@ -79,7 +80,7 @@ class Asker:
             except DailyQuotaExceeded as over:
                 return self._day_over(over.wait_s)
             except FetchError as error:
-                problem = error.reason
+                problem, told_s = error.reason, error.after_s or 0.0
                 broken += error.http_status == 200
                 if error.http_status == 429:
                     failures += self._wait_as_told(error)
@@ -98,7 +99,7 @@ class Asker:
                     return given_up
                 raise TeacherError(given_up, "run again later: answers so far are kept")
             if failures:
-                self._stopping.wait(self._backoff(failures))
+                self._stopping.wait(max(self._backoff(failures), min(told_s, MAX_PAUSE_S)))
         return "not asked: the run was ended"
 
     def _wait_as_told(self, error: FetchError) -> bool:

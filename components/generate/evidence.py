@@ -1,6 +1,8 @@
 """Find where in a page a triple rests: character offsets, so that a person can be shown the passage."""
 
 import re
+from functools import lru_cache
+from itertools import islice
 
 from components.shared.grounding import Grounding, grounding, sentences
 
@@ -8,6 +10,7 @@ ALIKE = (
     0.6  # share of a sentence's words that a sentence of the page must hold to count as its source
 )
 MOST = 3  # sentences of the page that stand in when nothing is quoted
+MOST_COMPARED = 30  # sentences of an input that is not quoted
 
 Span = tuple[int, int]
 _WORD = re.compile(r"\w+")
@@ -15,12 +18,32 @@ _WORD = re.compile(r"\w+")
 
 def find_span(text: str, passage: str) -> Span | None:
     """Return [start, end) of `passage` in `text`, white space and letter case aside, or None."""
-    words = passage.split()
-    if not words:
-        return None
-    pattern = r"\s+".join(map(re.escape, words))
-    found = re.search(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE)
-    return found.span() if found else None
+    page, places = _folded(text)
+    wanted = _folded(passage)[0].strip()
+    at = page.find(wanted) if wanted else -1
+    while at >= 0:
+        end = at + len(wanted)
+        if not (_is_word(page[at - 1 : at]) or _is_word(page[end : end + 1])):
+            return places[at], places[end - 1] + 1
+        at = page.find(wanted, at + 1)
+    return None
+
+
+@lru_cache(8)
+def _folded(text: str) -> tuple[str, list[int]]:
+    """Return a text in small letters, with single blanks, and where each character stood."""
+    characters: list[str] = []
+    places: list[int] = []
+    for place, character in enumerate(text):
+        small = " " if character.isspace() else character.lower()
+        if small != " " or characters[-1:] != [" "]:
+            characters.append(small if len(small) == 1 else character)
+            places.append(place)
+    return "".join(characters), places
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
 
 
 def evidence(text: str, input: str, output: str) -> list[Span]:
@@ -32,10 +55,11 @@ def evidence(text: str, input: str, output: str) -> list[Span]:
     for passage in (input, output):
         if span := find_span(text, passage):
             return [span]
-    page = _sentence_spans(text)
-    near = [_nearest(text, page, sentence, ALIKE) for sentence in sentences(input)]
+    page = [(span, _words(text[slice(*span)])) for span in _sentence_spans(text)]
+    parts = islice(sentences(input), MOST_COMPARED)
+    near = [_nearest(page, _words(sentence), ALIKE) for sentence in parts]
     if not any(near):
-        near = [_nearest(text, page, sentence, 0.0) for sentence in sentences(output)][:MOST]
+        near = [_nearest(page, _words(part), 0.0) for part in islice(sentences(output), MOST)]
     return _merged([span for span in near if span]) or [(0, len(text))]
 
 
@@ -56,15 +80,18 @@ def _sentence_spans(text: str) -> list[Span]:
     return spans
 
 
-def _nearest(text: str, page: list[Span], sentence: str, least: float) -> Span | None:
-    """Return the sentence of the page that shares most words with this one, if it shares at least `least` of them."""
-    words = set(_WORD.findall(sentence.lower()))
-    shares = [
-        (len(words & set(_WORD.findall(text[a:b].lower()))) / max(len(words), 1), -a, (a, b))
-        for a, b in page
-    ]
-    share, _, span = max(shares, default=(0.0, 0, None))
-    return span if span and words and share > 0 and share >= least else None
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.lower()))
+
+
+def _nearest(page: list[tuple[Span, set[str]]], words: set[str], least: float) -> Span | None:
+    """Return the sentence of the page that shares most of these words, the first of equals, if it shares enough."""
+    best, found = 0.0, None
+    for span, known in page:
+        share = len(words & known) / max(len(words), 1)
+        if share > best:
+            best, found = share, span
+    return found if best >= least else None
 
 
 def _merged(spans: list[Span]) -> list[Span]:

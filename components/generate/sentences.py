@@ -40,7 +40,7 @@ def split_sentences(text: str) -> Iterator[str]:
     """Yield the pieces between sentence ends, white space made single."""
     start = 0
     for end in _END.finditer(text):
-        if not _ABBREVIATION.search(text[start : end.start()]):
+        if not _ABBREVIATION.search(text[max(start, end.start() - 8) : end.start()]):
             yield " ".join(text[start : end.start()].split())
             start = end.end()
     yield " ".join(text[start:].split())

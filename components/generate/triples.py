@@ -34,15 +34,18 @@ _REASONING_ENDS = re.compile(
 )
 
 _ESCAPES = frozenset('bfnrt"')
-_ESCAPE = re.compile(r"(?:\\\\)++|\\(u[0-9a-fA-F]{4}|[a-zA-Z]+|.)", re.DOTALL)
+_ESCAPE = re.compile(r"(?:\\\\)++|\\u[0-9a-fA-F]{4}|\\([a-zA-Z]+|.)", re.DOTALL)
 # LaTeX whose first letter makes a line feed or a tab of its backslash; any word after \b, \f and \r is LaTeX.
 _LATEX = frozenset(
     re.findall(
         r"\w+",
-        "nabla natural ncong ne nearrow neg neq nexists newline ngeq ngtr ni nleq nless nmid nolimits nonumber normalsize "
-        "not notin nparallel nsim nsubseteq nsupseteq nu nwarrow tag tan tanh tau tbinom text textbf textit textnormal "
-        "textrm textsc textsf textstyle textsubscript textsuperscript texttt tfrac therefore theta thickapprox tilde times "
-        "to top triangle triangleleft triangleright tt twoheadrightarrow bf rm",
+        "nabla napprox natural ncong ne nearrow neg neq nequiv newcommand newline nexists ngeq ngeqq ngeqslant ngtr ni "
+        "nleftarrow nLeftarrow nleftrightarrow nleq nleqq nleqslant nless nmid nobreak nolimits nonumber normalfont "
+        "normalsize not notin nparallel nprec nrightarrow nRightarrow nshortmid nsim nsubset nsubseteq nsucc nsupset "
+        "nsupseteq nu nvdash nVdash nvDash nwarrow tag tan tanh tau tbinom text textbf textcolor textit textmd "
+        "textnormal textrm textsc textsf textsl textstyle textsubscript textsuperscript texttt textup tfrac therefore "
+        "theta thickapprox thicksim thinspace tilde times tiny to top toprule tr triangle triangledown triangleleft "
+        "trianglelefteq triangleq triangleright trianglerighteq tt twoheadrightarrow rm rVert rBrace",
     )
 )
 _LINE_STARTS = frozenset(("ne", "neq", "ni", "nu"))  # may also be a line feed and e, eq, i or u
@@ -100,19 +103,19 @@ def _escape(found: re.Match[str]) -> str:
     word = found[1]
     if word is None or word in "'/":
         return word or found[0]
-    if word in _ESCAPES or (word[0] == "u" and len(word) == 5):
+    if word in _ESCAPES:
         return found[0]
-    if word[0] not in "bfnrt":
-        return "\\" + found[0]
-    if word[0] in "nt" or len(word) == 2:
-        latex = word in _LATEX and not (word in _LINE_STARTS and _starts_line(found))
-    else:
-        latex = word.islower()
+    latex = word[0] not in "bfnrt" or (word in _LATEX and not _starts_line(found))
+    if word not in _LATEX:  # a form feed, a backspace or a carriage return within a word is none
+        latex = latex or (word[0] in "bf" and word[1].islower())
+        latex = latex or (word[0] == "r" and len(word) > 2 and word[1:3].islower())
     return "\\" + found[0] if latex else found[0]
 
 
 def _starts_line(found: re.Match[str]) -> bool:
     """Tell whether a line feed makes more sense here than LaTeX: behind the end of a sentence, say."""
+    if found[1] not in _LINE_STARTS:
+        return False
     before = found.string[max(found.start() - 1, 0) : found.start()]
     return before in '.:;!?"' or found.string[found.end() : found.end() + 1] in ("", ".", ")", ":")
 

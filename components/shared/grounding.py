@@ -21,6 +21,8 @@ MARGIN = (
     0.18  # by how much the surroundings of another number or name must fit better to call it a swap
 )
 
+MAX_CHECKS = 4000  # pairs of a number or name and its rivals; a sound answer has a few hundred
+
 _TOKEN = re.compile(
     r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|[^\W\d_]+(?:[-'’][^\W_]+)*(?:-\d+)*|[%‰]"
 )
@@ -97,7 +99,14 @@ class _Evidence:
     def __init__(self, text: str) -> None:
         self.names = {token.lower() for token in _names(text)}
         self.sentences = [self.tokens_of(sentence) for sentence in sentences(text)]
-        self.keys = {token.key for tokens in self.sentences for token in tokens}
+        self.places: dict[str, list[tuple[list[Token], int]]] = {}  # key -> sentence and place
+        self.rivals: dict[str, dict[str, str]] = {}  # kind -> key -> text
+        for tokens in self.sentences:
+            for at, token in enumerate(tokens):
+                self.places.setdefault(token.key, []).append((tokens, at))
+                self.rivals.setdefault(token.kind, {})[token.key] = token.text
+        self.keys = set(self.places)
+        self._checks = 0
         self.parts = {
             part for token in _TOKEN.findall(text.lower()) for part in re.split(r"[-'’]", token)
         }
@@ -132,15 +141,14 @@ class _Evidence:
         for place, token in enumerate(tokens):
             if token.kind not in ("number", "name") or (token.kind == "name" and passive):
                 continue
-            rivals = {
-                other.key: other.text
-                for line in self.sentences
-                for other in line
-                if other.kind == token.kind
-            }
             own = self._fit(tokens, place, token.key, token.key)
-            for key, text in rivals.items():
-                if key != token.key and own is not None:
+            if own is None or own == 1.0:  # nothing fits better than a quotation
+                continue
+            self._checks += len(self.rivals[token.kind])
+            if self._checks > MAX_CHECKS:
+                return "it holds more numbers and names than can be compared"
+            for key, text in self.rivals[token.kind].items():
+                if key != token.key:
                     own_without = self._fit(tokens, place, token.key, key) or 0.0
                     theirs = self._fit(tokens, place, key, token.key) or 0.0
                     if theirs > own_without + MARGIN:
@@ -155,14 +163,10 @@ class _Evidence:
         asked = _surroundings(tokens, place, {key, other})
         total = sum(asked.values()) or 1.0
         found: float | None = None
-        for line in self.sentences:
-            for at, token in enumerate(line):
-                if token.key == key:
-                    there = _surroundings(line, at, {key, other})
-                    alike = sum(
-                        min(weight, there.get(feature, 0.0)) for feature, weight in asked.items()
-                    )
-                    found = max(found or 0.0, alike / total)
+        for line, at in self.places.get(key, ()):
+            there = _surroundings(line, at, {key, other})
+            alike = sum(min(weight, there.get(feature, 0.0)) for feature, weight in asked.items())
+            found = max(found or 0.0, alike / total)
         return found
 
     def share(self, tokens: list[Token]) -> float:

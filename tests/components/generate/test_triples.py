@@ -148,11 +148,16 @@ def test_an_answer_is_read_as_a_person_would(name: str) -> None:
         (r"\text{so} \textbf{x} \forall \bar{x} \right) \neq \not= \nu_t \ne 0", None),
         (r"\alpha\( x \)\[ y \]\, \% \_ \$", None),
         (r"$\nu$ and $\ni$, $\mu,\nu$", None),
+        (
+            r"\bm{x} \bigO \rVert \rm \begin{equation} \nRightarrow \toprule \unice \binom{n}{k}",
+            None,
+        ),
         (r"\\frac{1}{2} and \\nabla", r"\frac{1}{2} and \nabla"),
         (r"\upsilon \underline{x} \u00e9t\u00e9", r"\upsilon \underline{x} été"),
         (r"A.\nThe next\nline, tab\there", "A.\nThe next\nline, tab\there"),
         (r"For\nexample:\nu is.\ni.e. this", "For\nexample:\nu is.\ni.e. this"),
         (r"don\'t say \"no\" at a\/b", 'don\'t say "no" at a/b'),
+        (r"Not\rThe \next \nor \texternal \treturn", "Not\nThe \next \nor \texternal \treturn"),
         (r"C:\\new \\text", r"C:\new \text"),
     ],
 )
