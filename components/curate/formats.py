@@ -28,6 +28,7 @@ OTHER_KINDS = {
     b"\xd0\xcf\x11\xe0": "an old Office document",
     b"<": "HTML or XML",
     b"---": "YAML",
+    b"|": "a Markdown table",
     b"//": "JSON with comments",
     b"/*": "JSON with comments",
     b"#": "text with comments",
@@ -150,7 +151,7 @@ def _skip_to(pattern: re.Pattern[str], text: str, place: int) -> int:
 
 def _delimiter(text: str) -> str:
     """Return what separates the columns of a text that begins with a line of names, or nothing."""
-    line = text.lstrip().split("\n", 1)[0][:10_000].strip("\r")
+    line = text.lstrip().splitlines()[0][:10_000]
     for delimiter in DELIMITERS:
         names = line.replace('"', "").split(delimiter)
         if len(names) > 1 and any(names) and all(_NAME.fullmatch(name) for name in names):

@@ -77,7 +77,7 @@ def read_material(
         found = {reject["reason"]: reject["item"] for reject in reversed(ledger.rejects)}
         told = [f"{item}: {reason}" for reason, item in reversed(found.items())]
         raise DataError(
-            f"{path}: holds no usable triple ({'; '.join(told[:3])})",
+            f"{path}: holds no usable triple ({'; '.join(told[:3]) or 'no rows'})",
             "each row needs instruction, input and output",
         )
     name_unknown_papers([triple for triple, _ in rows if not triple.paper])
@@ -157,7 +157,7 @@ def _values(row: object, paper_column: str) -> tuple[dict[str, Any], str]:
     if isinstance(row, ValueError):
         raise row
     if not isinstance(row, dict):
-        raise ValueError("not a JSON object")
+        raise ValueError(f"not an object with names but {_kind(row)}")
     values, shape = fields_of(row)
     if paper_column:
         values["paper"] = values.get(paper_column)
@@ -201,13 +201,17 @@ def _triple(
 def _text(name: str, value: object) -> str:
     """Return the text of a field; raise ValueError where it is none, or no task any more."""
     if not isinstance(value, str):
-        kind = {list: "a list", dict: "an object", type(None): "null"}.get(type(value), "a number")
-        raise ValueError(f"{name} is not text but {kind}")
+        raise ValueError(f"{name} is not text but {_kind(value)}")
     if len(value) > MAX_CHARACTERS:
         raise ValueError(f"{name} is longer than {MAX_CHARACTERS:,} characters")
     if _SURROGATE.search(value):
         raise ValueError(f"{name} is not UTF-8")
     return value
+
+
+def _kind(value: object) -> str:
+    kinds = {list: "a list", dict: "an object", bytes: "bytes", str: "text", type(None): "null"}
+    return kinds.get(type(value), "a number")
 
 
 def _line(name: str, value: object) -> str:

@@ -68,6 +68,8 @@ def _described(row: Mapping[str, Any]) -> str:
     ]
     if of_objects:
         return f"{names}: write the list of rows itself, not under '{str(of_objects[0])[:40]}'"
+    if len(row) == 1 and isinstance(row[lists[0]] if lists else None, dict):
+        return f"{names}: write the fields themselves, not under '{str(lists[0])[:40]}'"
     if lists:
         return f"{names}: write rows, not columns"
     return names
@@ -87,6 +89,8 @@ def _last_exchange(turns: object) -> dict[str, str]:
     if not isinstance(turns, list):
         raise ValueError("its conversation is no list")
     told = [turn for turn in map(_turn, turns) if turn[0] != "system"]
+    while told and told[-1][0] == "user":  # nobody answered it
+        told.pop()
     if [role for role, _ in told[-2:]] != ["user", "assistant"]:
         raise ValueError("its conversation does not end in a question and its answer")
     earlier = [f"{role.capitalize()}: {text}" for role, text in told[:-2]]

@@ -88,6 +88,7 @@ READ: dict[str, tuple[bytes | str, int, int]] = {  # content, rows, rejects
     "CSV": (as_csv(), 20, 0),
     "CSV by semicolons": (b"\xef\xbb\xbf" + as_csv(";", line_end="\n").encode(), 20, 0),
     "TSV": (as_csv("\t"), 20, 0),
+    "CSV by carriage returns": (as_csv(line_end="\r"), 20, 0),
     "CSV with an index and multi-line cells": (as_csv(rows=QUOTED), 20, 0),
     "CSV with numbers": (as_csv(rows=[{**row, "page": "3"} for row in ROWS]) + "a,b\r\n", 20, 1),
     "CSV of messages": (as_csv(rows=[{k: json.dumps(v) for k, v in row.items()} for row in LISTED]), 20, 0),
@@ -108,7 +109,9 @@ CHINESE = json.dumps([{**ROWS[0], "output": "\u8bf4\u660e"}], ensure_ascii=False
 REFUSED: dict[str, tuple[bytes | str, str]] = {  # content, what the line says
     "empty": (b"", "empty file"),
     "blank": (b" \n\n", "empty file"),
-    "no rows": ("[]", "holds no usable triple"),
+    "no rows": ("[]", "holds no usable triple (no rows)"),
+    "a Markdown table": ("| instruction | input |\n|---|---|\n| a | b |\n", "a Markdown table"),
+    "one row in each list": (json.dumps([list(row.values()) for row in ROWS]), "names but a list"),
     "an empty object": ("{}", "it has no fields"),
     "UTF-16": (PRETTY.encode("utf-16"), "UTF-16, not UTF-8"),
     "UTF-16 without its mark": (PRETTY.encode("utf-16-le"), "UTF-16, not UTF-8"),
