@@ -98,31 +98,34 @@ class _Run:
             return
         store = open_store(self.config.store)
         corpus.keep(store, question, self.material.sources.values(), self.material.triples)
-        of_paper: dict[str, list[Triple]] = {}
+        mine: dict[str, list[Triple]] = {}
         for triple in self.material.triples:
-            of_paper.setdefault(triple.paper, []).append(triple)
-        mine = of_paper.keys() - {held.paper for held in corpus.held_papers(store, question)}
-        joined = [triple for paper in sorted(mine) for triple in of_paper[paper]]
-        rows, tested = len(joined), 0
+            mine.setdefault(triple.paper, []).append(triple)
+        joined: list[Triple] = []
+        bounds = {True: self.config.test_papers, False: self.config.corpus_rows}
+        taken = {True: 0, False: 0}  # papers to test on, rows to train on
         for held in corpus.held_papers(store, question):
-            found = of_paper.get(held.paper)
-            source = Source(
-                paper=held.paper, version=0, title="", authors=[], licence="", submitted=held.day
-            )
-            is_test = side_of(self.config, source) == TEST
-            full = tested >= self.config.test_papers if is_test else rows >= self.config.corpus_rows
-            if full:
+            found = mine.pop(held.paper, None)
+            is_test = self._is_tested(held)
+            if taken[is_test] >= bounds[is_test]:
                 for triple in found or ():
                     self.drop(triple, Gate.BOUND)
                 continue
             if found is None:
                 found = self._read_held(store, held)
+            taken[is_test] += min(1, len(found)) if is_test else len(found)
             joined += found
-            tested += is_test and bool(found)
-            rows += 0 if is_test else len(found)
+        for found in mine.values():  # their days lie outside the question's
+            joined += found
         self.material.triples = joined
         if self.held:
             say("curate", f"{len(self.held)} papers of earlier runs join from the store")
+
+    def _is_tested(self, held: corpus.Held) -> bool:
+        source = Source(
+            paper=held.paper, version=0, title="", authors=[], licence="", submitted=held.day
+        )
+        return side_of(self.config, source) == TEST
 
     def _read_held(self, store: Store, held: corpus.Held) -> list[Triple]:
         entry = corpus.read_paper(store, held)
@@ -130,7 +133,8 @@ class _Run:
             return []
         source, triples = entry
         self.material.sources[source.paper, source.version] = source
-        self.material.where |= {triple.id: f"corpus, {source.paper}" for triple in triples}
+        for triple in triples:
+            self.material.where[triple.id] = f"corpus, {source.paper}"
         self.held.add(source.paper)
         return triples
 
@@ -186,15 +190,13 @@ class _Run:
         clean = []
         shares = overlaps(found[TRAIN], found[TEST])
         for triple, share in zip(found[TEST], shares, strict=True):
+            self.overlapping += share > 0
             if share > self.config.max_overlap:
                 self.drop(triple, Gate.LEAK, f"{share:.0%} of them")
             else:
                 clean.append(triple)
-        self.overlapping = len([share for share in shares if share > 0])
         if self.own:
-            testing, training = (
-                len({triple.paper for triple in rows}) for rows in (clean, found[TRAIN])
-            )
+            testing, training = len(self.papers(clean)), len(self.papers(found[TRAIN]))
             say("curate", f"{testing} papers are held out for the test, {training} train")
         return {TRAIN: found[TRAIN], TEST: self._bounded(clean)}
 
@@ -229,11 +231,10 @@ class _Run:
 
     def obligations(self, triples: Iterable[Triple]) -> list[Obligation]:
         """Return each duty that the triples bring along once, in a fixed order."""
-        duties = {
-            (duty.due_to, duty.kind): duty
-            for triple in triples
-            for duty in self.ruling(triple).obligations
-        }
+        duties: dict[tuple[str, str], Obligation] = {}
+        for triple in triples:
+            for duty in self.ruling(triple).obligations:
+                duties[duty.due_to, duty.kind] = duty
         return [duties[key] for key in sorted(duties)]
 
     def sources_of(self, triples: Iterable[Triple]) -> list[Source]:
@@ -243,22 +244,31 @@ class _Run:
 
     def facts(self, split: dict[str, list[Triple]]) -> dict[str, Any]:
         """Return what the card and the report tell of the data."""
+        kinds: Counter[str] = Counter()
+        licences: Counter[str] = Counter()
+        unnamed: Counter[str] = Counter()
+        blind = 0
         both = [*split[TRAIN], *split[TEST]]
-        licences = Counter(paper_licence(source.licence) for source in self.sources_of(both))
-        unnamed = [triple for triple in both if is_unnamed(triple.paper)]
+        for triple in both:
+            kinds[triple.kind] += 1
+            blind += not triple.page
+            if is_unnamed(triple.paper):
+                unnamed[triple.paper] += 1
+        for source in self.sources_of(both):
+            licences[paper_licence(source.licence)] += 1
         return {
             "train": len(split[TRAIN]),
             "test": len(split[TEST]),
-            "train papers": len({triple.paper for triple in split[TRAIN]}),
-            "test papers": len({triple.paper for triple in split[TEST]}),
+            "train papers": len(self.papers(split[TRAIN])),
+            "test papers": len(self.papers(split[TEST])),
             "papers of earlier runs": len(self.held),
             "licences": dict(sorted(licences.items())),
             "allowed licences": sorted(self.config.allowed),
-            "kinds": dict(sorted(Counter(triple.kind for triple in both).items())),
+            "kinds": dict(sorted(kinds.items())),
             "test rows overlapping with train before the leak gate": self.overlapping,
-            "rows that name no paper": len(unnamed),
-            "groups of rows that name no paper": len({triple.paper for triple in unnamed}),
-            "rows without a page to be grounded in": len([t for t in both if not t.page]),
+            "rows that name no paper": unnamed.total(),
+            "groups of rows that name no paper": len(unnamed),
+            "rows without a page to be grounded in": blind,
         }
 
     def _by_age(self, triple: Triple) -> tuple[Any, str]:
