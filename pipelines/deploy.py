@@ -29,7 +29,7 @@ from pipelines.profile import EMBEDDED, Profile, make_profile, parameters
 
 ARTIFACTS_SECRET = "mlpipeline-minio-artifact"  # noqa: S105  the name that Kubeflow Pipelines gives it
 OTHER_KEYS = ("GROQ_API_KEY", "HF_TOKEN")
-APPLY = ("apply", "--server-side", "--field-manager=arxtune", "--force-conflicts")
+SERVER_SIDE = ("--server-side", "--field-manager=arxtune", "--force-conflicts")
 UP_SECONDS = 600
 
 
@@ -53,16 +53,10 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 def add_overlay(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say what is on the cluster, which decides a part of the pipeline too."""
-    parser.add_argument(
-        "--overlay", choices=manifests.OVERLAYS, default="existing", help="(default: existing)"
-    )
-    parser.add_argument(
-        "--component",
-        action="append",
-        default=[],
-        choices=manifests.COMPONENTS,
-        help="switch one on",
-    )
+    add = parser.add_argument
+    add("--overlay", choices=manifests.OVERLAYS, default="existing", help="(default: existing)")
+    known = manifests.COMPONENTS
+    add("--component", action="append", default=[], choices=known, help="switch one on")
 
 
 def use_overlay(arguments: argparse.Namespace) -> None:
@@ -116,7 +110,6 @@ def check_run(profile: Profile) -> None:
     from pipelines import check
 
     asked = check.Asked(profile, Path(), None, None)
-    check.release(asked)
     if os.environ.get("GROQ_API_KEY") or asked.config("generate").teacher == "embedded":
         check.teacher(asked)
     if os.environ.get("HF_TOKEN"):
@@ -197,29 +190,31 @@ def deploy_manifests(arguments: argparse.Namespace, store: str, folder: Path) ->
     if arguments.artifacts:
         _add_launcher_config(folder, arguments.artifacts, bare)
     if arguments.dry_run:
-        kubectl.show("diff", "--server-side", "-k", str(folder), fine=(0, 1))
+        if bare and not _there(kubectl, "namespace", arguments.namespace):
+            print(f"namespace {arguments.namespace}: not there; all of it would be created")
+        else:
+            kubectl.show("diff", *SERVER_SIDE, "-k", str(folder), fine=(0, 1))
         return
     if bare:  # what the rest is made of must be there first
-        kubectl.show(*APPLY, "-k", str(folder / "manifests/upstream/crds"))
+        kubectl.show("apply", *SERVER_SIDE, "-k", str(folder / "manifests/upstream/crds"))
         established = ("--for=condition=established", "--timeout=60s")
         kubectl.show("wait", *established, "crd", "--all")
-    if "external-secrets" not in arguments.component:
-        ensure_secrets(kubectl, store, bare=bare)
-    kubectl.show(*APPLY, "-k", str(folder))
+    ensure_secrets(kubectl, store, bare=bare, external="external-secrets" in arguments.component)
+    kubectl.show("apply", *SERVER_SIDE, "-k", str(folder))
     if bare:
         available = ("--for=condition=Available", f"--timeout={UP_SECONDS}s")
         kubectl.show("wait", *available, "deployment", "--all")
 
 
-def ensure_secrets(kubectl: Kubectl, store: str, *, bare: bool) -> None:
+def ensure_secrets(kubectl: Kubectl, store: str, *, bare: bool, external: bool) -> None:
     """Create the Secrets that are missing, from the environment; one that is there is never changed."""
     if not kubectl.may("create", "secrets"):
         say("deploy", f"skipped (forbidden for this account): the Secret {SECRET}")
         return
-    if bare and not _there(kubectl, ARTIFACTS_SECRET):
+    if bare and not _there(kubectl, "secret", ARTIFACTS_SECRET):
         own = {"accesskey": "arxtune-" + secrets.token_hex(6), "secretkey": secrets.token_hex(20)}
         _create_secret(kubectl, ARTIFACTS_SECRET, own)
-    if _there(kubectl, SECRET):
+    if external or _there(kubectl, "secret", SECRET):
         return
     values: dict[str, str] = {}
     for key in (*STORE_KEYS, *OPTIONAL_STORE_KEYS):
@@ -230,7 +225,7 @@ def ensure_secrets(kubectl: Kubectl, store: str, *, bare: bool) -> None:
             f"the environment names the keys of an S3, and --store {store} is in Kubeflow's own",
             "name your bucket by --store s3://BUCKET/PREFIX, or unset the keys for this command",
         )
-    if not set(STORE_KEYS) <= set(values) and _there(kubectl, ARTIFACTS_SECRET):
+    if not set(STORE_KEYS) <= set(values) and _there(kubectl, "secret", ARTIFACTS_SECRET):
         text = kubectl.read("get", "secret", ARTIFACTS_SECRET, "-o", "json")
         kubeflows = {
             key: base64.b64decode(value).decode() for key, value in json.loads(text)["data"].items()
@@ -249,8 +244,8 @@ def ensure_secrets(kubectl: Kubectl, store: str, *, bare: bool) -> None:
     _create_secret(kubectl, SECRET, values)
 
 
-def _there(kubectl: Kubectl, name: str) -> bool:
-    return bool(kubectl.read("get", "secret", name, "--ignore-not-found", "-o", "name").strip())
+def _there(kubectl: Kubectl, kind: str, name: str) -> bool:
+    return bool(kubectl.read("get", kind, name, "--ignore-not-found", "-o", "name").strip())
 
 
 def _create_secret(kubectl: Kubectl, name: str, values: dict[str, str]) -> None:

@@ -1,8 +1,8 @@
-"""A training on several nodes: a TrainJob of Kubeflow Trainer, by the Kubeflow SDK, submitted, followed and taken back.
+"""A training on several nodes: a TrainJob of Kubeflow Trainer, by the Kubeflow SDK, followed and taken back.
 
 The stage's pod only waits. What the pods of a training are is said by the TrainingRuntime `arxtune` of
-manifests/components/trainer; image, nodes and account are copied from the stage's own pod, so that a run's parameters
-hold for them too. The trainer gives each pod the variables (PET_*) that torchrun reads, and a process for each GPU.
+manifests/components/trainer; image, nodes and account are copied from the stage's own pod, so that a
+run's parameters hold for them too. Each pod gets the variables (PET_*) that torchrun reads.
 """
 
 import functools
@@ -10,27 +10,27 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from components.finetune.config import FinetuneConfig
+from components.shared.cluster import NAMESPACE
 from components.shared.errors import ClusterError, ToolError
 from components.shared.progress import MARK, say
 from components.shared.stage import ERROR_MARK
 
+Spec = dict[str, Any]  # of a pod
 RUNTIME = "arxtune"
 NODE_RESOURCES = "ARXTUNE_NODE_RESOURCES"  # variables of the stage's pod, of pipelines/placement.py
 NODE_QUEUE = "ARXTUNE_NODE_QUEUE"
-PART_OF = "app.kubernetes.io/part-of"
+LOOK = "-l jobset.sigs.k8s.io/jobset-name"
 QUEUE = "kueue.x-k8s.io/queue-name"
 COMMAND = ("python3", "-m", "torch.distributed.run", "--module", "components.finetune.worker")
-NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 LONGEST_S = 24 * 3600  # as long as the stage's own pod may live
 POLL_S = 10.0
 MAX_FAILURES = 30  # of the API in a row: five minutes, in which a control plane comes back
 FIXES = {
-    403: "arxtune deploy --component trainer makes the Role arxtune-trainer: bind it to this account",
-    404: "install Kubeflow Trainer 2.2 or newer and arxtune deploy --component trainer, or set finetune.nodes=1",
+    403: "bind the Role arxtune-trainer, of arxtune deploy --component trainer, to this account",
+    404: "install Kubeflow Trainer 2.2 and arxtune deploy --component trainer; or set finetune.nodes=1",
 }
 
 
@@ -60,7 +60,7 @@ class TrainJob:
     def __init__(self, client: Any, name: str) -> None:
         self.client, self.name, self._said, self._lines = client, name, "", 0
 
-    def submit(self, nodes: int, arguments: Sequence[str], pod: dict[str, Any]) -> None:
+    def submit(self, nodes: int, arguments: Sequence[str], pod: Spec) -> None:
         """Create the TrainJob, unless one is there that does the same work: of an earlier try, or of another run."""
         while found := self.ask(self.client.get_job, absent=404):
             if found.status not in ("Complete", "Failed"):
@@ -118,27 +118,24 @@ class TrainJob:
             self._lines = 0
         for line in lines[self._lines :]:
             if line.startswith(MARK):
-                stage, _, message = line.removeprefix(MARK).partition(" ")
-                say(stage, message.strip())
+                stage, message = line.removeprefix(MARK).split(maxsplit=1)
+                say(stage, message)
         self._lines = len(lines)
         errors = [line for line in lines if line.startswith(ERROR_MARK)]
         return str(errors[-1]).removeprefix(ERROR_MARK) if errors else ""
 
 
-def own_pod(namespace: str) -> dict[str, Any]:
+def own_pod(namespace: str) -> Spec:
     """Return the spec of the pod that asks."""
     from kubernetes import client, config
 
     config.load_incluster_config()
     core = client.CoreV1Api()
     pod = core.read_namespaced_pod(os.environ["KFP_POD_NAME"], namespace, _request_timeout=60)
-    spec: dict[str, Any] = core.api_client.sanitize_for_serialization(pod)["spec"]
-    return spec
+    return dict(core.api_client.sanitize_for_serialization(pod.spec))
 
 
-def describe(
-    name: str, nodes: int, arguments: Sequence[str], pod: dict[str, Any]
-) -> tuple[Any, list[Any]]:
+def describe(name: str, nodes: int, arguments: Sequence[str], pod: Spec) -> tuple[Any, list[Any]]:
     """Return trainer and options of the TrainJob; `pod` is the stage's, whose image and place it copies."""
     from kubeflow.trainer import CustomTrainerContainer, options
 
@@ -146,19 +143,20 @@ def describe(
     told = os.environ.get(NODE_RESOURCES)
     limits = json.loads(told) if told else main.get("resources", {}).get("limits", {})
     trainer = CustomTrainerContainer(main["image"], num_nodes=nodes, resources_per_node=limits)
+    account, selector = pod.get("serviceAccountName"), pod.get("nodeSelector")
     place = options.PodSpecPatch(
-        service_account_name=pod.get("serviceAccountName"),
-        node_selector=pod.get("nodeSelector"),
-        tolerations=pod.get("tolerations"),
+        account, node_selector=selector, tolerations=pod.get("tolerations")
     )
     template = options.PodTemplatePatch(spec=place)
     job = options.JobTemplatePatch(spec=options.JobSpecPatch(template=template))
     jobs = [options.ReplicatedJobPatch(name="node", template=job)]
     job_set = options.JobSetTemplatePatch(spec=options.JobSetSpecPatch(replicated_jobs=jobs))
-    queue = os.environ.get(NODE_QUEUE)
+    labels = {"app.kubernetes.io/part-of": "arxtune"}
+    if queue := os.environ.get(NODE_QUEUE):
+        labels[QUEUE] = queue
     return trainer, [
         options.Name(name),
-        options.Labels({PART_OF: "arxtune"} | ({QUEUE: queue} if queue else {})),
+        options.Labels(labels),
         options.TrainerCommand([*COMMAND, *arguments]),
         options.ActiveDeadlineSeconds(LONGEST_S),
         options.RuntimePatch(options.TrainingRuntimeSpecPatch(template=job_set)),

@@ -54,6 +54,24 @@ def test_a_dry_run_asks_kubectl_for_the_difference_and_changes_nothing(
     assert {call.split()[0] for call in server.calls} == {"GET"}
 
 
+def test_a_dry_run_of_a_bare_cluster_says_that_all_is_new(
+    arxtune: Arxtune, kubectl: FakeKubectl
+) -> None:
+    kubectl.answer(SLICES, ("get namespace", "", 0))
+    printed = arxtune("deploy", "--overlay", "standalone-minio", "--dry-run")
+    assert "all of it would be created" in printed
+    assert [command.split()[0] for command, _ in kubectl.calls()] == ["get", "get"]
+
+
+def test_a_secret_manager_makes_ours_and_kubeflows_is_made_here(
+    arxtune: Arxtune, kubectl: FakeKubectl
+) -> None:
+    kubectl.answer(SLICES)
+    arxtune("deploy", "--overlay", "standalone", "--component", "external-secrets")
+    made = [json.loads(stdin) for command, stdin in kubectl.calls() if "create -f" in command]
+    assert [one["metadata"]["name"] for one in made] == ["mlpipeline-minio-artifact"]
+
+
 def test_a_bare_cluster_gets_kinds_first_and_keys_of_its_own(
     arxtune: Arxtune, kubectl: FakeKubectl
 ) -> None:
@@ -104,7 +122,7 @@ def test_keys_of_the_environment_go_to_the_secret_by_names_of_our_own(
     ("flags", "line"),
     [
         (["--overlay", "kind", "--namespace", "team"], "addresses of its own namespace"),
-        (["--release", "../x"], "the release name"),
+        (["--release", "../x"], "cannot be used"),
         (["--store", "/data"], "no store that pods can share"),
         (["--node-selector", "x"], "--node-selector 'x': not JSON"),
         (["--tolerations", "{}"], "must be a JSON list"),
