@@ -9,17 +9,18 @@ from components.generate.collect import AnyTeacher, Collector
 from components.generate.config import GenerateConfig
 from components.generate.embedded import EmbeddedTeacher
 from components.generate.evidence import evidence, judge
+from components.generate.groq import GroqTeacher
 from components.generate.teacher import Draft, Reply, Request
 from components.generate.triples import parse
 from components.shared.bases import TINY, base_terms
 from components.shared.corpus import forecast
 from components.shared.errors import TeacherError
 from components.shared.ledger import Ledger
-from components.shared.licences import ruling
+from components.shared.licences import UNKNOWN, Ruling, ruling
 from components.shared.progress import say
 from components.shared.records import Document, Source, Triple, digest, read_records, write_records
 
-MAX_TRIPLES = 20  # of one page; three are asked for
+MAX_TRIPLES = 50  # of one page; three are asked for
 MAX_CHARACTERS = 20_000  # of one field; a page has about 4,000
 _SURROGATE = re.compile("[\ud800-\udfff]")  # half a pair: no text to send or to hash
 Page = tuple[str, int]  # paper and number
@@ -34,8 +35,12 @@ def generate(config: GenerateConfig, documents: Path, triples: Path) -> dict[str
     papers = []  # the requests of each
     for document in found:
         texts |= {(document.paper, page["number"]): page["text"] for page in document.pages}
-        if reason := _forbidden(config, teacher, document.licence):
-            ledger.drop(document.paper, reason)
+        # Curate would leave the triples of such a paper out; an embedded teacher costs nothing.
+        rule = None
+        if isinstance(teacher, GroqTeacher):
+            rule = _rule(config, teacher, document.licence)
+        if rule and not rule.allowed:
+            ledger.drop(document.paper, rule.reason)
         else:
             papers.append(_requests(config, document))
     if told := forecast(config, documents, {request.paper for of in papers for request in of}):
@@ -45,7 +50,7 @@ def generate(config: GenerateConfig, documents: Path, triples: Path) -> dict[str
     kept: dict[str, Triple] = {}
     for request in [request for of_paper in papers for request in of_paper]:
         where, answer = f"{request.paper}, page {request.page}", answers[request]
-        for number, draft in enumerate(_drafts(answer, where, ledger)[:MAX_TRIPLES], 1):
+        for number, draft in enumerate(_drafts(answer, where, ledger), 1):
             triple = _triple(teacher, request, texts[request.paper, request.page], draft)
             if reason := _fault(triple, kept):
                 ledger.drop(f"{where}, triple {number}", reason, draft.instruction[:300])
@@ -69,10 +74,8 @@ def make_teacher(config: GenerateConfig) -> AnyTeacher:
     """
     if config.teacher == "embedded":
         return EmbeddedTeacher("quoting" if config.base_model == TINY else "varied")
-    from components.generate.groq import GroqTeacher
-
     teacher = GroqTeacher(config)
-    rule = ruling("cc0", teacher.licence, base_terms(config.base_model), config.allowed | {"cc0"})
+    rule = _rule(config, teacher, "cc0")
     if not rule.allowed:
         raise TeacherError(
             f"{config.base_model} may not learn from {teacher.model}: {rule.reason}",
@@ -81,12 +84,12 @@ def make_teacher(config: GenerateConfig) -> AnyTeacher:
     return teacher
 
 
-def _forbidden(config: GenerateConfig, teacher: AnyTeacher, licence: str) -> str:
-    """Return why nothing may be paid for a paper: curate would leave its triples out."""
-    if isinstance(teacher, EmbeddedTeacher):
-        return ""
-    base = base_terms(config.base_model)
-    return ruling(licence, teacher.licence, base, config.allowed).reason
+def _rule(config: GenerateConfig, teacher: GroqTeacher, licence: str) -> Ruling:
+    """Rule on asking about a paper; where the base lies is looked up only if its terms matter to the teacher's."""
+    allowed = config.allowed | {"cc0"}
+    if ruling("cc0", teacher.licence, UNKNOWN, allowed).allowed:
+        return ruling(licence, teacher.licence, UNKNOWN, allowed)
+    return ruling(licence, teacher.licence, base_terms(config.base_model), allowed)
 
 
 def _requests(config: GenerateConfig, document: Document) -> list[Request]:
@@ -133,7 +136,9 @@ def _drafts(answer: Reply | str, where: str, ledger: Ledger) -> list[Draft]:
         if drafts is None:
             reason = answer.problem or "no triple in the teacher's answer"
         ledger.drop(where, reason, answer.text[:300])
-    return drafts or []
+    elif len(drafts) > MAX_TRIPLES:
+        ledger.drop(where, f"more than {MAX_TRIPLES} tasks on one page: the others are left out")
+    return (drafts or [])[:MAX_TRIPLES]
 
 
 def _triple(teacher: AnyTeacher, request: Request, text: str, draft: Draft) -> Triple:

@@ -23,7 +23,7 @@ NAMES = {
 FIELD = {spelling: field for field, spellings in NAMES.items() for spelling in spellings.split()}
 REPAIRABLE = 60_000  # characters of damaged JSON; repairing takes longer than reading
 BRACKETS = 400  # in damaged JSON at most: three tasks have eight
-MAX_ROWS = 50  # tasks of one answer that are looked at
+MAX_ROWS = 51  # tasks of one answer that are looked at
 DEPTH = 12  # of lists and objects around a task
 CUT = "\ue0c7\ue0c8"  # put behind damaged JSON: whatever value holds it was cut off by the end
 

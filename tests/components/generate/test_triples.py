@@ -223,18 +223,18 @@ def test_a_cut_answer_gives_whole_triples_only(shape: str, share: float) -> None
     assert whole == drafts[: len(whole)]
 
 
-ALPHABET = "{}[]()<>*_#-=`'\"\\/,:.|~ \n\taA1é😀"
+ALPHABET = "{[(<*_#-`'\"\\/:| \na1é"
 
 
 @pytest.mark.parametrize(
     "unit", [*ALPHABET, "{[", '{"a":', "\\u", "<think>", "- ", "Output:", "](", "\n* "]
 )
-def test_a_megabyte_of_anything_is_parsed_in_linear_time(unit: str) -> None:
+def test_an_answer_of_one_thing_is_parsed_in_linear_time(unit: str) -> None:
     for before, after in itertools.product(["", '{"triples": [{"output": "'], ["", " x"]):
         seconds = []
-        for size in (100_000, 1_000_000):
+        for size in (30_000, 300_000):
             answer = before + unit * (size // len(unit)) + after
             started = time.process_time()
             parse(answer)
-            seconds.append(max(time.process_time() - started, 0.02))
+            seconds.append(max(time.process_time() - started, 0.01))
         assert seconds[1] < 40 * seconds[0]  # quadratic time would be a hundredfold
