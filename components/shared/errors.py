@@ -15,6 +15,9 @@ shows its traceback.
 """
 
 import errno
+import os
+import tempfile
+from pathlib import Path
 
 from components.shared.text import clean_line
 
@@ -72,21 +75,28 @@ class ToolError(ArxtuneError):
     """This machine lacks a program that the work needs."""
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+PROBE = 1 << 16  # bytes that a disk which is not full takes
+
+
 def unwritable(error: Exception) -> StoreError | None:
-    """Return the one line for a disk that is full or read-only, or None for another error."""
-    if isinstance(error, OSError) and error.errno in (
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EFBIG,
-        errno.EROFS,
-        errno.EACCES,
-    ):
-        return StoreError(
-            f"cannot write {error.filename or 'a file'}: {error.strerror}",
-            "make room or name another folder",
-        )
-    # Libraries of other languages pass it on as text.
-    for text in ("No space left on device", "File too large", "PytorchStreamWriter failed writing"):
-        if text in str(error):
-            return StoreError(f"cannot write a file: {text}", "make room or name another folder")
+    """Return the one line for a disk that is full or read-only, or None for another error.
+
+    Libraries of other languages put what the disk said into words of their own: there the folders
+    that we write to are asked again.
+    """
+    if isinstance(error, OSError):
+        return _told(error) if error.errno in FULL else None
+    for folder in (Path.cwd(), Path(tempfile.gettempdir())):
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(PROBE))
+        except OSError as refusal:
+            if refusal.errno in FULL and os.access(folder, os.W_OK):
+                return _told(refusal)
     return None
+
+
+def _told(error: OSError) -> StoreError:
+    problem = f"cannot write {error.filename or 'a file'}: {error.strerror}"
+    return StoreError(problem, "make room or name another folder")

@@ -5,9 +5,11 @@ sequence that rewrites the operator's terminal, a number that is none. What has 
 stored, shown and computed with. Every function takes linear time.
 """
 
+import codecs
 import math
 import re
 
+codecs.lookup("utf-16-le")  # loaded now: a program that gives its rights away may not find it later
 # Escape sequences (ECMA-48): CSI, strings such as OSC (to their end or the line's), short ones.
 _ESCAPE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]?"

@@ -2,6 +2,7 @@
 
 import math
 import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -190,3 +191,20 @@ def test_folders_outside_are_listed_by_their_place(folder: Path, tmp_path: Path)
     (other / "rows").write_text("2")
     assert manifest.problems(folder, {"inputs/train": other}) == ["changed: inputs/train/rows"]
     assert [path.name for path in other.iterdir()] == ["rows"]
+
+
+def test_a_full_disk_is_told_whatever_a_library_makes_of_it() -> None:
+    script = """
+import resource
+from components.shared.errors import unwritable
+error = RuntimeError("writer 0x7f failed unexpectedly")
+print(unwritable(error), unwritable(ValueError("no space left in the tensor")))
+resource.setrlimit(resource.RLIMIT_FSIZE, (16 << 10, 16 << 10))
+print(unwritable(error))
+"""
+    command = [sys.executable, "-c", script]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert told == [
+        "None None",
+        "cannot write a file: File too large; make room or name another folder",
+    ]
