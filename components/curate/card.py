@@ -1,6 +1,5 @@
 """The data card, for a person: what went through which gate, what is left and what it is like."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ from components.curate.ngrams import SHARED, overlaps
 from components.curate.split import TEST, TRAIN
 from components.shared.ledger import Ledger
 from components.shared.licences import Obligation
+from components.shared.markdown import escaped
 from components.shared.records import Triple, write_atomically
-from components.shared.text import clean_line
 
 SHOWN = 3  # examples of each side
 BINS = (32, 64, 128, 256, 512, 1024, 2048)  # tokens; the last bin is open
-_MARKUP = re.compile(r"[\\`*_{}\[\]()#!|~$@]")
 
 Row = Sequence[object]
 
@@ -163,8 +161,4 @@ def _bin_name(place: int) -> str:
 
 
 def _escape(value: Any) -> Any:
-    """Return a value as Markdown shows it, on one line: no cell, link, image or tag comes of it."""
-    if not isinstance(value, str):
-        return value
-    text = _MARKUP.sub(r"\\\g<0>", clean_line(value))
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("://", "&#58;//")
+    return escaped(value) if isinstance(value, str) else value

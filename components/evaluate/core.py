@@ -32,6 +32,7 @@ from components.shared.records import (
     Source,
     dataset_digest,
     digest,
+    is_unnamed,
     read_records,
     write_atomically,
     write_records,
@@ -41,6 +42,10 @@ from components.shared.store import Store, open_store
 from components.shared.verdict import BASE, BASE_CUT, TUNED, Rules, Verdict
 
 TRAINED_ON = "its paper was trained on"
+UNNAMED_NOTE = (
+    "{} of the test papers are only groups of rows that name no paper: one paper may stand on both "
+    "sides, and intervals may be a third too narrow; name the column by curate.paper_column"
+)
 
 
 def evaluate(
@@ -138,6 +143,9 @@ def _prepare(
         if example.paper in seen:
             ledger.drop(example.triple, TRAINED_ON, example.paper)
     sizes = list(Counter(example.paper for example in trial.examples).values())
+    unnamed = {example.paper for example in trial.examples if is_unnamed(example.paper)}
+    if unnamed:
+        notes.append(UNNAMED_NOTE.format(len(unnamed)))
     data = dataset_digest(training, bank)
     level, spent = first_level(rules_of(config)), 0
     needs = VerdictNeeds(config.min_test_papers, config.min_test_examples)
@@ -151,7 +159,7 @@ def _prepare(
     if len(sizes) > 1:
         spread, known_from = expected_spread(store, config.release, adapter.base)
         planned = planned_gain(sizes, level, spread)
-        what = f"{len(trial.examples)} examples of {len(sizes)} papers"
+        what = f"{len(trial.examples)} examples of {len(sizes)} {'groups' if unnamed else 'papers'}"
         say(
             "evaluate",
             f"{what}: a true gain of {planned:.3f} should be found, by {known_from}",
@@ -163,6 +171,7 @@ def _prepare(
         "trained": adapter.trained,
         "examples": len(trial.examples),
         "papers": len(sizes),
+        "unnamed": len(unnamed),
         "level": level,
         "looks_spent": spent,
         "planned_gain": planned,

@@ -11,7 +11,7 @@ def markdown(verdict: Verdict) -> str:
     lines += [f"- {escaped(note)}" for note in verdict.notes]
     lines += [
         f"- Run {escaped(verdict.run)}, {verdict.at}.",
-        f"- {verdict.examples} test examples of {verdict.papers} papers that nobody trained on.",
+        f"- {verdict.examples} test examples of {verdict.counted}.",
         f"- {verdict.looks_spent} other verdicts in the 365 days before; a year of them shares an "
         f"error of {verdict.rules.year_error:.0%}.",
     ]

@@ -51,6 +51,7 @@ class Case:
     trained: bool
     examples: int
     papers: int
+    unnamed: int = 0
     level: float
     champion: dict[str, Any] | None = None
     looks_spent: int = 0

@@ -62,7 +62,7 @@ def model_card(
         "",
         f"Verdict: **{verdict.word}**. {escaped(verdict.reason)}",
         "",
-        f"On {verdict.examples} test examples of {verdict.papers} papers that nobody trained on. "
+        f"On {verdict.examples} test examples of {verdict.counted}. "
         "Mean F measures; trivial baselines are no models and show what copying scores.",
         "",
         "| system | " + " | ".join(METRICS.values()) + " |",

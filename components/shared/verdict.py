@@ -126,11 +126,19 @@ class Verdict:
     left_out: int = 0  # test examples of papers that one of the models was trained on
     examples: int
     papers: int
+    unnamed: int = 0  # of the papers: groups of rows that name none
     rules: Rules
     systems: list[SystemScores]
     comparisons: list[Comparison]
     kinds: list[Group] = field(default_factory=list)
     by_paper: list[Group] = field(default_factory=list)  # the smallest gain first
+
+    @property
+    def counted(self) -> str:
+        """Return how many papers were tested on, as far as they are papers."""
+        if not self.unnamed:
+            return f"{self.papers:,} paper{'s' * (self.papers != 1)} that nobody trained on"
+        return f"{self.papers:,} groups of rows, whose papers are unknown"
 
     def system(self, name: str) -> SystemScores | None:
         """Return the scores of a system, or None when it did not take part."""

@@ -145,6 +145,19 @@ def test_the_digest_of_the_data_covers_train_and_test_as_curate_computes_it(
     assert judged(run).dataset_digest == digest([train, test])
 
 
+def test_rows_that_name_no_paper_are_not_called_papers(make_run: MakeRun) -> None:
+    run = make_run()
+    path = run.folders[1] / "examples.jsonl"
+    path.write_text(path.read_text("utf-8").replace('"paper": "', '"paper": "rows-'), "utf-8")
+    verdict = judged(run)
+    assert verdict.unnamed == verdict.papers == len({example.paper for example in run.examples})
+    assert any("groups of rows that name no paper" in note for note in verdict.notes)
+    told = f"{verdict.papers} groups of rows, whose papers are unknown"
+    for text in (run.report, run.folders[5].read_text("utf-8")):
+        assert told in text
+        assert "nobody trained on" not in text
+
+
 def test_a_second_run_gives_the_same_verdict_with_a_date_of_its_own(make_run: MakeRun) -> None:
     run = make_run()
     first, answers = judged(run), (run.folders[3] / "answers.jsonl").read_bytes()
