@@ -3,6 +3,7 @@
 All here is a function of what is stored, so that `arxtune verify` can compute it again.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,7 +91,7 @@ def decide(
         return TOO_LITTLE, "no model was trained, so there is nothing to judge"
     needs = VerdictNeeds(rules.min_test_papers, rules.min_test_examples)
     if missing := needs.missing(case.papers, case.examples):
-        return TOO_LITTLE, missing
+        return TOO_LITTLE, f"{missing}; {_what_gives_more(needs, case)}"
     found = {comparison.other: comparison for comparison in comparisons}
     base, champion = found[BASE], found.get(CHAMPION)
     if base.high < 0:
@@ -107,6 +108,19 @@ def decide(
     if champion:
         beaten = "its base, every trivial baseline and the current release"
     return BETTER, f"the tuned model beats {beaten}: {shown(base)} over the base"
+
+
+def _what_gives_more(needs: VerdictNeeds, case: Case) -> str:
+    """Say what a test set lacks, and which settings give it."""
+    papers = max(needs.test_papers - case.papers, 0)
+    if not papers:
+        rows = needs.test_examples - case.examples
+        return f"{rows} more rows would do: more pages a paper, or more papers by --max-papers"
+    more = math.ceil(papers / needs.test_fraction)
+    return (
+        f"about {more} more papers of an allowed licence would do: raise --max-papers, set an "
+        "earlier --published-after or name more licences by --allow-licences"
+    )
 
 
 def _nearly(comparison: Comparison) -> str:

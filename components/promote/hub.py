@@ -18,12 +18,15 @@ def check(config: PromoteConfig, *, here: bool = True) -> None:
     """Raise an error for a push or a merge that cannot work; `here` is where promote will run."""
     if config.push_to and not environment("HF_TOKEN"):
         raise ConfigError(f"promote.push_to={config.push_to!r}: needs a token", "set HF_TOKEN")
-    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
-    if config.merge and here and missing:
-        raise ModelError(
-            f"promote.merge: {missing[0]} is not installed here",
-            "set promote.merge=false, or promote where models are",
-        )
+    wanted = [("merge", name) for name in LIBRARIES] if config.merge else []
+    if config.push_to:
+        wanted.append(("push_to", "huggingface_hub"))
+    for knob, library in wanted:
+        if here and importlib.util.find_spec(library) is None:
+            raise ModelError(
+                f"promote.{knob}: {library} is not installed here",
+                f"leave out promote.{knob}, or promote where models are",
+            )
 
 
 def merge(adapter: Path, folder: Path) -> None:

@@ -96,6 +96,9 @@ def test_too_little_data_says_what_is_missing() -> None:
     _, reason = decided([], examples=12, papers=3)
     assert "12 test examples from 3 papers" in reason
     assert "20 from 5" in reason
+    assert "about 10 more papers" in reason
+    assert "--max-papers" in reason
+    assert "6 more rows" in decided([], examples=14)[1]
 
 
 def test_a_gain_that_convinces_once_but_not_within_the_year_is_no_evidence_and_says_so() -> None:
