@@ -24,6 +24,7 @@ from pipelines.deploy import (
 from pipelines.kubectl import Kubectl
 from pipelines.kubeflow import Kubeflow
 from pipelines.names import PIPELINE
+from pipelines.verify import local_runs
 
 POLL_SECONDS = 10
 LAST_LINES = 20  # of the stage that failed
@@ -43,6 +44,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     submit.set_defaults(command=_submit)
 
     listed = commands.add_parser("runs", help="list runs, newest first")
+    listed.add_argument("--home", type=Path, default=Path(".arxtune"), metavar="FOLDER")
     listed.add_argument("--last", type=int, default=20, metavar="N", help="(default: 20)")
     add_connection(listed)
     listed.set_defaults(command=_runs)
@@ -114,6 +116,11 @@ def watch(kubeflow: Kubeflow, run: str, pause: float = POLL_SECONDS) -> str | No
 
 
 def _runs(arguments: argparse.Namespace) -> None:
+    if local := local_runs(arguments.home)[: arguments.last]:
+        print("\n".join([f"on this machine, in {arguments.home}:", *local]))
+        if not (arguments.host or arguments.context):
+            print("on a cluster: name it by --host or --context")
+            return
     kubeflow = Kubeflow(arguments.host, arguments.namespace, arguments.context)
     newest = {"page_size": arguments.last, "sort_by": "created_at desc"}
     found = kubeflow.ask(kubeflow.runs.run_service_list_runs, **newest, **kubeflow.space)

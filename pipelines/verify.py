@@ -7,6 +7,7 @@ from components.evaluate.verify import verify
 from components.promote.release import check_files
 from components.shared import manifest
 from components.shared.errors import DataError
+from components.shared.verdict import BASE, Verdict
 from pipelines.local import Run
 
 
@@ -61,4 +62,21 @@ def verify_run(folder: Path) -> list[str]:
     lines += verify(run.folder_of("evaluate") / "evaluation", places)
     for release in folder.glob("artifacts/*/promote/release_folder"):
         lines.append(f"{check_files(release)} files of the release are as promote wrote them")
+    return lines
+
+
+def local_runs(home: Path) -> list[str]:
+    """Return one line for each run in a home folder, the newest first: its verdict and its data."""
+    lines = []
+    for folder in sorted(home.glob("runs/*/"), reverse=True):
+        found = list(folder.glob("artifacts/*/evaluate/evaluation/verdict.json"))
+        if not found:
+            lines.append(f"{folder.name:<17}  not finished")
+            continue
+        verdict = Verdict.read(found[0])
+        pair = verdict.against(BASE)
+        gain = f"{pair.difference:+.3f}" if pair else "-"
+        data = f"{verdict.examples} test examples of {verdict.papers} papers"
+        digest = verdict.dataset_digest[:12]
+        lines.append(f"{folder.name:<17}  {verdict.word:<15}  {gain:>6}  {data}, data {digest}")
     return lines
