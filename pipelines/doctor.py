@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import yaml
 from components.generate.config import GenerateConfig
 from components.shared.errors import ArxtuneError, ClusterError, ConfigError, ToolError
 from components.shared.http import Client, Response
+from components.shared.teachers import STALE_DAYS, age_days
 from pipelines.kubeflow import Kubeflow
 from pipelines.names import MODELS, SECRET, STORE_KEYS
 
@@ -119,7 +121,13 @@ def teacher(targets: Targets) -> str:
     if targets.teacher_model not in known:
         fix = f"one of {', '.join(known)[:200]}"
         raise ConfigError(f"there is no model {targets.teacher_model!r}", fix)
-    return f"GROQ_API_KEY is accepted, {targets.teacher_model} is there"
+    told = f"GROQ_API_KEY is accepted, {targets.teacher_model} is there"
+    age = age_days(date.today())
+    if age > STALE_DAYS:
+        told += (
+            f"; but prices and limits were read {age} days ago: see components/shared/teachers.toml"
+        )
+    return told
 
 
 def hub(targets: Targets) -> str:

@@ -1,5 +1,6 @@
 """Generate: documents -> triples."""
 
+import json
 import re
 from itertools import zip_longest
 from pathlib import Path
@@ -28,7 +29,7 @@ Page = tuple[str, int]  # paper and number
 
 def generate(config: GenerateConfig, documents: Path, triples: Path) -> dict[str, Any]:
     """Ask the teacher about every page and turn its answers into triples that know where they come from."""
-    found = list(read_records(documents / "documents.jsonl", Document))
+    found = [_sound(document) for document in read_records(documents / "documents.jsonl", Document)]
     ledger = Ledger("generate", "triples")
     teacher = make_teacher(config)
     texts: dict[Page, str] = {}
@@ -92,6 +93,12 @@ def _rule(config: GenerateConfig, teacher: GroqTeacher, licence: str) -> Ruling:
     return ruling(licence, teacher.licence, base_terms(config.base_model), allowed)
 
 
+def _sound(document: Document) -> Document:
+    """Return a document without halves of surrogate pairs; all offsets stay true."""
+    text = json.dumps(document.to_dict(), ensure_ascii=False)
+    return Document.from_dict(json.loads(_SURROGATE.sub("\ufffd", text)))
+
+
 def _requests(config: GenerateConfig, document: Document) -> list[Request]:
     requests = []
     for page in document.pages:
@@ -102,7 +109,7 @@ def _requests(config: GenerateConfig, document: Document) -> list[Request]:
                     paper=document.paper,
                     version=document.version,
                     page=page["number"],
-                    text=_SURROGATE.sub("\ufffd", text[: config.max_page_characters]),
+                    text=text[: config.max_page_characters],
                     seed=config.seed,
                     title=document.title,
                 )

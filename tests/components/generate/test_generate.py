@@ -1,5 +1,6 @@
 """Generate: every triple knows where it comes from, every answer is asked for once."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from components.generate.config import GenerateConfig
 from components.generate.embedded import EmbeddedTeacher
 from components.generate.evidence import evidence
 from components.generate.teacher import Payload, Reply
-from components.shared.records import Triple, read_records, write_records
+from components.shared.records import Triple, read_records, write_atomically
 from tests.builders import document
 
 PAGE = (
@@ -38,7 +39,9 @@ def run(
     folder: Path, teacher: object, monkeypatch: pytest.MonkeyPatch, pages: list[str]
 ) -> list[Triple]:
     monkeypatch.setattr(core, "make_teacher", lambda config: teacher)
-    write_records(folder / "documents/documents.jsonl", [document(pages)])
+    write_atomically(
+        folder / "documents/documents.jsonl", json.dumps(document(pages).to_dict()) + "\n"
+    )
     config = GenerateConfig(store=str(folder / "store"), teacher="embedded")
     core.generate(config, folder / "documents", folder / "triples")
     return list(read_records(folder / "triples/triples.jsonl", Triple))
@@ -91,3 +94,12 @@ def test_evidence_is_found_across_line_breaks() -> None:
     assert evidence(text, "not there", "Five six.") == [(20, 29)]
     assert evidence(text, "Six five.", "x") == [(20, 29)]
     assert evidence(text, "absent", "missing") == [(0, len(text))]
+
+
+def test_half_a_surrogate_pair_in_a_document_breaks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = json.loads('"\\ud83d"')
+    (triple,) = run(tmp_path, CountingTeacher(GOOD), monkeypatch, [f"{half} {PAGE}"])
+    ((start, end),) = triple.evidence
+    assert f"{half} {PAGE}"[start:end] == triple.input
