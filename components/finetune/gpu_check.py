@@ -8,31 +8,39 @@ import sys
 
 import torch
 
-SIZE = 1024
-
-
-def try_triton() -> None:
-    """Compile and launch a kernel that adds two vectors; raise unless the sum is right."""
+try:
     import triton
     import triton.language as tl
+except ImportError:  # a build of torch without CUDA
+    triton = None
+
+SIZE = 1024
+
+if triton:
 
     @triton.jit  # type: ignore[untyped-decorator]
     def add(left, right, total, size: tl.constexpr):  # type: ignore[no-untyped-def]
+        """Add two vectors."""
         offsets = tl.arange(0, size)
         tl.store(total + offsets, tl.load(left + offsets) + tl.load(right + offsets))
 
-    left, right = torch.rand(2, SIZE, device="cuda")
+
+def try_triton(device: str = "cuda") -> None:
+    """Compile and launch a kernel that adds two vectors; raise unless the sum is right."""
+    if not triton:
+        raise ImportError("there is no triton: this torch is built for the CPU")
+    left, right = torch.rand(2, SIZE, device=device)
     total = torch.empty_like(left)
     add[(1,)](left, right, total, size=SIZE)
     torch.testing.assert_close(total, left + right)
 
 
-def try_four_bits() -> None:
+def try_four_bits(device: str = "cuda") -> None:
     """Multiply by a matrix in NF4; raise unless the product is near the exact one."""
     import bitsandbytes
 
-    matrix = torch.randn(SIZE, SIZE, device="cuda", dtype=torch.bfloat16)
-    rows = torch.randn(8, SIZE, device="cuda", dtype=torch.bfloat16)
+    matrix = torch.randn(SIZE, SIZE, device=device, dtype=torch.bfloat16)
+    rows = torch.randn(8, SIZE, device=device, dtype=torch.bfloat16)
     packed, state = bitsandbytes.functional.quantize_4bit(matrix, quant_type="nf4")
     exact = rows @ matrix.t()
     error = (bitsandbytes.matmul_4bit(rows, packed.t(), quant_state=state) - exact).norm()

@@ -21,11 +21,6 @@ from tests.pipelines.conftest import ROOT, Finished, finish
 
 pytestmark = pytest.mark.soak
 BY_NAME = {"scrape": images.SCRAPE, "data": images.DATA, "llm": images.LLM}
-STAGES_OF = {
-    "scrape": {"scrape"},
-    "data": {"extract", "generate", "curate", "promote"},
-    "llm": {"finetune", "evaluate"},
-}
 FAILURES = 20
 
 
@@ -129,6 +124,32 @@ def test_a_stage_is_nobody_on_a_read_only_root(
     }
 
 
+# What Triton does at its first launch: compile a C extension against Python.h, and load it from below HOME.
+EXTENSION = '''
+import importlib.util, pathlib, subprocess, sysconfig
+source, library = pathlib.Path("/tmp/two.c"), "/tmp/two.so"
+source.write_text("""
+#include <Python.h>
+static PyObject *two(PyObject *self, PyObject *none) { return PyLong_FromLong(2); }
+static PyMethodDef methods[] = {{"two", two, METH_NOARGS, ""}, {0}};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "two", "", -1, methods};
+PyMODINIT_FUNC PyInit_two(void) { return PyModule_Create(&module); }
+""")
+include = "-I" + sysconfig.get_paths()["include"]
+subprocess.run(["gcc", str(source), "-O3", "-shared", "-fPIC", include, "-o", library], check=True)
+spec = importlib.util.spec_from_file_location("two", library)
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+print(module.two())
+'''
+
+
+def test_the_image_of_the_models_compiles_and_loads_what_triton_does() -> None:
+    confined = ["--rm", "--network=none", "--read-only", "--cap-drop=ALL", "--user=65532:65532"]
+    confined += ["--security-opt=no-new-privileges", "--tmpfs=/tmp:size=64m,mode=1777,exec"]
+    assert docker("run", *confined, images.LLM, "python3", "-c", EXTENSION).strip() == "2"
+
+
 @pytest.mark.parametrize("name", sorted(BY_NAME))
 def test_an_image_holds_its_own_stages_and_little_beside_its_packages(name: str) -> None:
     about = json.loads(docker("image", "inspect", BY_NAME[name]))[0]
@@ -143,7 +164,7 @@ def test_an_image_holds_its_own_stages_and_little_beside_its_packages(name: str)
         "ls",
         "/opt/arxtune/lib/arxtune/components",
     )
-    assert set(inside.split()) - {"__init__.py", "shared"} == STAGES_OF[name]
+    assert set(inside.split()) - {"__init__.py", "shared"} == set(images.STAGES_OF[name])
     wheels = list((ROOT / "build/wheels" / name).glob("*.whl"))
     needed = sum(entry.file_size for wheel in wheels for entry in zipfile.ZipFile(wheel).infolist())
     size = docker("run", "--rm", "--network", "none", BY_NAME[name], "du", "-sb", "/opt/arxtune")
