@@ -5,14 +5,14 @@ from typing import ClassVar, Self
 
 from pydantic import model_validator
 
-from components.shared.config import WithOwnPapers, WithSeed, WithStore, knob
+from components.shared.config import WithForecast, WithOwnPapers, WithSeed, WithStore, knob
 from components.shared.errors import ConfigError
 from components.shared.feasibility import VerdictNeeds
 from components.shared.grounding import GROUNDED
 from components.shared.licences import OPEN, OPT_INS, allowed_names
 
 
-class CurateConfig(WithStore, WithSeed, WithOwnPapers):
+class CurateConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
     """What may be trained on, and what is held out."""
 
     stage: ClassVar[str] = "curate"

@@ -70,7 +70,7 @@ def curate(
     summary = ledger.write(train, triples)
     told = f"{len(split[TRAIN])} to train on, {len(split[TEST])} to test on"
     say("curate", f"{told}, {len(ledger.rejects)} dropped")
-    if not ledger.kept:
+    if not ledger.kept and not config.train_anyway:
         reasons = (f"{count} {reason}" for reason, count in ledger.dropped.items())
         problem = f"none of {summary['seen']} triples was kept: nothing to train on"
         raise TooLittleData(problem, f"dropped: {', '.join(reasons) or 'none'}; see rejects.jsonl")

@@ -162,6 +162,8 @@ def test_a_run_that_kept_nothing_is_not_green(tmp_path: Path) -> None:
     ) as error:
         week(tmp_path / "a", {paper_of(0, n): NONEXCLUSIVE for n in range(2)})
     assert error.value.status == 2
+    anyway = week(tmp_path / "b", {paper_of(0, 0): NONEXCLUSIVE}, train_anyway=True)
+    assert anyway["kept"] == 0
     assert len(rejects(tmp_path / "a")) == 6
     assert "6 rows in = 0 kept + 6 dropped" in (tmp_path / "a" / "card.md").read_text()
 
