@@ -151,7 +151,7 @@ SOUND: dict[str, Callable[[], bytes]] = {
     "box off zero": lambda: pdf(pages(lines(), page=b"/MediaBox [20 30 632 822]")),
     "box of eight": lambda: pdf(pages(lines(), page=b"/MediaBox [0 0 612 792 0 0 612 792]")),
     "box upside down": lambda: pdf(pages(lines(), page=b"/MediaBox [0 792 612 0]")),
-    "cropped": lambda: pdf(pages(lines(), page=BOX + b" /CropBox [50 700 300 792]")),
+    "cropped": lambda: pdf(pages(lines(), page=BOX + b" /CropBox [0 0 300 400]")),
     "scaled by cm": lambda: pdf(
         pages(b"11 0 0 11 0 0 cm " + lines(start=b"BT /F1 1 Tf 1.6 TL 5.5 65 Td"))
     ),
@@ -257,13 +257,17 @@ def _planted(before: str = "", after: str = "", place: str = "60 300", size: flo
     return f"q {before} BT /F1 {size} Tf {place} Td ({HIDDEN}) Tj ET Q {after}".encode()
 
 
-OFF = b"/OC << /Type /OCG /Name (off) >>"
 _LAYERS = b"/Properties << /MC0 40 0 R >>"
 _WHITE_SPACES = (
     b"/ColorSpace << /CS0 [/Separation /White /DeviceCMYK << /FunctionType 2 /Domain [0 1]"
     b" /C0 [0 0 0 0] /C1 [0 0 0 0] /N 1 >>] /CS1 [/Indexed /DeviceRGB 0 <FFFFFF>] >>"
     b" /ExtGState << /G0 << /ca 0 /CA 0 >> >> " + X + b" " + _LAYERS
 )
+
+_BLANK = _TYPE3.replace(b" 30 0 R", b" 42 0 R")
+for _code in range(33, 127):  # named as what they stand for, unlike in _TYPE3
+    _name = b"/uni%04X" % _code
+    _BLANK = _BLANK.replace(b"/g%d " % _code, _name + b" ").replace(b"/g%d]" % _code, _name + b"]")
 
 # Ways in which a sentence is on a page and no reader sees it: what stands beside the visible lines.
 WAYS: dict[str, bytes] = {
@@ -283,6 +287,9 @@ WAYS: dict[str, bytes] = {
     "over the edge": _planted(place="606 300"),
     "invisible": _planted("3 Tr"),
     "only a clip": _planted("7 Tr"),
+    "white over a visible line": _planted("1 g", place="60 720"),
+    "white under a visible line": _planted("1 g", place="60 684") + lines([LINES[2]], b"BT /F1 11 Tf 60 684 Td"),
+    "glyphs that draw nothing": b"BT /F2 11 Tf 60 300 Td (" + HIDDEN.encode() + b") Tj ET",
     "clipped away": _planted("0 0 5 5 re W n"),
     "under a white box": _planted(after="1 g 50 290 500 30 re f"),
     "under a picture": _planted(after="q 500 0 0 30 50 290 cm /X1 Do Q"),
@@ -308,13 +315,19 @@ SEEN: dict[str, bytes] = {
 }
 
 
+def beside_the_crop() -> bytes:
+    """Return a page whose crop box shows all lines, but not what is planted below it."""
+    return pdf(pages(lines() + _planted(place="60 30"), page=BOX + b" /CropBox [0 100 612 792]"))
+
+
 def with_planted(content: bytes) -> bytes:
     """Return a page of visible lines and something planted on it."""
     objects = pages(
         lines() + content, more=_WHITE_SPACES, o30=image(),
         o31=form(_planted(place="60 2000", size=2)),
-        o40=b"<< /Type /OCG /Name (off) >>",
+        o40=b"<< /Type /OCG /Name (off) >>", o41=_BLANK, o42=stream(b"500 0 0 0 9 9 d1"),
     )  # fmt: skip
     layers = b" /OCProperties << /OCGs [40 0 R] /D << /OFF [40 0 R] >> >> >>"
+    objects[20] = objects[20].replace(b"/F1 9 0 R", b"/F1 9 0 R /F2 41 0 R")
     objects[1] = objects[1][:-3] + layers
     return pdf(objects)

@@ -28,18 +28,19 @@ Marks = NDArray[np.bool_]
 Drawing = NDArray[np.uint8]  # (height, width, 3)
 
 
-def seen_words(page: PdfPage, boxes: Rows, words: Whole, sizes: Rows) -> Marks:
+def seen_words(page: PdfPage, boxes: Rows, words: Whole, sizes: Rows, inks: Whole) -> Marks:
     """Return for each word whether a reader sees it.
 
     boxes: (letters, 4), left, bottom, right and top of each letter's ink. words: (letters,), the
-    number of its word, from 0. sizes: (words, 2), width and height that a letter of it takes.
-    Draws the page twice, and leaves it without its text.
+    number of its word, from 0. sizes: (words, 2), width and height that a letter of it takes. inks:
+    (words, 3), red, green and blue of its letters. Draws the page twice, and leaves it without text.
     """
     count = len(sizes)
     with_text = _drawn(page)
     covered = _without_text(page)
-    changed = _differ(with_text, _drawn(page))
-    seen = _any_within(changed, _pixels(page, boxes, changed.shape))
+    paper = _drawn(page)
+    places = _pixels(page, boxes, paper.shape)
+    seen = _any_within(_differ(with_text, paper), places) & ~_like_paper(inks[words], paper, places)
     if seen.mean() < SCANNED and covered >= COVERED:
         return np.ones(count, dtype=bool)
     share = np.bincount(words, seen, count) / np.bincount(words, minlength=count)
@@ -51,7 +52,7 @@ def seen_words(page: PdfPage, boxes: Rows, words: Whole, sizes: Rows) -> Marks:
 def _drawn(page: PdfPage) -> Drawing:
     width, height = page.get_size()
     scale = min(SCALE, (PIXELS / max(width * height, 1.0)) ** 0.5)
-    drawn = page.render(scale=scale, may_draw_forms=False).to_numpy()
+    drawn = page.render(scale=scale, may_draw_forms=False, rev_byteorder=True).to_numpy()
     colours: Drawing = drawn[..., :3]
     return colours
 
@@ -73,6 +74,15 @@ def _differ(one: Drawing, other: Drawing) -> Marks:
     """Return where two drawings differ as much as ink and paper do, in any colour."""
     distance = np.maximum(one, other) - np.minimum(one, other) > CONTRAST
     return distance[..., 0] | distance[..., 1] | distance[..., 2]
+
+
+def _like_paper(inks: Whole, paper: Drawing, places: Whole) -> Marks:
+    """Return which letters have the colour of what they stand on: other text may lie over them."""
+    top, bottom, left, right = places.T
+    rows = ((top + bottom) // 2).clip(0, paper.shape[0] - 1)
+    columns = ((left + right) // 2).clip(0, paper.shape[1] - 1)
+    alike: Marks = (abs(inks - paper[rows, columns]) <= CONTRAST).all(axis=1)
+    return alike
 
 
 def _pixels(page: PdfPage, boxes: Rows, shape: tuple[int, ...]) -> Whole:

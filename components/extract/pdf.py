@@ -16,6 +16,7 @@ from components.shared.pdf import PdfRejected, open_pdf
 
 UNREADABLE = "\ufffd"  # for a glyph that names no character
 CELLS = 2  # a point, in which the same letter is drawn once
+NO_INK = (-999, -999, -999)  # unlike any paper
 BREAK_HYPHEN = 2  # what pdfium calls a hyphen at the end of a line
 
 
@@ -58,10 +59,16 @@ def read_pdf(path: Path, max_pages: int) -> PdfText:
 
 
 def _uncropped(document: pypdfium2.PdfDocument, number: int) -> pypdfium2.PdfPage:
-    """Open a page; what lies beside its crop box is text of the paper too."""
+    """Open a page as it was written: not rotated, nor cropped where that leaves hardly any text."""
     page = document[number]
-    whole = page.get_mediabox()
-    if page.get_cropbox() == whole and not page.get_rotation():
+    whole, shown = page.get_mediabox(), page.get_cropbox()
+    if shown != whole:
+        textpage = page.get_textpage()
+        inside = len(textpage.get_text_bounded(*shown).split())
+        if 2 * inside >= len(textpage.get_text_range().split()):
+            whole = shown
+        textpage.close()
+    if shown == whole and not page.get_rotation():
         return page
     page.set_cropbox(*whole)
     page.set_rotation(0)
@@ -78,9 +85,10 @@ def _read_page(page: pypdfium2.PdfPage) -> PageText:
     if 2 * sum(_nameless(textpage, place) for place in first) > len(first):
         return PageText("".join(x if x.isspace() else UNREADABLE for x in letters), [])
     sizes = np.array([_size(textpage, place) for place in first])
+    inks = np.array([_ink(textpage, place) for place in first])
     numbers = np.array(words)
     shown = numbers >= 0
-    seen = seen_words(page, boxes[shown], numbers[shown], sizes)
+    seen = seen_words(page, boxes[shown], numbers[shown], sizes, inks)
     again = _drawn_again(letters, boxes)
     text: list[str] = []
     hidden: list[str] = []
@@ -132,6 +140,16 @@ def _size(textpage: pypdfium2.PdfTextPage, place: int) -> tuple[float, float]:
     room = pdfium.FS_RECTF()
     pdfium.FPDFText_GetLooseCharBox(textpage, place, room)
     return abs(room.right - room.left), abs(room.top - room.bottom)
+
+
+def _ink(textpage: pypdfium2.PdfTextPage, place: int) -> tuple[int, int, int]:
+    """Return red, green and blue of a letter that is filled with one colour, else none at all."""
+    red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
+    plain = pdfium.FPDFText_GetFillColor(textpage, place, red, green, blue, alpha)
+    mode = pdfium.FPDFTextObj_GetTextRenderMode(pdfium.FPDFText_GetTextObject(textpage, place))
+    if not plain or mode != pdfium.FPDF_TEXTRENDERMODE_FILL:
+        return NO_INK
+    return red.value, green.value, blue.value
 
 
 def _drawn_again(letters: list[str], boxes: Rows) -> Marks:

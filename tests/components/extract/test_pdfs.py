@@ -23,6 +23,7 @@ from tests.pdfs import (
     SEEN,
     SOUND,
     WAYS,
+    beside_the_crop,
     bomb,
     lines,
     pages,
@@ -56,8 +57,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Document | st
     files |= {name: make() for name, (make, _) in REJECTS.items()}
     for name, content in BAD_PAGES.items():
         files[name] = pdf(pages(lines(), content, lines()))
-    for name, content in {**WAYS, **SEEN}.items():
-        files[name] = with_planted(content)
+    files |= {name: with_planted(content) for name, content in {**WAYS, **SEEN}.items()}
+    files["beside the crop box"] = beside_the_crop()
     return read(tmp_path_factory.mktemp("pdfs"), files)
 
 
@@ -105,7 +106,7 @@ def test_what_a_whole_pdf_is_has_one_rule(tmp_path: Path, name: str) -> None:
         check(str(path))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, "beside the crop box"])
 def test_what_no_reader_sees_is_kept_out(results: dict[str, Document | str], way: str) -> None:
     assert text_of(results[way]).split("\n") == LINES
     document = results[way]
