@@ -128,7 +128,9 @@ def base(asked: Asked) -> None:
     from components.shared.models import check_base
 
     name = asked.config("finetune").base_model
-    if name not in (bases.TINY, bases.SMOLLM2):  # these come with us
+    if name == bases.SMOLLM2:
+        bases.locate(name)  # fetched once: now rather than after the papers
+    elif name != bases.TINY:
         check_base(name)
 
 
