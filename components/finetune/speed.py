@@ -93,7 +93,7 @@ def layer_flops(model_config: Any, rows: int, length: int) -> float:
     tokens = torch.randint(0, 64, (rows, length), device=model.device)
 
     def step() -> None:
-        model.model(input_ids=tokens, use_cache=False).last_hidden_state.sum().backward()
+        model.base_model(input_ids=tokens, use_cache=False).last_hidden_state.sum().backward()
 
     _timed(step)
     fastest = min(_timed(step) for _ in range(3))

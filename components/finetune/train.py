@@ -120,8 +120,10 @@ def load_data(training: Training) -> Data:
     encoded = encode(tokenizer, training.examples)
     fitting, too_long = split_by_length(encoded, config.max_length)
     if not fitting:
-        problem = f"no example fits into {config.max_length} tokens"
-        raise DataError(problem, "raise finetune.max_length")
+        shortest = min(len(example.input_ids) for example in too_long)
+        problem = f"no example fits into {config.max_length} tokens: the shortest has {shortest}"
+        fix = "raise finetune.max_length, or name a base with more positions than that"
+        raise DataError(problem, fix)
     held = held_out_papers([example.paper for example in fitting], config.held_out, config.seed)
     data = Data(
         train=[example for example in fitting if example.paper not in held],

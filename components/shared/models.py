@@ -197,10 +197,19 @@ def load_base(
         count = len(missing)
         problem = f"base model {name}: {count} of its weights are missing, {missing[0]} first"
         raise ModelError(problem, "fetch the model again")
+    _keep_narrow_layers_unpacked(model)
     if bad := not_finite(model):
         problem = f"base model {name}: {bad} holds values that are no numbers"
         raise ModelError(problem, "fetch the model again; nothing can be trained on it")
     return model
+
+
+def _keep_narrow_layers_unpacked(model: Any) -> None:
+    """Keep bitsandbytes from packing 4-bit weights for AVX-512 where their widths do not allow it."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            blocks = module.in_features % 64 == 0 and module.out_features % 32 == 0
+            module.support_avx512bf16_for_cpu &= blocks
 
 
 def not_finite(model: Any) -> str:
