@@ -153,10 +153,10 @@ def _deploy(arguments: argparse.Namespace) -> None:
     kubeflow = None if bare else Kubeflow(*where)  # too old a server is refused before any change
     if not arguments.no_manifests:
         with tempfile.TemporaryDirectory(prefix="arxtune-manifests-") as folder:
-            deploy_manifests(arguments, parameters["store"], Path(folder))
-    if bare and arguments.dry_run:
-        print(f"version {compiled.version}: would be uploaded when Kubeflow Pipelines is there")
-        return
+            there = deploy_manifests(arguments, parameters["store"], Path(folder))
+        if not there:
+            print(f"version {compiled.version}: would be uploaded")
+            return
     kubeflow = kubeflow or Kubeflow(*where)
     schedule = None
     if arguments.schedule:
@@ -172,8 +172,8 @@ def _deploy(arguments: argparse.Namespace) -> None:
     print(f"dashboard: {kubeflow.host}/#/pipelines/details/{pipeline}/version/{version}")
 
 
-def deploy_manifests(arguments: argparse.Namespace, store: str, folder: Path) -> None:
-    """Show what the manifests would change, or apply them, with the secrets that are missing."""
+def deploy_manifests(arguments: argparse.Namespace, store: str, folder: Path) -> bool:
+    """Show what the manifests would change, or apply them with the secrets that are missing; tell whether all is there."""
     kubectl = Kubectl(arguments.namespace, arguments.context)
     bucket = "" if store.startswith(KUBEFLOW_BUCKET + "/") else _bucket(store)
     manifests.prepare(
@@ -192,9 +192,9 @@ def deploy_manifests(arguments: argparse.Namespace, store: str, folder: Path) ->
     if arguments.dry_run:
         if bare and not _there(kubectl, "namespace", arguments.namespace):
             print(f"namespace {arguments.namespace}: not there; all of it would be created")
-        else:
-            kubectl.show("diff", *SERVER_SIDE, "-k", str(folder), fine=(0, 1))
-        return
+            return False
+        kubectl.show("diff", *SERVER_SIDE, "-k", str(folder), fine=(0, 1))
+        return True
     if bare:  # what the rest is made of must be there first
         kubectl.show("apply", *SERVER_SIDE, "-k", str(folder / "manifests/upstream/crds"))
         established = ("--for=condition=established", "--timeout=60s")
@@ -204,6 +204,7 @@ def deploy_manifests(arguments: argparse.Namespace, store: str, folder: Path) ->
     if bare:
         available = ("--for=condition=Available", f"--timeout={UP_SECONDS}s")
         kubectl.show("wait", *available, "deployment", "--all")
+    return True
 
 
 def ensure_secrets(kubectl: Kubectl, store: str, *, bare: bool, external: bool) -> None:

@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,7 @@ import yaml
 
 from components.generate.config import GenerateConfig
 from components.shared.errors import ArxtuneError, ClusterError, ConfigError, ToolError
-from components.shared.http import Client, Response
-from components.shared.teachers import STALE_DAYS, age_days
+from components.shared.http import Client
 from pipelines.kubeflow import Kubeflow
 from pipelines.names import MODELS, SECRET, STORE_KEYS
 
@@ -112,22 +110,14 @@ def teacher(targets: Targets) -> str:
     key = os.environ.get("GROQ_API_KEY")
     if not key:
         raise Skipped("GROQ_API_KEY is not set", "set it, or use --teacher embedded")
-    headers = {"Authorization": f"Bearer {key}"}
-    answer = _fetch(f"{targets.teacher_url}/openai/v1/models", headers)
-    if answer.status != 200:
-        fix = "make a new key, or use --teacher embedded"
-        raise ConfigError(f"GROQ_API_KEY is refused (HTTP {answer.status})", fix)
-    known = sorted(model["id"] for model in json.loads(answer.body)["data"])
+    refused = "make a new key, or use --teacher embedded"
+    url = f"{targets.teacher_url}/openai/v1/models"
+    body = _fetch("GROQ_API_KEY", url, {"Authorization": f"Bearer {key}"}, "GET", {401: refused})
+    known = sorted(model["id"] for model in json.loads(body)["data"])
     if targets.teacher_model not in known:
         fix = f"one of {', '.join(known)[:200]}"
         raise ConfigError(f"there is no model {targets.teacher_model!r}", fix)
-    told = f"GROQ_API_KEY is accepted, {targets.teacher_model} is there"
-    age = age_days(date.today())
-    if age > STALE_DAYS:
-        told += (
-            f"; but prices and limits were read {age} days ago: see components/shared/teachers.toml"
-        )
-    return told
+    return f"GROQ_API_KEY is accepted, {targets.teacher_model} is there"
 
 
 def hub(targets: Targets) -> str:
@@ -136,11 +126,8 @@ def hub(targets: Targets) -> str:
     if not token:
         raise Skipped("HF_TOKEN is not set", "set it for gated models such as Llama")
     url = f"{targets.hub_url}/{targets.base_model}/resolve/main/config.json"
-    status = _fetch(url, {"Authorization": f"Bearer {token}"}, "HEAD").status
     fixes = {401: "HF_TOKEN is not valid: make a new one", 403: "ask for access on its page"}
-    if status >= 400:
-        fix = fixes.get(status, "is --base-model right?")
-        raise ConfigError(f"{targets.base_model}: HTTP {status}", fix)
+    _fetch(targets.base_model, url, {"Authorization": f"Bearer {token}"}, "HEAD", fixes)
     return f"{targets.base_model} may be read"
 
 
@@ -151,12 +138,11 @@ def image(targets: Targets) -> str:
         raise Skipped("no image with a registry is named", "--image registry.example/team/llm:TAG")
     name, _, tag = rest.rpartition(":")
     scheme = "http" if registry.startswith(("127.", "localhost")) else "https"
+    url = f"{scheme}://{registry}/v2/{name}/manifests/{tag}"
     kinds = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
     accept = {"Accept": f"{kinds}, application/vnd.docker.distribution.manifest.v2+json"}
-    status = _fetch(f"{scheme}://{registry}/v2/{name}/manifests/{tag}", accept, "HEAD").status
     fixes = {404: "make images push", 401: "give pipeline-runner an imagePullSecret"}
-    if status != 200:
-        raise ToolError(f"{targets.image}: HTTP {status}", fixes.get(status, "try again later"))
+    _fetch(targets.image, url, accept, "HEAD", fixes)
     return targets.image
 
 
@@ -222,12 +208,19 @@ def retries(targets: Targets) -> str:
     )
 
 
-def _fetch(url: str, headers: Mapping[str, str], method: str = "GET") -> Response:
+def _fetch(
+    what: str, url: str, headers: Mapping[str, str], method: str, fixes: Mapping[int, str]
+) -> bytes:
+    """Return the body of an answer; raise ConfigError for a status that is none of success."""
     with Client() as client:
-        return client.fetch(
+        answer = client.fetch(
             url, method=method, headers=headers, deadline_s=ANSWER_S, max_bytes=1 << 20,
             max_redirects=3, same_host=False,
         )  # fmt: skip
+    if answer.status >= 400:
+        fix = fixes.get(answer.status, "is the name right? else try again later")
+        raise ConfigError(f"{what}: HTTP {answer.status}", fix)
+    return answer.body
 
 
 def _get(targets: Targets, path: str) -> dict[str, Any]:
