@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import json
+import os
+import stat
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -268,6 +270,27 @@ def test_a_missing_bucket_is_one_clear_line(s3: str) -> None:
 def test_urls_that_are_no_store(url: str, message: str) -> None:
     with pytest.raises(StoreError, match=message):
         open_store(url)
+
+
+def test_what_is_written_survives_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(handle: int) -> None:
+        steps.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(path, target)
+
+    store = open_store(str(tmp_path))
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    store.put("papers/1/v1.pdf", b"value")
+    assert steps == ["file", "rename", "folder"]
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
