@@ -3,27 +3,19 @@
 import json
 import os
 import socket
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.shared.errors import ClusterError, ToolError
+from components.shared.http import FetchError, Outcome, retry
 
 NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-CALLS = 10  # tries of one call: over four minutes, in which a control plane comes back
-PAUSE_S = 1.0  # after the first of them; each next pause is twice as long, up to LONGEST_S
-LONGEST_S = 60.0
+MAX_ATTEMPTS = 10  # of one call: over four minutes, in which a control plane comes back
 REQUEST_S = 60.0  # for one answer
-PASSING = (
-    401,
-    429,
-    500,
-    502,
-    503,
-    504,
-)  # 401: the token is being rotated, and the client soon reads the new one
+# 401: the token is being rotated, and the client soon reads the new one
+RETRYABLE = (401, 429, 500, 502, 503, 504)
 
 
 @dataclass(frozen=True)
@@ -42,24 +34,30 @@ class Cluster:
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
-        problem, status = "", 0
-        for number in range(CALLS):
-            if number:
-                time.sleep(min(PAUSE_S * 2 ** (number - 1), LONGEST_S))
+        def attempt() -> Any:
             try:
                 return method(namespace=self.namespace, _request_timeout=REQUEST_S, **more)
             except ApiException as error:
-                if error.status in absent:
+                status = error.status
+                if status in absent:
                     return None
-                problem, status = f"{what}: HTTP {error.status}: {_message(error)}", error.status
-                if status not in PASSING:
-                    forbidden = (
-                        status == 403 and " cannot " in problem
-                    )  # else a quota or a webhook says no
-                    raise ClusterError(problem, self.grant if forbidden else "", status) from None
+                outcome = Outcome.RETRY if status in RETRYABLE else Outcome.STOP
+                reason = f"HTTP {status}: {_message(error)}"
+                raise FetchError(reason, outcome, http_status=status) from None
             except HTTPError as error:
-                problem, status = f"{what}: {type(getattr(error, 'reason', error)).__name__}", 0
-        raise ClusterError(problem, "is the API server up?", status)
+                reason = type(getattr(error, "reason", error)).__name__
+                raise FetchError(reason, Outcome.RETRY) from None
+
+        try:
+            return retry(attempt, tries=MAX_ATTEMPTS)
+        except FetchError as error:
+            raise ClusterError(f"{what}: {error}", self._fix(error), error.http_status) from None
+
+    def _fix(self, error: FetchError) -> str:
+        if error.outcome is not Outcome.STOP:
+            return "is the API server up?"
+        forbidden = error.http_status == 403 and " cannot " in error.reason  # no quota or webhook
+        return self.grant if forbidden else ""
 
 
 def in_cluster(setting: str, instead: str, grant: str) -> Cluster:
