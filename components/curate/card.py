@@ -131,11 +131,12 @@ class Card:
         return rows
 
     def _examples(self) -> list[Row]:
-        return [
-            (side, f"{row.kind}, {row.paper}", row.instruction, row.input, row.output)
-            for side in (TRAIN, TEST)
-            for row in self.split[side][:SHOWN]
-        ]
+        rows: list[Row] = []
+        for side in (TRAIN, TEST):
+            for row in self.split[side][:SHOWN]:
+                about = f"{row.kind}, {row.paper}"
+                rows.append((side, about, row.instruction, row.input, row.output))
+        return rows
 
 
 def write_cards(card: Card, html: Path, markdown: Path) -> None:

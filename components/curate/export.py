@@ -45,9 +45,8 @@ def _write_parquet(path: Path, examples: Sequence[Example]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table(
-        {name: pa.array([getattr(e, name) for e in examples], pa.string()) for name in COLUMNS}
-    )
+    text = pa.schema([(name, pa.string()) for name in COLUMNS])
+    table = pa.Table.from_pylist([example.to_dict() for example in examples], text)
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     write_atomically(path, buffer.getvalue())

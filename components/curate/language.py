@@ -34,5 +34,5 @@ def is_foreign(text: str) -> bool:
         return True  # neither Latin nor the Greek of formulas
     found = words(text)
     english = sum(word in _ENGLISH for word in found)
-    other = max(sum(word in language for word in found) for language in _OTHER)
+    other = max(len([*filter(language.__contains__, found)]) for language in _OTHER)
     return other >= 3 and other > 2 * english

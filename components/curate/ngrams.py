@@ -47,13 +47,18 @@ def near_duplicates(
     filtering: Chaudhuri, Ganti and Kaushik, 2006).
     """
     sets = [grams(text, NEAR) or {tuple(words(text))} - {()} for text in texts]
-    counts = Counter(gram for found in sets for gram in found)
+    counts: Counter[Gram] = Counter()
+    for found in sets:
+        counts.update(found)
     holders: dict[Gram, list[int]] = defaultdict(list)
     repeats: dict[int, int] = {}
     for later, mine in enumerate(sets):
         prefix = len(mine) - math.ceil(threshold * len(mine)) + 1
         rarest = sorted(mine, key=lambda gram: (counts[gram], gram))[:prefix]
-        for earlier in sorted({text for gram in rarest for text in holders[gram][-LATEST:]}):
+        candidates: set[int] = set()
+        for gram in rarest:
+            candidates.update(holders[gram][-LATEST:])
+        for earlier in sorted(candidates):
             shared = len(mine & sets[earlier])
             union = len(mine) + len(sets[earlier]) - shared
             if shared >= threshold * union and same(earlier, later):
@@ -88,11 +93,13 @@ def overlaps(train: Sequence[Triple], test: Sequence[Triple]) -> list[float]:
         for gram in grams(row.instruction, SHARED):
             papers[gram].add(row.paper)
     wording = {gram for gram, found in papers.items() if len(found) >= WORDING}
-    known = {gram for row in train for gram in _grams_of_row(row, wording)}
+    known: set[Gram] = set()
+    for row in train:
+        known.update(_grams_of_row(row, wording))
     shares = []
     for row in test:
         mine = _grams_of_row(row, wording)
-        shares.append(len([gram for gram in mine if gram in known]) / max(1, len(mine)))
+        shares.append(sum(map(known.__contains__, mine)) / max(1, len(mine)))
     return shares
 
 

@@ -243,10 +243,12 @@ def _is_missing(value: object) -> bool:
 def _spans(value: object) -> list[list[int]]:
     if _is_missing(value) or not isinstance(value, list):
         return []
-    spans = [span for span in value if isinstance(span, list) and len(span) == 2]
-    if len(spans) < len(value):
-        raise ValueError("evidence is not a list of [start, end]")
-    return [[_whole("evidence", end) for end in span] for span in spans]
+    spans = []
+    for span in value:
+        if not isinstance(span, list) or len(span) != 2:
+            raise ValueError("evidence is not a list of [start, end]")
+        spans.append([_whole("evidence", end) for end in span])
+    return spans
 
 
 def _add_source(

@@ -45,7 +45,9 @@ def _kin(triples: Sequence[Triple]) -> list[tuple[int, int]]:
     if len(triples) < FEWEST:
         return []
     rows = [set(words(f"{t.instruction} {t.input} {t.output}")) for t in triples]
-    counts = Counter(word for row in rows for word in row)
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts.update(row)
 
     def in_common(one: int, other: int) -> float:
         """Return the information of the shared words in nats, as far as rows are independent."""
@@ -54,12 +56,12 @@ def _kin(triples: Sequence[Triple]) -> list[tuple[int, int]]:
     half = len(rows) // 2
     far = sorted(in_common(number, (number + half) % len(rows)) for number in range(len(rows)))
     level = far[int(RARE * (len(far) - 1))]
-    return [
-        (number, other)
-        for number in range(len(rows))
-        for other in range(max(0, number - NEAR_ROWS), number)
-        if in_common(number, other) > level
-    ]
+    kin = []
+    for number in range(len(rows)):
+        for other in range(max(0, number - NEAR_ROWS), number):
+            if in_common(number, other) > level:
+                kin.append((number, other))
+    return kin
 
 
 def _find(groups: list[int], number: int) -> int:
