@@ -1,1 +1,2 @@
-"""Generate: documents -> triples. A teacher reads each page; every answer is kept, so that none is paid for twice."""
+"""Generate: documents -> triples. A teacher reads each page; every answer is kept, so that none is
+paid for twice."""

@@ -1,6 +1,7 @@
 """Ask a teacher with many threads, within its limits and ours.
 
-However it ends short of a kill -9: nothing more is sent, and the answers under way are waited for and kept.
+However it ends short of a kill -9: nothing more is sent, and the answers under way are waited for
+and kept.
 """
 
 import random
@@ -45,9 +46,11 @@ class Asker:
             self._plan_for(config.teacher_plan)
 
     def run(self, payloads: dict[str, Payload]) -> Generator[tuple[str, Answer], None, None]:
-        """Yield what became of each request as it ends: the answer, kept by then, or the reason why there is none.
+        """Yield what became of each request as it ends: the answer, kept by then, or the reason why
+        there is none.
 
-        Raises TeacherError when the teacher refuses for good; all that was answered by then is kept.
+        Raises TeacherError when the teacher refuses for good; all that was answered by then is
+        kept.
         """
         pool = ThreadPoolExecutor(min(self._config.max_in_flight, len(payloads)), "ask")
         try:
@@ -136,7 +139,8 @@ class Asker:
                 self._learn(payload, reply)
 
     def _learn(self, payload: Payload, reply: Reply) -> None:
-        """Learn how many characters make a token, and from the first answer which plan the account has."""
+        """Learn how many characters make a token, and from the first answer which plan the account
+        has."""
         if reply.prompt_tokens > OVERHEAD:
             measured = characters(payload) / (reply.prompt_tokens - OVERHEAD)
             bounded = min(max(measured, 1.0), 2 * CHARACTERS_A_TOKEN)
@@ -153,12 +157,13 @@ class Asker:
         if self._budget.day_tokens:
             say(
                 "generate",
-                f"{name} plan: one day's {self._budget.day_tokens:,} tokens are asked for, the best pages first; "
-                "a run on another day goes on with the rest",
+                f"{name} plan: one day's {self._budget.day_tokens:,} tokens are asked for, "
+                "the best pages first; a run on another day goes on with the rest",
             )
 
     def _refusal(self, error: FetchError) -> Answer:
-        """Return the reason of a page's refusal; raise TeacherError where it is not the page that is refused."""
+        """Return the reason of a page's refusal; raise TeacherError where it is not the page that
+        is refused."""
         self._refused += 1
         if not error.http_status:
             return f"the teacher's answer cannot be used: {error.reason}"
@@ -167,12 +172,13 @@ class Asker:
         if (error.http_status == 403 and not self._answered) or self._refused > MAX_REFUSED:
             raise TeacherError(
                 f"the teacher at {self._teacher.url} refuses requests{told}",
-                "the reason may be network, address, account, key or model; answers so far are kept",
+                "it may be network, address, account, key or model; answers so far are kept",
             )
         return f"refused by the teacher{told}"[:300]
 
     def _day_over(self, wait_s: float) -> Answer:
-        """Return why the rest is left, where only one day was planned for; raise TeacherError elsewhere."""
+        """Return why the rest is left, where only one day was planned for; raise TeacherError
+        elsewhere."""
         problem = f"the teacher's quota of the day is used up, for {wait_s / 3600:.1f} h"
         if not self._budget.day_tokens:
             raise TeacherError(problem, "run again then: answers are kept")
@@ -180,11 +186,13 @@ class Asker:
         return self._left
 
     def _estimate(self, payload: Payload) -> int:
-        """Return the tokens that the teacher will count for a request before it knows how long the answer is."""
+        """Return the tokens that the teacher will count for a request before it knows how long the
+        answer is."""
         return int(
             prompt_tokens(payload, self._characters_a_token) + payload["max_completion_tokens"]
         )
 
     def _backoff(self, failures: int) -> float:
-        """Return seconds: doubled with each failure up to 32 times, spread so that threads do not return together."""
+        """Return seconds: doubled with each failure up to 32 times, spread so that threads do not
+        return together."""
         return self._config.backoff_s * min(32.0, 2.0 ** (failures - 1)) * random.uniform(0.5, 1.0)

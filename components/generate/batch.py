@@ -1,8 +1,9 @@
-"""Ask by Groq's Batch API: at half the price, with limits of its own, within hours instead of minutes.
+"""Ask by Groq's Batch API: at half the price, with limits of its own, within hours instead of
+minutes.
 
-What was submitted stands in the store as `batches/<account>/<digest>/`, with the keys of its answers before the batch
-is made and its id after: a stage that was killed at any point finds its batch again and pays for nothing twice.
-See https://console.groq.com/docs/batch.
+What was submitted stands in the store as `batches/<account>/<digest>/`, with the keys of its
+answers before the batch is made and its id after: a stage that was killed at any point finds its
+batch again and pays for nothing twice. See https://console.groq.com/docs/batch.
 """
 
 import json
@@ -42,7 +43,8 @@ class Batches:
         self._home = f"batches/{digest([teacher.name, teacher.url])[:16]}"
 
     def run(self, payloads: dict[str, Payload]) -> Found:
-        """Yield what became of each request; batches that an earlier run left open are collected first."""
+        """Yield what became of each request; batches that an earlier run left open are collected
+        first."""
         missing = dict(payloads)
         for name in sorted({key.split("/")[2] for key in self._store.list(self._home)}):
             keys = self._store.get_json(f"{self._home}/{name}/keys.json") or []
@@ -65,7 +67,8 @@ class Batches:
             yield from self._collect(name, chosen)
 
     def _collect(self, name: str, payloads: dict[str, Payload]) -> Found:
-        """Wait for a batch, which is made where it was not yet, and yield its answers; then forget it."""
+        """Wait for a batch, which is made where it was not yet, and yield its answers; then forget
+        it."""
         path = f"{self._home}/{name}/batch.json"
         known = self._store.get_json(path) or self._find(name)
         if not known and payloads:
@@ -101,7 +104,8 @@ class Batches:
             for key, body in payloads.items()
         ]
         form = (
-            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--{BOUNDARY}\r\n'
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+            f"--{BOUNDARY}\r\n"
             f'Content-Disposition: form-data; name="file"; filename="{name}.jsonl"\r\n'
             "Content-Type: application/jsonl\r\n\r\n" + "\n".join(lines) + f"\r\n--{BOUNDARY}--\r\n"
         )
@@ -123,7 +127,8 @@ class Batches:
         while time.monotonic() < deadline:
             found = self._ask(f"/batches/{batch}")
             status, counts = str(found.get("status")), found.get("request_counts") or {}
-            line = f"batch {status}: {counts.get('completed', 0)} of {counts.get('total', '?')} answered"
+            done, total = counts.get("completed", 0), counts.get("total", "?")
+            line = f"batch {status}: {done} of {total} answered"
             if line != told:
                 say("generate", clean_line(line))
                 told = line
@@ -168,7 +173,8 @@ class Batches:
     def _fetch(
         self, path: str, content: bytes | None = None, kind: str = "application/json"
     ) -> Response:
-        """Ask the Batch API; what may pass is tried again, except where a second try could pay twice."""
+        """Ask the Batch API; what may pass is tried again, except where a second try could pay
+        twice."""
         tries = 1 if content and path == "/batches" else self._config.retries + 1
         method = "POST" if content else "GET"
 
@@ -183,5 +189,5 @@ class Batches:
         except FetchError as error:
             raise TeacherError(
                 f"{self._teacher.url}{path}: {error.problem}",
-                "run again: a batch that was made is found again; or set generate.teacher_mode=live",
+                "run again: a batch that was made is found; or set generate.teacher_mode=live",
             ) from None

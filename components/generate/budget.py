@@ -24,7 +24,8 @@ def prompt_tokens(payload: Payload, characters_a_token: float = CHARACTERS_A_TOK
 
 
 def most_prompt_tokens(payload: Payload) -> int:
-    """Return what a prompt can count at the very most: no tokenizer makes more tokens than there are bytes."""
+    """Return what a prompt can count at the very most: no tokenizer makes more tokens than there
+    are bytes."""
     return OVERHEAD + sum(len(m["content"].encode("utf-8")) for m in payload["messages"])
 
 
@@ -43,7 +44,8 @@ def cost(facts: TeacherFacts, reply: Reply) -> float | None:
 
 
 class Budget:
-    """Hard caps on tokens and dollars: nothing is sent that could pass one. 0 means no cap. Safe for many threads."""
+    """Hard caps on tokens and dollars: nothing is sent that could pass one. 0 means no cap. Safe
+    for many threads."""
 
     def __init__(
         self, facts: TeacherFacts, max_tokens: int, max_dollars: float, *, batch: bool = False
@@ -56,13 +58,15 @@ class Budget:
         self._settled = threading.Condition()
 
     def refuses(self, payload: Payload) -> str:
-        """Return "", or the reason why a request could pass a cap even if those under way cost nothing."""
+        """Return "", or the reason why a request could pass a cap even if those under way cost
+        nothing."""
         return self._passes(*self._most(payload))
 
     def reserve(self, payload: Payload, *, wait: bool = True) -> str:
         """Set aside what a request can cost; return "", or the reason why no cap allows it.
 
-        Requests under way mostly cost less than was set aside for them, so with `wait` their ends are waited for.
+        Requests under way mostly cost less than was set aside for them, so with `wait` their ends
+        are waited for.
         """
         tokens, dollars = self._most(payload)
         with self._settled:
@@ -109,7 +113,8 @@ class Budget:
 def forecast(
     facts: TeacherFacts, payloads: Iterable[Payload], *, batch: bool = False
 ) -> tuple[str, dict[str, float]]:
-    """Return one line on what these requests are expected to cost and to take, and the figures in it."""
+    """Return one line on what these requests are expected to cost and to take, and the figures in
+    it."""
     asked = list(payloads)
     prompt = sum(prompt_tokens(payload) for payload in asked)
     completion = sum(answer_tokens(payload) for payload in asked)
@@ -147,7 +152,8 @@ def _minutes(limits: Plan, requests: int, tokens: float) -> float:
 
 
 def bill(facts: TeacherFacts, replies: Iterable[Reply]) -> dict[str, float]:
-    """Return the tokens of these answers and, where the price is known, what they cost in dollars."""
+    """Return the tokens of these answers and, where the price is known, what they cost in
+    dollars."""
     paid = list(replies)
     account: dict[str, float] = {
         "prompt": sum(reply.prompt_tokens for reply in paid),

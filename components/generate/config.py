@@ -35,7 +35,7 @@ class GenerateConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
     )
     teacher_url: str = knob(
         "",
-        "base URL of another server that speaks OpenAI's protocol (key: ARXTUNE_TEACHER_KEY, if any)",
+        "base URL of another server of OpenAI's protocol; its key, if any: ARXTUNE_TEACHER_KEY",
     )
     teacher_mode: Literal["live", "batch"] = knob(
         "live", "live, or batch: Groq's Batch API, at half the price, within batch_hours"
@@ -79,7 +79,8 @@ class GenerateConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
 
     @property
     def endpoint(self) -> str:
-        """Return the base URL: Groq's when none is named; an address without a path has Groq's path."""
+        """Return the base URL: Groq's when none is named; an address without a path has Groq's
+        path."""
         url = self.teacher_url.rstrip("/")
         if not url:
             return GROQ

@@ -28,7 +28,8 @@ Page = tuple[str, int]  # paper and number
 
 
 def generate(config: GenerateConfig, documents: Path, triples: Path) -> dict[str, Any]:
-    """Ask the teacher about every page and turn its answers into triples that know where they come from."""
+    """Ask the teacher about every page and turn its answers into triples that know where they come
+    from."""
     found = [_sound(document) for document in read_records(documents / "documents.jsonl", Document)]
     ledger = Ledger("generate", "triples")
     teacher = make_teacher(config)
@@ -70,8 +71,8 @@ def generate(config: GenerateConfig, documents: Path, triples: Path) -> dict[str
 def make_teacher(config: GenerateConfig) -> AnyTeacher:
     """Return the teacher that the config names, ready to be asked.
 
-    Raises TeacherError when it cannot work or must not: no key, a model that is not served, or terms that forbid the
-    base to learn from it.
+    Raises TeacherError when it cannot work or must not: no key, a model that is not served, or
+    terms that forbid the base to learn from it.
     """
     if config.teacher == "embedded":
         return EmbeddedTeacher("quoting" if config.base_model == TINY else "varied")
@@ -86,7 +87,8 @@ def make_teacher(config: GenerateConfig) -> AnyTeacher:
 
 
 def _rule(config: GenerateConfig, teacher: GroqTeacher, licence: str) -> Ruling:
-    """Rule on asking about a paper; where the base lies is looked up only if its terms matter to the teacher's."""
+    """Rule on asking about a paper; where the base lies is looked up only if its terms matter to
+    the teacher's."""
     allowed = config.allowed | {"cc0"}
     if ruling("cc0", teacher.licence, UNKNOWN, allowed).allowed:
         return ruling(licence, teacher.licence, UNKNOWN, allowed)
@@ -118,7 +120,8 @@ def _requests(config: GenerateConfig, document: Document) -> list[Request]:
 
 
 def _best_first(papers: list[list[Request]]) -> list[Request]:
-    """Return the requests so that any beginning of them is spread over the papers and holds their longest pages."""
+    """Return the requests so that any beginning of them is spread over the papers and holds their
+    longest pages."""
     longest_first = [sorted(requests, key=lambda r: (-len(r.text), r.page)) for requests in papers]
     rounds = zip_longest(*longest_first)
     return [request for each in rounds for request in each if request is not None]

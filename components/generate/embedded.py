@@ -97,7 +97,8 @@ class EmbeddedTeacher:
         """Return None: the same page gives the same tasks."""
 
     def ask(self, payload: Payload) -> Reply:
-        """Return JSON {"triples": [...]}: up to TASKS_A_PASSAGE tasks a passage, each of another kind."""
+        """Return JSON {"triples": [...]}: up to TASKS_A_PASSAGE tasks a passage, each of another
+        kind."""
         place = f"{payload['seed']}:{payload['paper']}:{payload['page']}"
         drafts: list[Draft] = []
         for number, (heading, sentences) in enumerate(headed_passages(payload["text"])):
@@ -168,7 +169,8 @@ def _told(text: str, passage: str) -> bool:
 
 
 def _cues(kind: str, sentence: str) -> Iterator[tuple[str, str]]:
-    """Yield (cue, what the sentence says from the cue on) for every place where a task of this kind can start."""
+    """Yield (cue, what the sentence says from the cue on) for every place where a task of this kind
+    can start."""
     words = sentence.split()
     for start in range(len(words) - ANSWER_WORDS + 1):
         word, answer = words[start], " ".join(words[start:])

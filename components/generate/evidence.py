@@ -1,4 +1,5 @@
-"""Find where in a page a triple rests: character offsets, so that a person can be shown the passage."""
+"""Find where in a page a triple rests: character offsets, so that a person can be shown the
+passage."""
 
 import re
 from functools import lru_cache
@@ -47,10 +48,11 @@ def _is_word(character: str) -> bool:
 
 
 def evidence(text: str, input: str, output: str) -> list[Span]:
-    """Return the spans that a triple rests on, in order and apart from each other; never none on a page with text.
+    """Return the spans that a triple rests on, in order and apart from each other; never none on a
+    page with text.
 
-    That is its input where it is quoted, else the sentences of the page that come closest to the sentences of the
-    input, else those that come closest to the output.
+    That is its input where it is quoted, else the sentences of the page that come closest to the
+    sentences of the input, else those that come closest to the output.
     """
     for passage in (input, output):
         if span := find_span(text, passage):
@@ -64,7 +66,8 @@ def evidence(text: str, input: str, output: str) -> list[Span]:
 
 
 def judge(text: str, spans: list[Span], input: str, output: str) -> Grounding:
-    """Return how well the spans bear out a triple: its output, and its input too where that is not quoted."""
+    """Return how well the spans bear out a triple: its output, and its input too where that is not
+    quoted."""
     passage = " ".join(text[start:end] for start, end in spans)
     if not input or find_span(text, input):
         return grounding(output, passage)
@@ -85,7 +88,8 @@ def _words(text: str) -> set[str]:
 
 
 def _nearest(page: list[tuple[Span, set[str]]], words: set[str], least: float) -> Span | None:
-    """Return the sentence of the page that shares most of these words, the first of equals, if it shares enough."""
+    """Return the sentence of the page that shares most of these words, the first of equals, if it
+    shares enough."""
     best, found = 0.0, None
     for span, known in page:
         share = len(words & known) / max(len(words), 1)

@@ -37,7 +37,8 @@ _TRIPLE = {"instruction": _TEXT, "input": _TEXT, "output": _TEXT}
 
 
 def _closed(properties: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an object with these properties and no others, as strict mode wants it."""
+    """Return the schema of an object with these properties and no others, as strict mode wants
+    it."""
     return {
         "type": "object",
         "properties": properties,
@@ -61,7 +62,8 @@ class GroqTeacher:
     def __init__(self, config: GenerateConfig) -> None:
         self._config, self.url = config, config.endpoint
         self._key = _key(self.url)
-        # A key as short as a word of text is nobody's secret, and taking it out would damage answers.
+        # A key as short as a word of text is nobody's secret, and taking it out would damage
+        # answers.
         self._secret = self._key if len(self._key) >= MIN_SECRET else ""
         headers = {"User-Agent": "arxtune/0.1", "Content-Type": "application/json"}
         if self._key:
@@ -76,7 +78,8 @@ class GroqTeacher:
         self.prompt_hash = digest([PROMPT, self.model, config.max_answer_tokens])
 
     def payload(self, request: Request) -> Payload:
-        """Return the body of the HTTP request; what never changes comes first, where it may be cached."""
+        """Return the body of the HTTP request; what never changes comes first, where it may be
+        cached."""
         page = digest(request.text)[:12]  # no page can hold its own hash
         quoted = f"<page {page}>\n{request.text}\n</page {page}>"
         body: Payload = {
@@ -97,7 +100,8 @@ class GroqTeacher:
         return body
 
     def again(self, payload: Payload, reply: Reply) -> Payload | None:
-        """Return the request with more room if the answer was cut, else without the constraint on its form."""
+        """Return the request with more room if the answer was cut, else without the constraint on
+        its form."""
         room = payload["max_completion_tokens"]
         if reply.cut:
             more = min(2 * room, self._longest)
@@ -137,8 +141,8 @@ class GroqTeacher:
     def read(self, response: Response, payload: Payload) -> Reply:
         """Return the answer that a response holds.
 
-        Raises FetchError with RETRY for what may pass and with SKIP for what this page's request meets alone, and
-        TeacherError for what every request will.
+        Raises FetchError with RETRY for what may pass and with SKIP for what this page's request
+        meets alone, and TeacherError for what every request will.
         """
         status, body = response.status, self.decode(response.body)
         if status == 200:
@@ -191,7 +195,8 @@ class GroqTeacher:
         return str(error.get("code", "")), clean_line(message), error
 
     def _learns(self, response: Response, sent: Payload) -> bool:
-        """Tell whether a refusal named a field that is left out from now on, or how long an answer may be."""
+        """Tell whether a refusal named a field that is left out from now on, or how long an answer
+        may be."""
         if response.status not in (400, 422):
             return False
         code, message, error = self._error(response)
@@ -275,7 +280,8 @@ def _on_loopback(url: str) -> bool:
 
 
 def _reply(answer: Any, payload: Payload) -> Reply:
-    """Read a chat completion; raise KeyError, IndexError, TypeError or AttributeError when it is none."""
+    """Read a chat completion; raise KeyError, IndexError, TypeError or AttributeError when it is
+    none."""
     choice = answer["choices"][0]
     message, finish = choice["message"], choice.get("finish_reason")
     text = clean(_content(message.get("content")))
@@ -304,7 +310,8 @@ def _content(content: Any) -> str:
 
 
 def _reply_of(text: str, usage: Any, payload: Payload, **more: Any) -> Reply:
-    """Return a reply with the tokens that a server tells, or the most that they can be where it tells nothing sound."""
+    """Return a reply with the tokens that a server tells, or the most that they can be where it
+    tells nothing sound."""
     told = usage if isinstance(usage, dict) else {}
     most = most_prompt_tokens(payload)
     prompt = finite(told.get("prompt_tokens"), most // 16, most)

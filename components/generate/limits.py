@@ -1,9 +1,9 @@
 """Keep to a teacher's rate limits while using them up: learned from its answers, never guessed.
 
-Groq's limits are token buckets: `limit` tokens or requests that come back evenly over a minute or a day. The headers of
-every answer tell limit, rest and the time until the bucket is full, which gives the rate whatever the period is. The
-requests of a minute stand in no header; the message of a 429 tells them.
-See https://console.groq.com/docs/rate-limits.
+Groq's limits are token buckets: `limit` tokens or requests that come back evenly over a minute or a
+day. The headers of every answer tell limit, rest and the time until the bucket is full, which gives
+the rate whatever the period is. The requests of a minute stand in no header; the message of a 429
+tells them. See https://console.groq.com/docs/rate-limits.
 """
 
 import re
@@ -18,7 +18,8 @@ from components.shared.text import finite
 PATIENCE_S = 600.0  # a limit that needs a longer wait is the day's, and ends the asking
 LONGEST_S = 30 * 86_400.0
 TOLD_S = 20.0  # a pause that a person is told of
-# One request at first, whose answer tells the limits; one more with each answer, half as many after a failure.
+# One request at first, whose answer tells the limits; one more with each answer, half as many after
+# a failure.
 FIRST_WINDOW = 1
 _DURATION = re.compile(
     r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?"
@@ -28,7 +29,8 @@ _TRY_AGAIN = re.compile(r"try again in ([\dhms.]+[hms])")
 
 
 def seconds(duration: str) -> float | None:
-    """Return the seconds of "2m59.56s", "180ms" or "12", at most LONGEST_S, or None for anything else."""
+    """Return the seconds of "2m59.56s", "180ms" or "12", at most LONGEST_S, or None for anything
+    else."""
     duration = duration.strip()[:40]
     found = _DURATION.fullmatch(duration)
     if not duration or not found:
@@ -57,7 +59,8 @@ class Bucket:
     at: float
 
     def wait(self, need: float, now: float) -> float:
-        """Return the seconds until `need` is there; a need beyond the limit waits for the full bucket."""
+        """Return the seconds until `need` is there; a need beyond the limit waits for the full
+        bucket."""
         missing = min(need, self.limit) - self.now(now)
         if missing <= 0:
             return 0.0
@@ -90,12 +93,14 @@ class RateLimiter:
             self._buckets["RPM"] = Bucket(requests_per_minute, requests_per_minute, rate, clock())
 
     def limit(self, name: str) -> float:
-        """Return a limit as far as the answers told it, else 0: T of tokens a minute, R of requests a day."""
+        """Return a limit as far as the answers told it, else 0: T of tokens a minute, R of requests
+        a day."""
         bucket = self._buckets.get(name)
         return bucket.limit if bucket else 0.0
 
     def enter(self, tokens: int, stopped: Callable[[], bool]) -> int | None:
-        """Wait until a request of so many tokens may go; return its number, or None when stopped meanwhile.
+        """Wait until a request of so many tokens may go; return its number, or None when stopped
+        meanwhile.
 
         Raises DailyQuotaExceeded when that would take longer than PATIENCE_S.
         """
@@ -119,7 +124,8 @@ class RateLimiter:
     def leave(
         self, number: int, *, spent: int = 0, headers: Mapping[str, str] | None = None, good: bool
     ) -> None:
-        """Count a request as ended: what it spent, what the headers tell of the limits, whether it was answered."""
+        """Count a request as ended: what it spent, what the headers tell of the limits, whether it
+        was answered."""
         with self._changed:
             sent, reserved = self._in_flight.pop(number)
             now = self._clock()
@@ -149,14 +155,16 @@ class RateLimiter:
             self._changed.notify_all()
 
     def _minute(self) -> float:
-        """Return the seconds in which the tokens of a minute come back: a stand-in's minute can be short."""
+        """Return the seconds in which the tokens of a minute come back: a stand-in's minute can be
+        short."""
         tokens = self._buckets.get("T")
         return tokens.limit / tokens.rate if tokens and tokens.rate > 0 else 60.0
 
     def _learn(
         self, name: str, kind: str, headers: Mapping[str, str], sent: float, now: float
     ) -> None:
-        """Set a bucket to what the server says, less what is under way: requests and answers overtake one another."""
+        """Set a bucket to what the server says, less what is under way: requests and answers
+        overtake one another."""
         if sent < self._learned.get(name, sent):  # the answer to a later request has told already
             return
         limit = finite(headers.get(f"x-ratelimit-limit-{kind}"), 1, 1e12)

@@ -90,7 +90,8 @@ def _is_heading(line: str, width: int) -> bool:
 
 
 def _cut(run: list[str]) -> Iterator[list[str]]:
-    """Yield equal passages of 3 to 6 sentences; a run too short or a passage too long gives nothing."""
+    """Yield equal passages of 3 to 6 sentences; a run too short or a passage too long gives
+    nothing."""
     least, most = SENTENCES
     pieces = -(-len(run) // most)
     for piece in range(pieces):

@@ -1,16 +1,22 @@
 """A stand-in for Groq as it was in November 2026: python -m components.generate.standin --help.
 
-It speaks the real protocol over real HTTP: a list of models, chat completions, files and batches. It keeps real limits
-(token buckets with Groq's headers), reasons before it answers, refuses what Groq refuses, fails on demand, and writes a
-bill with the prices of teachers.toml. Its tasks are the embedded teacher's, three a page. The minute can be made short.
+It speaks the real protocol over real HTTP: a list of models, chat completions, files and batches.
+It keeps real limits (token buckets with Groq's headers), reasons before it answers, refuses what
+Groq refuses, fails on demand, and writes a bill with the prices of teachers.toml. Its tasks are the
+embedded teacher's, three a page. The minute can be made short.
 
-Faults come by schedule, one a request, or by seed: then the n-th try of a request meets the same fault in every run.
+Faults come by schedule, one a request, or by seed: then the n-th try of a request meets the same
+fault in every run.
 
-    401 404 413 498 500 503       that status           429, 429:2          too many requests; with Retry-After
-    reset                         broken connection     cut                 half of the body, then the end
-    slow:2                        2 s, then as usual    garbage             200 with a body that is no JSON
-    prose                         an answer without triples                 length       an answer cut in its middle
-    think                         reasoning fills all the room
+    401 404 413 498 500 503   that status
+    429, 429:2                too many requests; with Retry-After
+    reset                     a broken connection
+    cut                       half of the body, then the end
+    slow:2                    2 s, then as usual
+    garbage                   200 with a body that is no JSON
+    prose                     an answer without triples
+    length                    an answer cut in its middle
+    think                     reasoning fills all the room
 """
 
 import argparse
@@ -36,7 +42,8 @@ from components.shared.teachers import batch_discount, plan, ranked, teacher
 
 KEY = "gsk_stand_in"  # what the stand-in takes as a key when none is named
 DECOMMISSIONED = ("qwen/qwen3-32b", "meta-llama/llama-4-scout-17b-16e-instruct")
-# What a request may meet by seed: failures of transport, for an answer in bad form is asked for only once more.
+# What a request may meet by seed: failures of transport, for an answer in bad form is asked for
+# only once more.
 PASSING = (
     "429", "429:0.05", "498", "500", "503", "reset", "cut", "garbage", "413", "slow:0.05",
 )  # fmt: skip
@@ -66,7 +73,8 @@ class Reply(NamedTuple):
 class StandIn(LoopbackServer):
     """Serve on loopback while the `with` block lasts. `requests` and `bill` tell what happened.
 
-    A request is on the bill once its answer has left whole: what a client breaks off before that is not charged.
+    A request is on the bill once its answer has left whole: what a client breaks off before that is
+    not charged.
     """
 
     def __init__(
@@ -150,7 +158,7 @@ class StandIn(LoopbackServer):
         dollars = facts.dollars(prompt, completion, cached) or 0.0
         dollars *= 1 - batch_discount() if batch else 1
         if fault == "prose" and "response_format" in body:
-            told = "Failed to generate JSON. Please adjust your prompt. See 'failed_generation' for more details."
+            told = "Failed to generate JSON. See 'failed_generation' for more details."
             failed = self.error(400, told, code="json_validate_failed", failed_generation=text)
             return failed._replace(tokens=prompt + completion, dollars=dollars)
         message = {"role": "assistant", "content": text}

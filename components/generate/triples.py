@@ -1,8 +1,9 @@
 """Read a teacher's answer: JSON, whole or damaged, or labelled text. Linear in its length.
 
-An answer that holds no task is None, never an empty success; an explicit empty list is told apart from it. Half a
-value never counts for a whole one: what the end cuts off, or what cannot be told from damage, comes back empty, so
-that it becomes a reject. LaTeX survives where a model forgot to escape it.
+An answer that holds no task is None, never an empty success; an explicit empty list is told apart
+from it. Half a value never counts for a whole one: what the end cuts off, or what cannot be told
+from damage, comes back empty, so that it becomes a reject. LaTeX survives where a model forgot to
+escape it.
 """
 
 import json
@@ -35,17 +36,20 @@ _REASONING_ENDS = re.compile(
 
 _ESCAPES = frozenset('bfnrt"')
 _ESCAPE = re.compile(r"(?:\\\\)++|\\u[0-9a-fA-F]{4}|\\([a-zA-Z]+|.)", re.DOTALL)
-# LaTeX whose first letter makes a line feed or a tab of its backslash; any word after \b, \f and \r is LaTeX.
+# LaTeX whose first letter makes a line feed or a tab of its backslash; any word after \b, \f and \r
+# is LaTeX.
 _LATEX = frozenset(
     re.findall(
         r"\w+",
-        "nabla napprox natural ncong ne nearrow neg neq nequiv newcommand newline nexists ngeq ngeqq ngeqslant ngtr ni "
-        "nleftarrow nLeftarrow nleftrightarrow nleq nleqq nleqslant nless nmid nobreak nolimits nonumber normalfont "
-        "normalsize not notin nparallel nprec nrightarrow nRightarrow nshortmid nsim nsubset nsubseteq nsucc nsupset "
-        "nsupseteq nu nvdash nVdash nvDash nwarrow tag tan tanh tau tbinom text textbf textcolor textit textmd "
-        "textnormal textrm textsc textsf textsl textstyle textsubscript textsuperscript texttt textup tfrac therefore "
-        "theta thickapprox thicksim thinspace tilde times tiny to top toprule tr triangle triangledown triangleleft "
-        "trianglelefteq triangleq triangleright trianglerighteq tt twoheadrightarrow rm rVert rBrace",
+        "nabla napprox natural ncong ne nearrow neg neq nequiv newcommand newline nexists ngeq "
+        "ngeqq ngeqslant ngtr ni nleftarrow nLeftarrow nleftrightarrow nleq nleqq nleqslant nless "
+        "nmid nobreak nolimits nonumber normalfont normalsize not notin nparallel nprec "
+        "nrightarrow nRightarrow nshortmid nsim nsubset nsubseteq nsucc nsupset nsupseteq nu "
+        "nvdash nVdash nvDash nwarrow tag tan tanh tau tbinom text textbf textcolor textit textmd "
+        "textnormal textrm textsc textsf textsl textstyle textsubscript textsuperscript texttt "
+        "textup tfrac therefore theta thickapprox thicksim thinspace tilde times tiny to top "
+        "toprule tr triangle triangledown triangleleft trianglelefteq triangleq triangleright "
+        "trianglerighteq tt twoheadrightarrow rm rVert rBrace",
     )
 )
 _LINE_STARTS = frozenset(("ne", "neq", "ni", "nu"))  # may also be a line feed and e, eq, i or u
@@ -65,7 +69,8 @@ Row = dict[str, str]
 
 
 def parse(answer: str, *, cut: bool = False) -> list[Draft] | None:
-    """Return the drafts in an answer, or None when it holds none; `cut` tells that its end is missing."""
+    """Return the drafts in an answer, or None when it holds none; `cut` tells that its end is
+    missing."""
     text = clean(answer).strip()
     try:
         values = [_JSON.decode(_escaped(text) if text[-1:] in "}]" else "")]
@@ -85,7 +90,8 @@ def _lists_nothing(value: Any) -> bool:
 
 
 def _without_reasoning(text: str) -> str:
-    """Return what stands behind the last end of a reasoning block and before the next start of one."""
+    """Return what stands behind the last end of a reasoning block and before the next start of
+    one."""
     for end in _REASONING_ENDS.finditer(text):
         answer_from = end.end()
     if _REASONING_ENDS.search(text):
@@ -95,7 +101,8 @@ def _without_reasoning(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    r"""Return JSON with LaTeX's backslashes doubled where one stands alone: \sqrt is no escape, \frac no form feed."""
+    r"""Return JSON with LaTeX's backslashes doubled where one stands alone: \sqrt is no escape,
+    \frac no form feed."""
     return _ESCAPE.sub(_escape, text)
 
 
@@ -113,7 +120,8 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def _starts_line(found: re.Match[str]) -> bool:
-    """Tell whether a line feed makes more sense here than LaTeX: behind the end of a sentence, say."""
+    """Tell whether a line feed makes more sense here than LaTeX: behind the end of a sentence,
+    say."""
     if found[1] not in _LINE_STARTS:
         return False
     before = found.string[max(found.start() - 1, 0) : found.start()]
@@ -121,7 +129,8 @@ def _starts_line(found: re.Match[str]) -> bool:
 
 
 def _from_json(text: str) -> tuple[list[Any], list[Row]]:
-    """Return the JSON values in a text, the last of them repaired where it is damaged, and their rows."""
+    """Return the JSON values in a text, the last of them repaired where it is damaged, and their
+    rows."""
     values: list[Any] = []
     at = 0
     while found := re.compile(r"[{\[]").search(text, at):
@@ -149,7 +158,8 @@ def _repaired(text: str) -> Any:
 
 
 def _proved(row: Row, text: str) -> Row:
-    """Empty the output where a field does not stand in the damaged JSON whole: between quotes, before a name or bracket."""
+    """Empty the output where a field does not stand in the damaged JSON whole: between quotes,
+    before a name or bracket."""
     sound = all(_stands_in(row[name], text) for name in FIELDS if name in row)
     return row if sound else {**row, "output": ""}
 
@@ -166,7 +176,8 @@ def _stands_in(value: str, text: str) -> bool:
 
 
 def _rows(value: Any, depth: int = 0) -> Iterator[Row]:
-    """Yield the rows in a JSON value, however they are wrapped: in lists, objects or strings of JSON."""
+    """Yield the rows in a JSON value, however they are wrapped: in lists, objects or strings of
+    JSON."""
     if depth > DEPTH:
         return
     if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
@@ -214,7 +225,8 @@ def _text(item: Any) -> str:
 
 
 def _from_labels(text: str, cut: bool) -> list[Row]:
-    """Return the rows of text with labels; none where the labels come in another order than the fields."""
+    """Return the rows of text with labels; none where the labels come in another order than the
+    fields."""
     pieces: list[tuple[str, list[str]]] = []
     for line in text.split("\n"):
         label = _LABEL.match(line)
@@ -234,7 +246,8 @@ def _from_labels(text: str, cut: bool) -> list[Row]:
 
 
 def _without_heading(lines: list[str], last: bool) -> str:
-    """Return a field's text without the rule or heading before the next row, or the farewell behind the last."""
+    """Return a field's text without the rule or heading before the next row, or the farewell behind
+    the last."""
     while len(lines) > 1:
         bare = lines[-1].strip().strip("*_#>-=:.)` \t")
         if bare and (last or not _HEADING.fullmatch(bare)):

@@ -3,11 +3,12 @@
 Three things give an invention away, and each is looked for by itself:
 
     a number or a name that the passage does not hold           "reaches 14.2", "on Larder"
-    a number or a name that the passage holds in another place  "from 12.8 to 12.6" for "from 12.6 to 12.8"
+    a number or a name that it holds in another place           "12.8 to 12.6" for "12.6 to 12.8"
     a sentence whose words are hardly those of the passage      from another paper, or from nowhere
 
-The first two make the score 0. Otherwise it is the share of content words that the passage knows, of the sentence
-that is borne out worst, so that one invented sentence is not hidden by three good ones.
+The first two make the score 0. Otherwise it is the share of content words that the passage knows,
+of the sentence that is borne out worst, so that one invented sentence is not hidden by three good
+ones.
 """
 
 import re
@@ -30,8 +31,8 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])[\"”’)\]]*\s+(?=[\"“(\[]?[A-Z0-9])"
 _SUFFIX = re.compile(r"(?:'s|’s|ingly|edly|ing|ies|ied|ed|es|s|ly|er|al|e|y)$")
 _WORDS = re.compile(r"\w+")
 _UNITS = _WORDS.findall(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen twenty"
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen twenty"
 )
 _TENS = _WORDS.findall("thirty forty fifty sixty seventy eighty ninety hundred")
 NUMBERS = {word: str(value) for value, word in enumerate(_UNITS)}
@@ -44,13 +45,15 @@ COUNTS = {
 }  # written as words these mostly count what a sentence lists: no figure of the passage
 _STOP = frozenset(
     _WORDS.findall(
-        "a about above after again against all also although an and any are as at be because been before being below "
-        "between both but by can could did do does doing down during each either else even every few first for from "
-        "further had has have having he hence her here his how however if in into is it its itself just like made make "
-        "makes many may me might more most much must my near no nor not now of off on once only onto or other our out "
-        "over own per rather same she should since so some still such than that the their them then there therefore "
-        "these they this those though through thus to too under until up upon us use used uses using very via was we "
-        "were what when where whereas whether which while who whom whose why will with within without would yet you"
+        "a about above after again against all also although an and any are as at be because been "
+        "before being below between both but by can could did do does doing down during each "
+        "either else even every few first for from further had has have having he hence her here "
+        "his how however if in into is it its itself just like made make makes many may me might "
+        "more most much must my near no nor not now of off on once only onto or other our out "
+        "over own per rather same she should since so some still such than that the their them "
+        "then there therefore these they this those though through thus to too under until up "
+        "upon us use used uses using very via was we were what when where whereas whether which "
+        "while who whom whose why will with within without would yet you"
     )
 )
 
@@ -64,7 +67,8 @@ class Token(NamedTuple):
 
 
 class Grounding(NamedTuple):
-    """How well an answer is borne out, 0 to 1, and what speaks against it ("" when nothing does)."""
+    """How well an answer is borne out, 0 to 1, and what speaks against it ("" when nothing
+    does)."""
 
     score: float
     problem: str
@@ -136,7 +140,8 @@ class _Evidence:
         return acronym or all(part in self.parts or _stem(part) in self.parts for part in parts)
 
     def swap(self, tokens: list[Token]) -> str:
-        """Return what is wrong when another number or name of the passage fits much better where one stands."""
+        """Return what is wrong when another number or name of the passage fits much better where
+        one stands."""
         passive = any(token.text.lower() == "by" for token in tokens)
         for place, token in enumerate(tokens):
             if token.kind not in ("number", "name") or (token.kind == "name" and passive):
@@ -156,9 +161,11 @@ class _Evidence:
         return ""
 
     def _fit(self, tokens: list[Token], place: int, key: str, other: str) -> float | None:
-        """Return how alike the surroundings of `place` and of `key` in the passage are, 0 to 1; None if it is absent.
+        """Return how alike the surroundings of `place` and of `key` in the passage are, 0 to 1;
+        None if it is absent.
 
-        `key` and `other` themselves are no part of the surroundings: in a swap they have changed places.
+        `key` and `other` themselves are no part of the surroundings: in a swap they have changed
+        places.
         """
         asked = _surroundings(tokens, place, {key, other})
         total = sum(asked.values()) or 1.0
@@ -179,7 +186,8 @@ class _Evidence:
 def _surroundings(
     tokens: list[Token], place: int, without: set[str]
 ) -> dict[tuple[str, str], float]:
-    """Return the words around a place by side and weight: near ones weigh more, function words only beside it."""
+    """Return the words around a place by side and weight: near ones weigh more, function words only
+    beside it."""
     found: dict[tuple[str, str], float] = {}
     for side, step in (("before", -1), ("after", 1)):
         for distance in range(1, REACH + 1):
@@ -209,7 +217,8 @@ def _token(text: str, names: set[str]) -> Token:
 
 
 def _names(text: str) -> Iterator[str]:
-    """Yield the words that are names: capital letters inside a word, digits in it, or a capital within a sentence."""
+    """Yield the words that are names: capital letters inside a word, digits in it, or a capital
+    within a sentence."""
     for sentence in sentences(text):
         for number, found in enumerate(_TOKEN.finditer(sentence)):
             word = found.group()

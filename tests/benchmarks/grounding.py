@@ -1,7 +1,9 @@
-"""Planted inventions found, and faithful answers let through: the share of known words against the grounding check.
+"""Planted inventions found, and faithful answers let through: the share of known words against the
+grounding check.
 
-Evidence is a paragraph of a sample paper. Faithful answers are the embedded teacher's and paraphrases written by hand;
-from each of them inventions are made by changing a number, swapping two names, or adding a sentence of another paper.
+Evidence is a paragraph of a sample paper. Faithful answers are the embedded teacher's and
+paraphrases written by hand; from each of them inventions are made by changing a number, swapping
+two names, or adding a sentence of another paper.
 """
 
 import random
@@ -23,7 +25,8 @@ _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][\w-]+(?: [A-Z][\w-]+)*")
 
 
 class Case(NamedTuple):
-    """An answer, the paragraph it claims to rest on, and what was planted in it ("" for nothing)."""
+    """An answer, the paragraph it claims to rest on, and what was planted in it ("" for
+    nothing)."""
 
     planted: str
     output: str
@@ -98,7 +101,8 @@ def planted(choose: random.Random) -> Iterator[Case]:
 
 
 def _changed(case: Case, number: str, choose: random.Random) -> str:
-    """Return the answer with a number changed a little, a lot, or to another number of the paragraph."""
+    """Return the answer with a number changed a little, a lot, or to another number of the
+    paragraph."""
     others = [other for other in _NUMBER.findall(case.evidence) if other != number]
     digits = [c for c in number if c.isdigit()]
     digits[choose.randrange(len(digits))] = choose.choice("123456789")

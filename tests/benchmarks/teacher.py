@@ -1,7 +1,9 @@
-"""Answers a second of a teacher with 300 ms latency: one page after the other, against the generate stage.
+"""Answers a second of a teacher with 300 ms latency: one page after the other, against the generate
+stage.
 
-A second part asks a teacher limited to 30 requests and 8,000 tokens a minute (a minute takes a second here): how much
-of the allowed tokens is used, and how many requests are refused. The plain way sends all it can.
+A second part asks a teacher limited to 30 requests and 8,000 tokens a minute (a minute takes a
+second here): how much of the allowed tokens is used, and how many requests are refused. The plain
+way sends all it can.
 """
 
 import json
@@ -101,7 +103,8 @@ def _generate(folder: Path, standin: StandIn, pages: int, **knobs: Any) -> None:
 
 
 def _pages() -> Iterator[str]:
-    """Yield different pages without end: the sample papers' sections, numbered from the second time on."""
+    """Yield different pages without end: the sample papers' sections, numbered from the second time
+    on."""
     for again in count():
         for path in sorted(SAMPLES.glob("*.txt")):
             for _, paragraphs in parse_sections(path.read_text("utf-8")):

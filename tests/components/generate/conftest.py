@@ -1,4 +1,5 @@
-"""Documents to ask a teacher about, the stage set up to ask a stand-in, and a server that plays recorded cases."""
+"""Documents to ask a teacher about, the stage set up to ask a stand-in, and a server that plays
+recorded cases."""
 
 import json
 import tempfile
@@ -47,7 +48,8 @@ def groq_key(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def ask(tmp_path: Path, groq_key: str) -> Run:
-    """Return a function that runs the stage against a server; the same folder and store each time."""
+    """Return a function that runs the stage against a server; the same folder and store each
+    time."""
 
     def run(
         server: LoopbackServer,
@@ -80,9 +82,10 @@ def dataset(tmp_path: Path) -> Callable[[], str]:
 class Played(LoopbackServer):
     """Plays one case: a recorded answer or error for each request, the last one again and again.
 
-    `asked` holds the requests. A case has the fields of a message (content, finish_reason, message, usage), or of an
-    error (status, error), or a `raw` body; or a list of such `replies`; and the models `served`, with the answer `gone`
-    for others; and a `limit` of max_completion_tokens with the answer `over` it.
+    `asked` holds the requests. A case has the fields of a message (content, finish_reason, message,
+    usage), or of an error (status, error), or a `raw` body; or a list of such `replies`; and the
+    models `served`, with the answer `gone` for others; and a `limit` of max_completion_tokens with
+    the answer `over` it.
     """
 
     def __init__(self, case: dict[str, Any]) -> None:

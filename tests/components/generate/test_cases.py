@@ -1,4 +1,5 @@
-"""Answers as models and servers really give them: each costs its own page at most, and never a later run."""
+"""Answers as models and servers really give them: each costs its own page at most, and never a
+later run."""
 
 import json
 from pathlib import Path
@@ -15,11 +16,14 @@ CASES: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "fixtures/teacher_cases.json").read_text("utf-8")
 )
 PAGE = (
-    "We study the stability of residual training in deep networks. The first term is the softmax cross entropy over the "
-    'vocabulary. They call the sudden drop of the validation error "grokking" in the earlier work, and we follow this '
-    "name. In our experiments the gate norm decreases by 37 percent after 4,000 steps, while the cross entropy stays "
-    "constant. The scaled dot product divides by the square root of the head dimension, which keeps the variance of the "
-    "logits near one. The learning rate is 0.0003 with a cosine schedule and 200 warmup steps."
+    "We study the stability of residual training in deep networks. The first term is the softmax "
+    "cross entropy over the"
+    'vocabulary. They call the sudden drop of the validation error "grokking" in the earlier '
+    "work, and we follow this "
+    "name. In our experiments the gate norm decreases by 37 percent after 4,000 steps, while the "
+    "cross entropy stays constant. The scaled dot product divides by the square root of the head "
+    "dimension, which keeps the variance of the logits near one. The learning rate is 0.0003 with "
+    "a cosine schedule and 200 warmup steps."
 )
 PLAIN = "It decreases by 37 percent after 4,000 steps."
 DIVISOR = "The square root of the head dimension."
@@ -30,10 +34,13 @@ RIGHT: dict[str, tuple[list[str], str, int]] = {
         [r"It divides by \sqrt{d}, the square root of the head dimension."], "", 1,
     ),
     "t03_latex_valid_escape_frac": (
-        [r"It divides by $\frac{1}{\sqrt{d}}$, \text{the square root} of the head dimension and \nabla."], "", 1,
+        [
+            r"It divides by $\frac{1}{\sqrt{d}}$, \text{the square root} of the head dimension "
+            r"and \nabla."
+        ], "", 1,
     ),
     "t04_think_no_open": ([PLAIN], "", 1),
-    "t07_lone_surrogate_in_answer": (["It decreases by 37 percent \ufffd after 4,000 steps."], "", 1),
+    "t07_lone_surrogate_in_answer": ([PLAIN.replace(" after", " \ufffd after")], "", 1),
     "t09_content_null_reasoning": ([], "cut while it reasoned", 2),
     "t10_tool_use_failed": ([PLAIN], "", 1),
     "t11_failed_generation_empty": ([], "the answer failed in its form", 2),
@@ -47,7 +54,8 @@ RIGHT: dict[str, tuple[list[str], str, int]] = {
     "t22_usage_null_choices_empty": ([], "answers what is no chat completion", 3),
     "t26_latex_no_brace_failed_generation": (
         [
-            r"It divides by the square root of the head dimension $d \in \mathbb N$, with \sigma near one."
+            r"It divides by the square root of the head dimension $d \in \mathbb N$, "
+            r"with \sigma near one."
         ], "", 1,
     ),
     "t28_doubling_past_model_limit": ([], "no output: missing, cut off or damaged", 2),
@@ -59,8 +67,8 @@ RIGHT: dict[str, tuple[list[str], str, int]] = {
     "t32_rule_of_underscores": ([PLAIN], "", 1),
     "t34_unescaped_quotes_output_only": (
         [
-            'The gate norm decreases by 37 percent, and the drop is called "grokking", while the cross entropy does not '
-            "increase at all."
+            'The gate norm decreases by 37 percent, and the drop is called "grokking", while the '
+            "cross entropy does not increase at all."
         ], "", 1,
     ),
     "t35_default_model_gone_404": ([PLAIN], "", 1),

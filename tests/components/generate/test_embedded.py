@@ -1,4 +1,4 @@
-"""The embedded teacher: tasks that stand on the page, that copying does not solve, the same every time."""
+"""The embedded teacher: tasks that stand on the page and that copying does not solve."""
 
 import json
 
@@ -9,10 +9,11 @@ from components.generate.evidence import find_span
 from components.generate.teacher import Request
 
 PARAGRAPH = (
-    "Sparse routing sends each token to two experts of a larger set. The router is trained with an auxiliary "
-    "loss that keeps the load even. On the Meadow corpus the routed model reaches a perplexity of 12.4. "
-    "A dense model of equal cost stays at 13.9 on the same text. Removing the auxiliary loss collapses most "
-    "experts within a thousand steps. The gain grows with the number of experts until sixteen are used."
+    "Sparse routing sends each token to two experts of a larger set. The router is trained with an "
+    "auxiliary loss that keeps the load even. On the Meadow corpus the routed model reaches a "
+    "perplexity of 12.4. A dense model of equal cost stays at 13.9 on the same text. Removing the "
+    "auxiliary loss collapses most experts within a thousand steps. The gain grows with the number "
+    "of experts until sixteen are used."
 )
 
 

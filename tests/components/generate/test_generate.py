@@ -14,10 +14,11 @@ from components.shared.records import Triple, read_records, write_atomically
 from tests.builders import document
 
 PAGE = (
-    "Sparse routing sends each token to two experts of a larger set. The router is trained with an auxiliary "
-    "loss that keeps the load even. On the Meadow corpus the routed model reaches a perplexity of 12.4. "
-    "A dense model of equal cost stays at 13.9 on the same text. Removing the auxiliary loss collapses most "
-    "experts within a thousand steps. The gain grows with the number of experts until sixteen of them."
+    "Sparse routing sends each token to two experts of a larger set. The router is trained with "
+    "an auxiliary loss that keeps the load even. On the Meadow corpus the routed model reaches a "
+    "perplexity of 12.4. A dense model of equal cost stays at 13.9 on the same text. Removing the "
+    "auxiliary loss collapses most experts within a thousand steps. The gain grows with the "
+    "number of experts until sixteen of them."
 )
 
 
@@ -48,8 +49,9 @@ def run(
 
 
 GOOD = (
-    '{"triples": [{"instruction": "Name the cause of collapse.", "input": "Removing the auxiliary loss collapses '
-    'most experts within a thousand steps.", "output": "The experts collapse without the auxiliary loss."}]}'
+    '{"triples": [{"instruction": "Name the cause of collapse.", "input": "Removing the auxiliary '
+    'loss collapses most experts within a thousand steps.", '
+    '"output": "The experts collapse without the auxiliary loss."}]}'
 )
 
 

@@ -1,4 +1,4 @@
-"""The teacher on Groq, asked over real HTTP at the stand-in: limits, faults, caps, batches, and nothing paid twice."""
+"""The teacher on Groq, asked over real HTTP at the stand-in: limits, faults, caps and batches."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +16,8 @@ from components.shared.teachers import plan, teacher
 from tests.components.generate.conftest import Played, Run, pages
 
 PASSING_FAULTS = [
-    "500", "503", "498", "429", "429:0.05", "413", "reset", "cut", "garbage", "prose", "length", "think", "slow:0.1",
+    "500", "503", "498", "429", "429:0.05", "413", "reset", "cut", "garbage", "prose", "length",
+    "think", "slow:0.1",
 ]  # fmt: skip
 FREE, DEVELOPER = (
     {

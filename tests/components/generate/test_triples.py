@@ -50,8 +50,9 @@ READ: dict[str, tuple[str, list[tuple[str, str, str]] | None]] = {
     "braces in the words": (f"The set {{x, y}}: [{J}]", ONE),
     "shouted names": (J.replace('"in', '"IN').replace('"output', '"OUTPUT'), ONE),
     "numbered names": (
-        '{"instruction_1": "Name the cause.", "input_1": "The loss rose.\\nIt then fell.", "output_1": "A bad batch.",'
-        ' "instruction_2": "How long was it?", "input_2": "The run took 7 hours.", "output_2": "7 hours."}',
+        '{"instruction_1": "Name the cause.", "input_1": "The loss rose.\\nIt then fell.", '
+        '"output_1": "A bad batch.", "instruction_2": "How long was it?", '
+        '"input_2": "The run took 7 hours.", "output_2": "7 hours."}',
         TWO,
     ),
     "object of objects": (f'{{"triple1": {J}, "triple2": {K}}}', TWO),
@@ -59,7 +60,7 @@ READ: dict[str, tuple[str, list[tuple[str, str, str]] | None]] = {
     "deep": (f'{{"result": {{"data": {{"items": [{J}, {K}]}}}}}}', TWO),
     "a string of JSON": (json.dumps({"triples": f"[{J}, {K}]"}), TWO),
     "other names": (
-        J.replace('"instruction', '"question').replace('"input', '"context').replace("output", "answer"),
+        J.replace("instruct", "quest").replace("input", "context").replace("output", "answer"),
         ONE,
     ),
     "misspelt names": (J.replace('"instruction', '"intruction').replace('"output', '"ouput'), ONE),
@@ -71,7 +72,7 @@ READ: dict[str, tuple[str, list[tuple[str, str, str]] | None]] = {
         '{"instruction": "Sum.", "input": {"a": 1, "b": 2}, "output": 3}',
         [("Sum.", '{"a": 1, "b": 2}', "3")],
     ),
-    "null input": ('{"instruction": "Say it.", "input": null, "output": "It."}', [("Say it.", "", "It.")]),
+    "null input": ('{"instruction": "A", "input": null, "output": "B"}', [("A", "", "B")]),
     "raw line breaks in strings": (J.replace("\\n", "\n"), ONE),
     "unknown fields beside": (J[:-1] + ', "difficulty": "easy", "page": 3}', ONE),
     "reasoning before": (f"<think>Two claims. {{maybe}} {K}</think>[{J}]", ONE),
@@ -79,7 +80,7 @@ READ: dict[str, tuple[str, list[tuple[str, str, str]] | None]] = {
     "reasoning without its end": (f"[{J}]\n<think> or rather {K}", ONE),
     "reasoning in brackets": (f"[THINK]{K}[/THINK]{J}", ONE),
     "channels": (f"<|channel|>analysis<|message|>{K}<|end|><|channel|>final<|message|>{J}", ONE),
-    "reasoning is the subject": (row(ASK, PAGE, "It ends in </think>."), [(ASK, PAGE, "It ends in </think>.")]),
+    "reasoning is the subject": (row("A", "B", "In <think>."), [("A", "B", "In <think>.")]),
     "byte order mark and line ends": (f"\ufeff[\r\n{J},\r\n{K}\r\n]", TWO),
     # damaged JSON
     "trailing commas": (f'{{"triples": [{J[:-1]},}},]}}', ONE),
