@@ -11,7 +11,7 @@ class ExtractConfig(StageConfig):
     stage: ClassVar[str] = "extract"
 
     deadline_s: float = knob(120.0, "seconds that reading one PDF may take", low=0.1)
-    memory_mib: int = knob(1024, "MiB of address space that reading one PDF may use", low=512)
+    memory_mib: int = knob(500, "MiB of address space that reading one PDF may take", low=128)
     max_pages: int = knob(200, "pages read of one PDF; later ones are left out and counted", low=1)
     min_quality: float = knob(
         0.5, "lowest share of readable words that a paper may have", low=0, high=1

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -36,7 +37,7 @@ def run_in_child(
 ) -> T:
     """Return what a function of a module returns, called in a child; what it raises is raised here.
 
-    `memory_mib` limits the child's address space. Raises SandboxError when the child gives nothing.
+    `memory_mib` limits the address space that the call may add. Raises SandboxError when the child gives nothing.
     """
     _PROCESSES.set_forkserver_preload([*_PARSERS, function.__module__])  # before the first child
     ours, theirs = _PROCESSES.Pipe(duplex=False)
@@ -88,7 +89,8 @@ def _answer(
     signal.setitimer(signal.ITIMER_REAL, deadline_s + 0.5)
     seconds = math.ceil(deadline_s) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_AS, (memory_mib << 20, memory_mib << 20))
+    limit = _mapped() + (memory_mib << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     try:
         answer = True, function(*arguments)
     except MemoryError:
@@ -97,3 +99,12 @@ def _answer(
         error.add_note(traceback.format_exc())  # a traceback does not travel
         answer = False, error
     answers.send(answer)
+
+
+def _mapped() -> int:
+    """Return the bytes of address space in use: loaded libraries map more on many cores."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    except OSError:  # no such file on this system
+        return 0
+    return pages * resource.getpagesize()
