@@ -93,10 +93,12 @@ def tidy(material: Material) -> int:
     """
     marked = 0
     for triple in material.triples:
-        texts = (triple.instruction, triple.input, triple.output)
-        bare = [without_marks(text) if material.own else text for text in texts]
-        marked += tuple(bare) != texts
-        triple.instruction, triple.input, triple.output = map(clean, bare)
+        texts = [triple.instruction, triple.input, triple.output]
+        if material.own:
+            bare = list(map(without_marks, texts))
+            marked += bare != texts
+            texts = bare
+        triple.instruction, triple.input, triple.output = map(clean, texts)
     return marked
 
 
@@ -262,17 +264,13 @@ def _add_source(
     if not paper or key in sources or not isinstance(values.get("licence"), str):
         return
     listed = values.get("authors")
-    if isinstance(listed, str):
+    if not isinstance(listed, list):
         listed = [listed]
-    authors = (
-        [_line("authors", author) for author in listed or [] if isinstance(author, str)]
-        if isinstance(listed, list)
-        else []
-    )
-    told: dict[str, Any] = {
-        name: _line(name, values.get(name)) if isinstance(values.get(name), str) else ""
-        for name in OF_PAPER
-    }
+    authors = [_line("authors", author) for author in listed if isinstance(author, str)]
+    told: dict[str, Any] = {"title": ""}
+    for name in OF_PAPER:
+        if isinstance(values.get(name), str):
+            told[name] = _line(name, values[name])
     sources[key] = Source(paper=paper, version=version, authors=authors, **told)
 
 
