@@ -20,7 +20,6 @@ HEAD_TILE = (4096, 32768)  # tokens and vocabulary that trl's loss has logits of
 HEAD_TILES = {True: 1.5, False: 10.0}  # of them in memory at once, on CUDA and without
 USABLE = 0.95  # share of the memory that is there
 SHARE_OF_PEAK = 0.24  # that an H100 reaches at the shape of Llama-3-8B in 4 bits, as measured (docs/performance.md)
-MASK_COPIES = 20  # of the mask that packed rows have with sdpa on a GPU, as measured there
 EVALUATION = 1 / 3  # of a training token's cost: only forward
 GIB = 2**30
 
@@ -123,13 +122,10 @@ def memory(config: FinetuneConfig, shape: Shape, longest: int, *, cuda: bool) ->
     layer = size * tokens * _kept_by_a_layer(config, shape, length, cuda=cuda)
     head_tokens, head_words = min(tokens, HEAD_TILE[0]), min(shape.vocabulary, HEAD_TILE[1])
     head = HEAD_TILES[cuda] * size * head_tokens * head_words + 4 * tokens * shape.hidden
-    mask = 0
-    if cuda and config.packing and config.attention == "sdpa":
-        mask = MASK_COPIES * size * tokens**2
     if config.gradient_checkpointing:
-        activations = mask + size * tokens * shape.hidden * shape.layers + max(layer, head)
+        activations = size * tokens * shape.hidden * shape.layers + max(layer, head)
     else:
-        activations = mask + layer * shape.layers + head
+        activations = layer * shape.layers + head
     return Memory(
         weights=shape.linear * (NF4_BYTES if quantised else size) + shape.other * size,
         adapter=trained * 2 * (2 if quantised else 4),

@@ -308,6 +308,7 @@ def speeds(bench: Bench) -> str:
                 problems.append(f"{name}: the memory is not within 20% above the peak")
             if "ours" in name and not 0.5 <= expected.seconds / measured <= 2:
                 problems.append(f"{name}: the time is not right within a factor of 2")
+            trainer.accelerator.free_memory()
             del trainer
     bench.write("")
     alike = [reached[f"ours, {size}, checkpointing"] for size in ("1 x 16", "4 x 4")]

@@ -123,8 +123,8 @@ def test_activations_are_computed_twice_only_where_memory_asks_for_it(shape: Sha
     ("knobs", "measured"),
     [  # peak GiB of torch's allocator on an H100, at 32 layers in nf4: see docs/performance.md
         ({"recipe": "fitted", "gradient_checkpointing": True}, 7.8),
-        ({"recipe": "fitted", "gradient_checkpointing": False}, 24.8),
-        ({"recipe": "reference"}, 13.5),
+        ({"recipe": "fitted", "gradient_checkpointing": False}, 22.9),
+        ({"recipe": "reference"}, 10.8),
     ],
 )
 def test_the_estimate_is_within_a_fifth_of_what_was_measured(
