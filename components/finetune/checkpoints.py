@@ -55,12 +55,8 @@ class Checkpoints:
             try:
                 if self.store.get_folder(self._key(step), target):
                     return step
-                continue  # half written, or half removed
             except StoreError as error:
-                problem = error.problem
-            except (ValueError, KeyError, TypeError):
-                problem = "its manifest is not what was written"
-            say("finetune", f"skipping the checkpoint of step {step}: {problem}")
+                say("finetune", f"skipping the checkpoint of step {step}: {error.problem}")
             shutil.rmtree(target, ignore_errors=True)
         return None
 

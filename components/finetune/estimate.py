@@ -18,6 +18,7 @@ OPTIMIZER_BYTES = 8  # a trained weight: two numbers of 4 bytes; 8-bit optimizer
 FIXED = {True: 512 << 20, False: 900 << 20}  # on CUDA; without: with Python and its libraries
 HEAD_TILE = (4096, 32768)  # tokens and vocabulary that trl's loss has logits of at a time
 HEAD_TILES = {True: 1.5, False: 10.0}  # of them in memory at once, on CUDA and without
+FRAGMENTS = 1.3  # what a process on a CPU holds of activations, over what is in use: as measured
 USABLE = 0.95  # share of the memory that is there
 SHARE_OF_PEAK = 0.24  # that an H100 reaches at the shape of Llama-3-8B in 4 bits, as measured (docs/performance.md)
 EVALUATION = 1 / 3  # of a training token's cost: only forward
@@ -126,6 +127,8 @@ def memory(config: FinetuneConfig, shape: Shape, longest: int, *, cuda: bool) ->
         activations = size * tokens * shape.hidden * shape.layers + max(layer, head)
     else:
         activations = layer * shape.layers + head
+    if not cuda:
+        activations *= FRAGMENTS
     return Memory(
         weights=shape.linear * (NF4_BYTES if quantised else size) + shape.other * size,
         adapter=trained * 2 * (2 if quantised else 4),

@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 from components.finetune.config import FinetuneConfig
 from components.finetune.core import finetune
+from components.shared.lifetime import exit_cleanly_on_sigterm
 from components.shared.records import write_records
 from components.shared.stage import known_error
 from tests.builders import example
@@ -67,6 +69,7 @@ def no_large_files() -> None:
 
 def nobody() -> None:
     """Become a user who is bound by the rights of files."""
+    "".encode("utf-16-le")  # loaded now: the interpreter's own files may be another user's
     if os.getuid() == 0:
         os.setuid(65534)
 
@@ -81,6 +84,8 @@ def _run(
     import torch
 
     torch.set_num_threads(1)
+    exit_cleanly_on_sigterm()
+    signal.signal(signal.SIGINT, lambda number, frame: sys.exit(128 + number))
     os.environ |= (
         environment or {}
     )  # the process that this one is forked from has kept an older one
