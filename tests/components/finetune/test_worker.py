@@ -1,5 +1,6 @@
 """What a worker finds in the store is the very training that the stage asked for."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from components.finetune.train import Training, find_start, run
 from components.finetune.worker import get_request, put_request
 from components.shared.errors import ConfigError, StoreError
 from components.shared.records import write_records
-from components.shared.store import FolderStore, open_store, release_log
+from components.shared.store import FolderStore, open_store
 from tests.builders import example
 
 EXAMPLES = [
@@ -43,15 +44,13 @@ def test_a_worker_that_knows_the_store_by_another_name_trains_the_same(
     assert got.config == asked.config.changed(store=str(link))
 
 
-def test_a_release_made_meanwhile_changes_nothing(base: Path, tmp_path: Path) -> None:
-    store = FolderStore(tmp_path / "store")
-    entry = {"base": str(base), "adapter_digest": "first", "prefix": "releases/news/v1"}
-    store.append(release_log("news"), entry)
-    asked = training_of(tmp_path, base, continue_from="news")
+def test_the_release_to_go_on_from_travels_with_the_request(base: Path, tmp_path: Path) -> None:
+    start = {"adapter_digest": "first", "prefix": "releases/news/v1"}
+    asked = replace(training_of(tmp_path, base), start=start)
     request = put_request(asked)
-    store.append(release_log("news"), entry | {"adapter_digest": "second"})
-    got = get_request(store, asked.config.store, request, tmp_path / "worker")
+    got = get_request(asked.store, asked.config.store, request, tmp_path / "worker")
     assert (got.start, got.prefix) == (asked.start, asked.prefix)
+    assert got.prefix != replace(asked, start=None).prefix
 
 
 def test_a_worker_with_other_libraries_is_refused(
