@@ -9,11 +9,13 @@ from typing import Any
 from components.curate.export import example
 from components.curate.reader import read_material
 from components.evaluate.dataset_scores import dataset_scores
+from components.evaluate.metrics import FURTHER
 from components.evaluate.rouge import METRICS
 from components.shared.errors import ConfigError, DataError
 from components.shared.ledger import Ledger
 from components.shared.records import Example
 from components.shared.text import clean_line
+from components.shared.verdict import title
 
 TITLES = {
     "unicode": "every script, numbers and mathematical symbols (decides)",
@@ -100,8 +102,10 @@ def _text(tables: dict[str, list[dict[str, Any]]], rows: int) -> str:
     lines = [f"{rows} rows, mean F measures"]
     for tokenizer, systems in tables.items():
         lines += ["", f"tokenizer '{tokenizer}': {TITLES[tokenizer]}"]
-        lines += [f"  {'':<24} ROUGE-1  ROUGE-2  ROUGE-L   words"]
+        names = "".join(f"  {metric.name}" for metric in FURTHER)
+        lines += [f"  {'':<24} ROUGE-1  ROUGE-2  ROUGE-L   words{names}"]
         for row in systems:
             figures = "  ".join(f"{row[metric]['fmeasure']:7.4f}" for metric in METRICS)
-            lines.append(f"  {row['system']:<24} {figures}  {row['words']:6.1f}")
+            others = "".join(f"  {row[m.name]:{len(m.name)}.4f}" for m in FURTHER)
+            lines.append(f"  {title(row['system']):<24} {figures}  {row['words']:6.1f}{others}")
     return "\n".join(lines)

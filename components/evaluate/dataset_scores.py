@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.evaluate.baselines import RANDOM_ANSWER, baseline_answers
+from components.evaluate.metrics import FURTHER
 from components.evaluate.rouge import METRICS, TOKENIZERS, score
 from components.evaluate.scoring import mean
 from components.shared.records import Example
@@ -38,23 +39,19 @@ def dataset_scores(
 
 def _answers_of_others(outputs: Sequence[str], seed: int) -> list[str]:
     draw, count = random.Random(seed), len(outputs)
-    return [
-        outputs[(place + draw.randrange(1, count)) % count] if count > 1 else ""
-        for place in range(count)
-    ]
+    if count < 2:
+        return [""] * count
+    return [outputs[(place + draw.randrange(1, count)) % count] for place in range(count)]
 
 
 def _row(system: str, references: Sequence[str], texts: Sequence[str], tokenizer: str) -> Row:
-    found = [score(*pair, TOKENIZERS[tokenizer]) for pair in zip(references, texts, strict=True)]
-    figures = {
-        metric: {
-            part: mean([getattr(one[metric], part) for one in found])
-            for part in ("fmeasure", "precision", "recall")
-        }
-        for metric in METRICS
-    }
-    return {
-        "system": system,
-        "words": mean([float(len(text.split())) for text in texts]),
-        **figures,
-    }
+    pairs = list(zip(references, texts, strict=True))
+    found = [score(*pair, TOKENIZERS[tokenizer]) for pair in pairs]
+    row: Row = {"system": system, "words": mean([float(len(text.split())) for text in texts])}
+    for metric in METRICS:
+        row[metric] = {}
+        for part in ("fmeasure", "precision", "recall"):
+            row[metric][part] = mean([getattr(one[metric], part) for one in found])
+    for further in FURTHER:
+        row[further.name] = mean([further.function(*pair) for pair in pairs])
+    return row

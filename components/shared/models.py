@@ -225,16 +225,16 @@ def attach_adapter(model: Any, folder: Path, name: str, *, trainable: bool = Fal
     from peft import PeftModel
 
     wanted = _check_adapter(folder)
+    # For answering on a GPU an adapter stays in its own precision: float32 without TF32 is slow.
+    options = {"is_trainable": trainable, "autocast_adapter_dtype": trainable or device() == "cpu"}
     try:
         with warnings.catch_warnings():  # of settings that a newer peft wrote and this one ignores
             warnings.simplefilter("ignore")
             if isinstance(model, PeftModel):  # beside the adapters that it has
-                model.load_adapter(str(folder), adapter_name=name, is_trainable=trainable)
+                model.load_adapter(str(folder), adapter_name=name, **options)
                 tuned = model
             else:
-                tuned = PeftModel.from_pretrained(
-                    model, str(folder), adapter_name=name, is_trainable=trainable
-                )
+                tuned = PeftModel.from_pretrained(model, str(folder), adapter_name=name, **options)
     except Exception as error:  # a file from outside: whatever is wrong with it, one line
         first = _first_line(error)
         problem = f"adapter {folder}: does not fit the base model ({first})"
