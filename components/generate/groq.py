@@ -27,9 +27,11 @@ PROMPT = Path(__file__).with_name("prompt.txt").read_text("utf-8").strip()
 REASONING_ROOM = 1024  # tokens beside the answer's: at low effort a model seldom takes half of it
 MAX_BYTES = 8 * 2**20  # of one answer; the longest has 65,536 tokens
 MIN_SECRET = 8  # characters of a key that is looked for in what a server says
+CHECK_KEY = "check GROQ_API_KEY, or ARXTUNE_TEACHER_KEY for another server"
 MAX_WAIT_S = 30 * 86_400.0  # that a Retry-After may ask for
 LIST_DEADLINE_S = 20.0
 OPTIONAL = ("response_format", "reasoning_effort", "include_reasoning", "seed", "temperature")
+TEXT_PARTS = ("text", "output_text")
 FAILED_FORM = ("json_validate_failed", "tool_use_failed")  # the model wrote something else
 _FORMAT = re.compile(r"response.?formats?|json.?schema|structured.?outputs?", re.IGNORECASE)
 _TEXT = {"type": "string"}
@@ -158,7 +160,7 @@ class GroqTeacher:
         if status in (400, 422) and ("failed_generation" in error or code in FAILED_FORM):
             return Reply("", problem="the answer failed in its form")
         if status == 401:
-            raise TeacherError("the teacher refuses the key (401)", "check GROQ_API_KEY")
+            raise TeacherError("the teacher refuses the key (401)", CHECK_KEY)
         if status == 404 or code in ("model_decommissioned", "model_not_found"):
             raise self._gone(self.model, f" ({status})")
         if 300 <= status < 400:
@@ -207,7 +209,10 @@ class GroqTeacher:
             named.add("response_format")
         limits = [int(number) for number in re.findall(r"\b\d{2,7}\b", message)]
         longest = min(limits, default=0)
-        if "max_completion_tokens" in named and 64 <= longest < sent["max_completion_tokens"]:
+        if (
+            named & {"max_completion_tokens", "max_tokens"}
+            and 64 <= longest < sent["max_completion_tokens"]
+        ):
             self._longest = min(self._longest, longest)
             return True
         field = next((name for name in OPTIONAL if name in named and name in sent), "")
@@ -221,7 +226,7 @@ class GroqTeacher:
         except FetchError:
             return []
         if response.status == 401:
-            raise TeacherError("the teacher refuses the key (401)", "check GROQ_API_KEY")
+            raise TeacherError("the teacher refuses the key (401)", CHECK_KEY)
         body = self.decode(response.body)
         rows = body.get("data") if response.status == 200 and isinstance(body, dict) else None
         found = [row.get("id") for row in rows or () if isinstance(row, dict)]
@@ -302,8 +307,9 @@ def _reply(answer: Any, payload: Payload) -> Reply:
 def _content(content: Any) -> str:
     """Return the text of a message: a text, or a list of parts of which some are text."""
     if isinstance(content, list):
-        parts = [part for part in content if part.get("type") in ("text", "output_text")]
-        return "".join(part["text"] for part in parts)
+        parts = [part if isinstance(part, dict) else {"text": part} for part in content]
+        texts = [part["text"] for part in parts if part.get("type", "text") in TEXT_PARTS]
+        return "".join(texts)
     if content is not None and not isinstance(content, str):
         raise TypeError("content is neither text nor parts")
     return content or ""

@@ -63,7 +63,9 @@ _LABEL = re.compile(
 _HEADING = re.compile(
     r"(?:triple|triplet|example|task|item|pair|sample|entry)?[\s#]{0,3}\d{0,4}", re.IGNORECASE
 )
-_FAREWELL = re.compile(r"(?:i hope|let me know|these (?:triples|tasks)|feel free)\b", re.IGNORECASE)
+_FAREWELL = re.compile(
+    r"(?:i hope|let me know|these (?:triples|tasks)|feel free|notes?:|please)", re.IGNORECASE
+)
 _JSON = json.JSONDecoder(strict=False, parse_constant=lambda name: None)  # NaN is no value
 Row = dict[str, str]
 
@@ -73,7 +75,7 @@ def parse(answer: str, *, cut: bool = False) -> list[Draft] | None:
     missing."""
     text = clean(answer).strip()
     try:
-        values = [_JSON.decode(_escaped(text) if text[-1:] in "}]" else "")]
+        values = [_JSON.decode(_escaped(text) if text[-1:] in '}]"' else "")]
         rows = list(islice(_rows(values[0]), MAX_ROWS))
     except (ValueError, RecursionError):
         kept = _without_reasoning(text)
@@ -221,6 +223,8 @@ def _text(item: Any) -> str:
         return ""
     if isinstance(item, list):
         return "\n".join(map(_text, item))
+    if isinstance(item, dict) and len(item) == 1:
+        return _text(*item.values())
     return item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
 
 
