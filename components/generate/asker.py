@@ -139,8 +139,7 @@ class Asker:
                 self._learn(payload, reply)
 
     def _learn(self, payload: Payload, reply: Reply) -> None:
-        """Learn how many characters make a token, and from the first answer which plan the account
-        has."""
+        """Learn the length of a token, and from the first answer which plan the account has."""
         if reply.prompt_tokens > OVERHEAD:
             measured = characters(payload) / (reply.prompt_tokens - OVERHEAD)
             bounded = min(max(measured, 1.0), 2 * CHARACTERS_A_TOKEN)
@@ -162,8 +161,7 @@ class Asker:
             )
 
     def _refusal(self, error: FetchError) -> Answer:
-        """Return the reason of a page's refusal; raise TeacherError where it is not the page that
-        is refused."""
+        """Return why a page was refused; raise TeacherError where it is not the page."""
         self._refused += 1
         if not error.http_status:
             return f"the teacher's answer cannot be used: {error.reason}"
@@ -177,8 +175,7 @@ class Asker:
         return f"refused by the teacher{told}"[:300]
 
     def _day_over(self, wait_s: float) -> Answer:
-        """Return why the rest is left, where only one day was planned for; raise TeacherError
-        elsewhere."""
+        """Return why the rest is left; raise TeacherError unless one day was planned for."""
         problem = f"the teacher's quota of the day is used up, for {wait_s / 3600:.1f} h"
         if not self._budget.day_tokens:
             raise TeacherError(problem, "run again then: answers are kept")
@@ -186,13 +183,11 @@ class Asker:
         return self._left
 
     def _estimate(self, payload: Payload) -> int:
-        """Return the tokens that the teacher will count for a request before it knows how long the
-        answer is."""
+        """Return the tokens that the teacher sets aside for a request."""
         return int(
             prompt_tokens(payload, self._characters_a_token) + payload["max_completion_tokens"]
         )
 
     def _backoff(self, failures: int) -> float:
-        """Return seconds: doubled with each failure up to 32 times, spread so that threads do not
-        return together."""
+        """Return seconds: doubled with each failure up to 32 times, and spread."""
         return self._config.backoff_s * min(32.0, 2.0 ** (failures - 1)) * random.uniform(0.5, 1.0)

@@ -43,8 +43,7 @@ class Batches:
         self._home = f"batches/{digest([teacher.name, teacher.url])[:16]}"
 
     def run(self, payloads: dict[str, Payload]) -> Found:
-        """Yield what became of each request; batches that an earlier run left open are collected
-        first."""
+        """Yield what became of each request; batches left open by earlier runs come first."""
         missing = dict(payloads)
         for name in sorted({key.split("/")[2] for key in self._store.list(self._home)}):
             keys = self._store.get_json(f"{self._home}/{name}/keys.json") or []
@@ -67,8 +66,7 @@ class Batches:
             yield from self._collect(name, chosen)
 
     def _collect(self, name: str, payloads: dict[str, Payload]) -> Found:
-        """Wait for a batch, which is made where it was not yet, and yield its answers; then forget
-        it."""
+        """Wait for a batch, made where there is none yet, yield its answers and forget it."""
         path = f"{self._home}/{name}/batch.json"
         known = self._store.get_json(path) or self._find(name)
         if not known and payloads:
@@ -173,8 +171,7 @@ class Batches:
     def _fetch(
         self, path: str, content: bytes | None = None, kind: str = "application/json"
     ) -> Response:
-        """Ask the Batch API; what may pass is tried again, except where a second try could pay
-        twice."""
+        """Ask the Batch API; tries again, except where that could pay twice."""
         tries = 1 if content and path == "/batches" else self._config.retries + 1
         method = "POST" if content else "GET"
 

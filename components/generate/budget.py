@@ -24,8 +24,7 @@ def prompt_tokens(payload: Payload, characters_a_token: float = CHARACTERS_A_TOK
 
 
 def most_prompt_tokens(payload: Payload) -> int:
-    """Return what a prompt can count at the very most: no tokenizer makes more tokens than there
-    are bytes."""
+    """Return the most that a prompt can count: a token has at least one byte."""
     return OVERHEAD + sum(len(m["content"].encode("utf-8")) for m in payload["messages"])
 
 
@@ -44,8 +43,7 @@ def cost(facts: TeacherFacts, reply: Reply) -> float | None:
 
 
 class Budget:
-    """Hard caps on tokens and dollars: nothing is sent that could pass one. 0 means no cap. Safe
-    for many threads."""
+    """Hard caps on tokens and dollars, 0 for none: nothing that could pass one is sent."""
 
     def __init__(
         self, facts: TeacherFacts, max_tokens: int, max_dollars: float, *, batch: bool = False
@@ -113,8 +111,7 @@ class Budget:
 def forecast(
     facts: TeacherFacts, payloads: Iterable[Payload], *, batch: bool = False
 ) -> tuple[str, dict[str, float]]:
-    """Return one line on what these requests are expected to cost and to take, and the figures in
-    it."""
+    """Return a line on expected cost and time of these requests, and its figures."""
     asked = list(payloads)
     prompt = sum(prompt_tokens(payload) for payload in asked)
     completion = sum(answer_tokens(payload) for payload in asked)
@@ -152,8 +149,7 @@ def _minutes(limits: Plan, requests: int, tokens: float) -> float:
 
 
 def bill(facts: TeacherFacts, replies: Iterable[Reply]) -> dict[str, float]:
-    """Return the tokens of these answers and, where the price is known, what they cost in
-    dollars."""
+    """Return the tokens of these answers and, at a known price, their dollars."""
     paid = list(replies)
     account: dict[str, float] = {
         "prompt": sum(reply.prompt_tokens for reply in paid),

@@ -1,5 +1,4 @@
-"""Collect answers: from the store where they were paid for, else from the teacher and through the
-store."""
+"""Collect answers: from the store where they were paid for, else from the teacher."""
 
 import contextlib
 from collections.abc import Generator, Iterable
@@ -73,8 +72,7 @@ class Collector:
             self._budget = Budget(teacher.facts, *caps, batch=config.teacher_mode == "batch")
 
     def answers(self, requests: list[Request]) -> dict[Request, Answer]:
-        """Return the answer to each request, asked in this order; a damaged one is asked for once
-        more, otherwise."""
+        """Return the answer to each request, asked in this order; again where it is damaged."""
         payloads = {request: self._teacher.payload(request) for request in requests}
         keys = {request: digest(payload) for request, payload in payloads.items()}
         found = self._collect({keys[request]: payload for request, payload in payloads.items()})

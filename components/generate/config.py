@@ -79,8 +79,7 @@ class GenerateConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
 
     @property
     def endpoint(self) -> str:
-        """Return the base URL: Groq's when none is named; an address without a path has Groq's
-        path."""
+        """Return the base URL; Groq's when none is named, with Groq's path where it has none."""
         url = self.teacher_url.rstrip("/")
         if not url:
             return GROQ

@@ -28,8 +28,7 @@ Page = tuple[str, int]  # paper and number
 
 
 def generate(config: GenerateConfig, documents: Path, triples: Path) -> dict[str, Any]:
-    """Ask the teacher about every page and turn its answers into triples that know where they come
-    from."""
+    """Turn the pages of documents into triples that know where they come from."""
     found = [_sound(document) for document in read_records(documents / "documents.jsonl", Document)]
     ledger = Ledger("generate", "triples")
     teacher = make_teacher(config)
@@ -87,8 +86,7 @@ def make_teacher(config: GenerateConfig) -> AnyTeacher:
 
 
 def _rule(config: GenerateConfig, teacher: GroqTeacher, licence: str) -> Ruling:
-    """Rule on asking about a paper; where the base lies is looked up only if its terms matter to
-    the teacher's."""
+    """Rule on asking about a paper; the base is looked up only where its terms matter."""
     allowed = config.allowed | {"cc0"}
     if ruling("cc0", teacher.licence, UNKNOWN, allowed).allowed:
         return ruling(licence, teacher.licence, UNKNOWN, allowed)
@@ -120,8 +118,7 @@ def _requests(config: GenerateConfig, document: Document) -> list[Request]:
 
 
 def _best_first(papers: list[list[Request]]) -> list[Request]:
-    """Return the requests so that any beginning of them is spread over the papers and holds their
-    longest pages."""
+    """Return the requests in turns of the papers, the longest page of each first."""
     longest_first = [sorted(requests, key=lambda r: (-len(r.text), r.page)) for requests in papers]
     rounds = zip_longest(*longest_first)
     return [request for each in rounds for request in each if request is not None]

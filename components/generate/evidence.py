@@ -1,5 +1,4 @@
-"""Find where in a page a triple rests: character offsets, so that a person can be shown the
-passage."""
+"""Find where in a page a triple rests, as character offsets that can be shown."""
 
 import re
 from functools import lru_cache
@@ -66,8 +65,7 @@ def evidence(text: str, input: str, output: str) -> list[Span]:
 
 
 def judge(text: str, spans: list[Span], input: str, output: str) -> Grounding:
-    """Return how well the spans bear out a triple: its output, and its input too where that is not
-    quoted."""
+    """Return how well the spans bear out the output, and the input where it is not quoted."""
     passage = " ".join(text[start:end] for start, end in spans)
     if not input or find_span(text, input):
         return grounding(output, passage)
@@ -88,8 +86,7 @@ def _words(text: str) -> set[str]:
 
 
 def _nearest(page: list[tuple[Span, set[str]]], words: set[str], least: float) -> Span | None:
-    """Return the sentence of the page that shares most of these words, the first of equals, if it
-    shares enough."""
+    """Return the first sentence that shares most of these words, if it shares enough."""
     best, found = 0.0, None
     for span, known in page:
         share = len(words & known) / max(len(words), 1)

@@ -39,8 +39,7 @@ _TRIPLE = {"instruction": _TEXT, "input": _TEXT, "output": _TEXT}
 
 
 def _closed(properties: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an object with these properties and no others, as strict mode wants
-    it."""
+    """Return the schema of an object with these properties alone, as strict mode wants it."""
     return {
         "type": "object",
         "properties": properties,
@@ -80,8 +79,7 @@ class GroqTeacher:
         self.prompt_hash = digest([PROMPT, self.model, config.max_answer_tokens])
 
     def payload(self, request: Request) -> Payload:
-        """Return the body of the HTTP request; what never changes comes first, where it may be
-        cached."""
+        """Return the body of the HTTP request; what never changes comes first, to be cached."""
         page = digest(request.text)[:12]  # no page can hold its own hash
         quoted = f"<page {page}>\n{request.text}\n</page {page}>"
         body: Payload = {
@@ -102,8 +100,7 @@ class GroqTeacher:
         return body
 
     def again(self, payload: Payload, reply: Reply) -> Payload | None:
-        """Return the request with more room if the answer was cut, else without the constraint on
-        its form."""
+        """Return the request with more room if the answer was cut, else without a set form."""
         room = payload["max_completion_tokens"]
         if reply.cut:
             more = min(2 * room, self._longest)
@@ -197,8 +194,7 @@ class GroqTeacher:
         return str(error.get("code", "")), clean_line(message), error
 
     def _learns(self, response: Response, sent: Payload) -> bool:
-        """Tell whether a refusal named a field that is left out from now on, or how long an answer
-        may be."""
+        """Learn from a refusal a field to leave out, or the longest answer; tell whether it did."""
         if response.status not in (400, 422):
             return False
         code, message, error = self._error(response)
@@ -285,8 +281,7 @@ def _on_loopback(url: str) -> bool:
 
 
 def _reply(answer: Any, payload: Payload) -> Reply:
-    """Read a chat completion; raise KeyError, IndexError, TypeError or AttributeError when it is
-    none."""
+    """Read a chat completion; raise KeyError, IndexError, TypeError or AttributeError for others."""
     choice = answer["choices"][0]
     message, finish = choice["message"], choice.get("finish_reason")
     text = clean(_content(message.get("content")))
@@ -316,8 +311,7 @@ def _content(content: Any) -> str:
 
 
 def _reply_of(text: str, usage: Any, payload: Payload, **more: Any) -> Reply:
-    """Return a reply with the tokens that a server tells, or the most that they can be where it
-    tells nothing sound."""
+    """Return a reply with the tokens told, or the most that is possible where none are."""
     told = usage if isinstance(usage, dict) else {}
     most = most_prompt_tokens(payload)
     prompt = finite(told.get("prompt_tokens"), most // 16, most)

@@ -59,8 +59,7 @@ class Bucket:
     at: float
 
     def wait(self, need: float, now: float) -> float:
-        """Return the seconds until `need` is there; a need beyond the limit waits for the full
-        bucket."""
+        """Return the seconds until `need` is there, or until the bucket is full."""
         missing = min(need, self.limit) - self.now(now)
         if missing <= 0:
             return 0.0
@@ -93,8 +92,7 @@ class RateLimiter:
             self._buckets["RPM"] = Bucket(requests_per_minute, requests_per_minute, rate, clock())
 
     def limit(self, name: str) -> float:
-        """Return a limit as far as the answers told it, else 0: T of tokens a minute, R of requests
-        a day."""
+        """Return a limit that was told, else 0: T of tokens a minute, R of requests a day."""
         bucket = self._buckets.get(name)
         return bucket.limit if bucket else 0.0
 
@@ -124,8 +122,7 @@ class RateLimiter:
     def leave(
         self, number: int, *, spent: int = 0, headers: Mapping[str, str] | None = None, good: bool
     ) -> None:
-        """Count a request as ended: what it spent, what the headers tell of the limits, whether it
-        was answered."""
+        """Count a request as ended, with what it spent and what the headers tell."""
         with self._changed:
             sent, reserved = self._in_flight.pop(number)
             now = self._clock()
@@ -155,16 +152,14 @@ class RateLimiter:
             self._changed.notify_all()
 
     def _minute(self) -> float:
-        """Return the seconds in which the tokens of a minute come back: a stand-in's minute can be
-        short."""
+        """Return the seconds of a minute, by the tokens that come back; a stand-in's is short."""
         tokens = self._buckets.get("T")
         return tokens.limit / tokens.rate if tokens and tokens.rate > 0 else 60.0
 
     def _learn(
         self, name: str, kind: str, headers: Mapping[str, str], sent: float, now: float
     ) -> None:
-        """Set a bucket to what the server says, less what is under way: requests and answers
-        overtake one another."""
+        """Set a bucket to what the server says, less what is under way."""
         if sent < self._learned.get(name, sent):  # the answer to a later request has told already
             return
         limit = finite(headers.get(f"x-ratelimit-limit-{kind}"), 1, 1e12)

@@ -71,8 +71,7 @@ Row = dict[str, str]
 
 
 def parse(answer: str, *, cut: bool = False) -> list[Draft] | None:
-    """Return the drafts in an answer, or None when it holds none; `cut` tells that its end is
-    missing."""
+    """Return the drafts in an answer, or None when it holds none; `cut` if its end is missing."""
     text = clean(answer).strip()
     try:
         values = [_JSON.decode(_escaped(text) if text[-1:] in '}]"' else "")]
@@ -92,8 +91,7 @@ def _lists_nothing(value: Any) -> bool:
 
 
 def _without_reasoning(text: str) -> str:
-    """Return what stands behind the last end of a reasoning block and before the next start of
-    one."""
+    """Return what stands between the last end of a reasoning block and the next start."""
     for end in _REASONING_ENDS.finditer(text):
         answer_from = end.end()
     if _REASONING_ENDS.search(text):
@@ -103,8 +101,7 @@ def _without_reasoning(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    r"""Return JSON with LaTeX's backslashes doubled where one stands alone: \sqrt is no escape,
-    \frac no form feed."""
+    r"""Return JSON with LaTeX's lone backslashes doubled: \frac is no form feed."""
     return _ESCAPE.sub(_escape, text)
 
 
@@ -122,8 +119,7 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def _starts_line(found: re.Match[str]) -> bool:
-    """Tell whether a line feed makes more sense here than LaTeX: behind the end of a sentence,
-    say."""
+    """Tell whether a line feed makes more sense here than LaTeX."""
     if found[1] not in _LINE_STARTS:
         return False
     before = found.string[max(found.start() - 1, 0) : found.start()]
@@ -131,8 +127,7 @@ def _starts_line(found: re.Match[str]) -> bool:
 
 
 def _from_json(text: str) -> tuple[list[Any], list[Row]]:
-    """Return the JSON values in a text, the last of them repaired where it is damaged, and their
-    rows."""
+    """Return the JSON values in a text, the last one repaired if need be, and their rows."""
     values: list[Any] = []
     at = 0
     while found := re.compile(r"[{\[]").search(text, at):
@@ -160,8 +155,7 @@ def _repaired(text: str) -> Any:
 
 
 def _proved(row: Row, text: str) -> Row:
-    """Empty the output where a field does not stand in the damaged JSON whole: between quotes,
-    before a name or bracket."""
+    """Empty the output where a field does not stand whole in the damaged JSON."""
     sound = all(_stands_in(row[name], text) for name in FIELDS if name in row)
     return row if sound else {**row, "output": ""}
 
@@ -178,8 +172,7 @@ def _stands_in(value: str, text: str) -> bool:
 
 
 def _rows(value: Any, depth: int = 0) -> Iterator[Row]:
-    """Yield the rows in a JSON value, however they are wrapped: in lists, objects or strings of
-    JSON."""
+    """Yield the rows in a JSON value, wrapped in lists, objects or strings of JSON."""
     if depth > DEPTH:
         return
     if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
@@ -229,8 +222,7 @@ def _text(item: Any) -> str:
 
 
 def _from_labels(text: str, cut: bool) -> list[Row]:
-    """Return the rows of text with labels; none where the labels come in another order than the
-    fields."""
+    """Return the rows of labelled text; none where the labels are out of order."""
     pieces: list[tuple[str, list[str]]] = []
     for line in text.split("\n"):
         label = _LABEL.match(line)
@@ -250,8 +242,7 @@ def _from_labels(text: str, cut: bool) -> list[Row]:
 
 
 def _without_heading(lines: list[str], last: bool) -> str:
-    """Return a field's text without the rule or heading before the next row, or the farewell behind
-    the last."""
+    """Return a field's text without the rule, heading or farewell behind it."""
     while len(lines) > 1:
         bare = lines[-1].strip().strip("*_#>-=:.)` \t")
         if bare and (last or not _HEADING.fullmatch(bare)):

@@ -140,8 +140,7 @@ class _Evidence:
         return acronym or all(part in self.parts or _stem(part) in self.parts for part in parts)
 
     def swap(self, tokens: list[Token]) -> str:
-        """Return what is wrong when another number or name of the passage fits much better where
-        one stands."""
+        """Return what is wrong when another number or name of the passage fits much better."""
         passive = any(token.text.lower() == "by" for token in tokens)
         for place, token in enumerate(tokens):
             if token.kind not in ("number", "name") or (token.kind == "name" and passive):
@@ -186,8 +185,7 @@ class _Evidence:
 def _surroundings(
     tokens: list[Token], place: int, without: set[str]
 ) -> dict[tuple[str, str], float]:
-    """Return the words around a place by side and weight: near ones weigh more, function words only
-    beside it."""
+    """Return the words around a place by side and weight; near ones weigh more."""
     found: dict[tuple[str, str], float] = {}
     for side, step in (("before", -1), ("after", 1)):
         for distance in range(1, REACH + 1):
@@ -217,8 +215,7 @@ def _token(text: str, names: set[str]) -> Token:
 
 
 def _names(text: str) -> Iterator[str]:
-    """Yield the words that are names: capital letters inside a word, digits in it, or a capital
-    within a sentence."""
+    """Yield the words that are names, by their capital letters and digits."""
     for sentence in sentences(text):
         for number, found in enumerate(_TOKEN.finditer(sentence)):
             word = found.group()

@@ -1,5 +1,4 @@
-"""The teacher models of teachers.toml: what each costs, takes and allows, and what replaced the
-retired ones."""
+"""The teacher models of teachers.toml: terms, prices, abilities, and what replaced them."""
 
 import tomllib
 from dataclasses import dataclass
@@ -34,8 +33,7 @@ class TeacherFacts:
     replaced_by: str = ""
 
     def dollars(self, prompt: float, completion: float, cached: float = 0) -> float | None:
-        """Return what so many tokens cost, or None; `cached` are those of the prompt read
-        before."""
+        """Return what so many tokens cost, or None; `cached` ones of the prompt cost less."""
         if self.input is None or self.output is None:
             return None
         cached_price = self.input if self.cached_input is None else self.cached_input
@@ -65,8 +63,7 @@ def teacher(model: str) -> TeacherFacts:
 
 
 def terms(kind: str, model: str) -> str:
-    """Return the terms of what a stage's `teacher` (embedded or another) writes with
-    `teacher_model`."""
+    """Return the terms of what a stage with these settings has written."""
     return teacher(EMBEDDED if kind == EMBEDDED else model).licence
 
 
