@@ -1,7 +1,7 @@
-"""Run the stages in their images on this machine, by kfp.local's DockerRunner: confined as the cluster's pods are.
+"""Run the stages in their images on this machine, by kfp.local's DockerRunner.
 
-The runner of kfp 2.17 takes a container that is gone before it was asked for its exit status as a success
-(kubeflow/pipelines#13332). Ours is removed only after it has told.
+The runner of kfp 2.17 takes a container that is gone before it was asked for its exit status as a
+success (kubeflow/pipelines#13332). Ours is removed only after it has told.
 """
 
 import os
@@ -24,7 +24,7 @@ SHARED_MEMORY = "1g"  # for Chromium and for data loaders; Docker's 64 MiB are t
 
 
 def runner(environment: dict[str, str], state: Path) -> Any:
-    """Return kfp.local's runner; `environment` goes into every container, `state` is what scrape keeps between runs."""
+    """Return kfp.local's runner; `state` is what scrape keeps between runs."""
     import docker
     from kfp import local
     from kfp.local import docker_task_handler
@@ -65,7 +65,7 @@ def runner(environment: dict[str, str], state: Path) -> Any:
 
 
 def _check_images(docker: Any) -> None:
-    """Refuse to start without a Docker daemon or without the images, rather than fail in the middle."""
+    """Refuse to start without a Docker daemon or without the images."""
     try:
         client = docker.from_env()
         missing = [

@@ -1,4 +1,4 @@
-"""Deploy: manifests by kubectl in its own words, secrets that are missing, then the pipeline's version and schedule."""
+"""Deploy: manifests by kubectl in its own words, missing secrets, then version and schedule."""
 
 import argparse
 import base64
@@ -27,7 +27,7 @@ from pipelines.names import (
 )
 from pipelines.profile import EMBEDDED, Profile, make_profile, parameters
 
-ARTIFACTS_SECRET = "mlpipeline-minio-artifact"  # noqa: S105  the name that Kubeflow Pipelines gives it
+ARTIFACTS_SECRET = "mlpipeline-minio-artifact"  # noqa: S105  Kubeflow's name for it
 OTHER_KEYS = ("GROQ_API_KEY", "HF_TOKEN")
 SERVER_SIDE = ("--server-side", "--field-manager=arxtune", "--force-conflicts")
 UP_SECONDS = 600
@@ -106,7 +106,7 @@ def run_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def check_run(profile: Profile) -> None:
-    """Make the checks of `arxtune run` that can be made from here; stages make theirs again, where their keys are."""
+    """Make the checks of `arxtune run` that can be made from here; stages make theirs again."""
     from pipelines import check
 
     asked = check.Asked(profile, Path(), None, None)
@@ -117,7 +117,7 @@ def check_run(profile: Profile) -> None:
 
 
 def in_profile(parameters: dict[str, Any], kubeflow: Any) -> dict[str, Any]:
-    """Put the store where a profile of a multi-user Kubeflow may write, and where nothing expires."""
+    """Put the store where a profile of a multi-user Kubeflow may write and nothing expires."""
     if kubeflow.multi_user and parameters["store"] == STORE:
         space = kubeflow.space["namespace"]
         return parameters | {"store": f"{KUBEFLOW_BUCKET}/private/{space}/arxtune"}
@@ -173,7 +173,7 @@ def _deploy(arguments: argparse.Namespace) -> None:
 
 
 def deploy_manifests(arguments: argparse.Namespace, store: str, folder: Path) -> bool:
-    """Show what the manifests would change, or apply them with the secrets that are missing; tell whether all is there."""
+    """Apply manifests and missing secrets, or show the difference; tell whether all is there."""
     kubectl = Kubectl(arguments.namespace, arguments.context)
     bucket = "" if store.startswith(KUBEFLOW_BUCKET + "/") else _bucket(store)
     manifests.prepare(
@@ -208,7 +208,7 @@ def deploy_manifests(arguments: argparse.Namespace, store: str, folder: Path) ->
 
 
 def ensure_secrets(kubectl: Kubectl, store: str, *, bare: bool, external: bool) -> None:
-    """Create the Secrets that are missing, from the environment; one that is there is never changed."""
+    """Create missing Secrets from the environment; one that is there is never changed."""
     if not kubectl.may("create", "secrets"):
         say("deploy", f"skipped (forbidden for this account): the Secret {SECRET}")
         return
@@ -256,7 +256,7 @@ def _create_secret(kubectl: Kubectl, name: str, values: dict[str, str]) -> None:
 
 
 def api_server_rules(kubectl: Kubectl) -> list[dict[str, Any]]:
-    """Return the egress rules that lead to the Kubernetes API, whose address may be a public one."""
+    """Return the egress rules that lead to the Kubernetes API, whose address may be public."""
     command = ("get", "endpointslices", "-n", "default", "-o", "json")
     try:
         text = kubectl.read(*command, "-l", "kubernetes.io/service-name=kubernetes")
@@ -283,7 +283,7 @@ def _bucket(url: str) -> str:
 
 
 def _add_launcher_config(folder: Path, artifacts: str, bare: bool) -> None:
-    """Add the ConfigMap by which Kubeflow Pipelines keeps artifacts on another S3; its keys are in the Secret."""
+    """Add the ConfigMap by which Kubeflow Pipelines keeps artifacts on another S3."""
     if not artifacts.startswith("s3://"):
         raise ConfigError(f"--artifacts {artifacts!r}: not an S3 URL", "write s3://bucket/prefix")
     endpoint = os.environ.get("ARXTUNE_S3_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL", "")

@@ -1,4 +1,4 @@
-"""Look at everything that a run needs, here and on the cluster, all at once and within three seconds."""
+"""Look at all that a run needs, here and on the cluster, at once and within three seconds."""
 
 import argparse
 import json
@@ -44,7 +44,7 @@ class Targets:
 
 
 class Skipped(ArxtuneError):
-    """What is not set up, and not needed for what was asked: no cluster is named, or no key for a teacher."""
+    """What is not set up, and not needed for what was asked, such as a cluster."""
 
 
 def machine(targets: Targets) -> str:
@@ -202,8 +202,8 @@ def retries(targets: Targets) -> str:
     if policy in ("Always", "OnFailure"):
         return f"a stage that fails is tried again ({policy})"
     raise ConfigError(
-        f"workflow-controller-configmap says retryPolicy {policy}: no stage that fails or is evicted is "
-        "tried again, and promote and whole graphs are",
+        f"workflow-controller-configmap says retryPolicy {policy}: no stage that fails or is "
+        "evicted is tried again, and promote and whole graphs are",
         'set templateDefaults.retryStrategy there to {limit: "0", retryPolicy: Always}',
     )
 
@@ -258,7 +258,7 @@ CHECKS: dict[str, Callable[[Targets], str]] = {
 
 
 def examine(targets: Targets) -> dict[str, tuple[str, str, str]]:
-    """Run all checks at once: "ok", "FAIL" or "-", what was found, what to do; being late is a finding too."""
+    """Run all checks at once; return "ok", "FAIL" or "-", what was found, and what to do."""
     found: dict[str, tuple[str, str, str]] = {}
 
     def run(name: str) -> None:

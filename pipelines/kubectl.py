@@ -1,4 +1,4 @@
-"""kubectl, which knows every way to log in: what it prints is shown as it is; secret values go to its input alone."""
+"""kubectl, which knows every way to log in; secret values go to its input alone."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ class Kubectl:
             raise ToolError("kubectl is not installed", "install it, or deploy with --no-manifests")
 
     def show(self, *arguments: str, fine: tuple[int, ...] = (0,)) -> int:
-        """Run kubectl with its own words on the terminal; raise ClusterError unless its status is a fine one."""
+        """Run kubectl with its own words on the terminal; raise ClusterError for other statuses."""
         status = subprocess.run([*self._base, *arguments], check=False).returncode
         if status not in fine:
             raise ClusterError(

@@ -1,4 +1,4 @@
-"""Kubeflow Pipelines through its public API (`kfp_server_api`): where it is, which version, and one-line errors."""
+"""Kubeflow Pipelines through its public API (`kfp_server_api`), with one-line errors."""
 
 import json
 import os
@@ -53,7 +53,7 @@ class Kubeflow:
         self._check_version()
 
     def _check_version(self) -> None:
-        """Refuse a server that would not run our YAML; one that does not tell its version is let through."""
+        """Refuse a server that would not run our YAML; one that tells no version is let through."""
         found = re.match(r"v?(\d+)\.(\d+)", self.version)
         needed = f"{MINIMUM[0]}.{MINIMUM[1]} or newer is needed"
         if not found:

@@ -1,4 +1,4 @@
-"""What belongs on the cluster, as one folder that `kubectl apply -k` takes: an overlay with what this cluster needs."""
+"""What belongs on the cluster, as one folder that `kubectl apply -k` takes."""
 
 import re
 import shutil
@@ -40,8 +40,8 @@ def prepare(
 ) -> None:
     """Write a folder for `kubectl apply -k`, with a copy of the manifests in it.
 
-    `bucket` is one that must be made, `api_server` the egress rules that lead to the Kubernetes API, `kfp_manifests`
-    a copy of manifests/kustomize of kubeflow/pipelines, for machines without a way to github.com.
+    `bucket` is one that must be made, `api_server` the rules of egress to the Kubernetes API,
+    `kfp_manifests` a copy of manifests/kustomize of kubeflow/pipelines, for want of github.com.
     """
     if overlay != "existing" and namespace != "kubeflow":
         raise ConfigError(
@@ -90,7 +90,7 @@ def _patches(
 ) -> list[dict[str, Any]]:
     """Return what only this cluster knows: names, addresses and accounts."""
     patches = []
-    # What a Job does never changes, so another image or bucket is another Job; finished ones go after a day.
+    # A Job never changes: another image or bucket is another Job. Finished ones go after a day.
     suffix = digest([images.DATA, images.LLM, bucket])[:10]
     for job in JOBS:
         operations = [_replace("/metadata/name", f"arxtune-{job}-{suffix}")]
@@ -116,7 +116,7 @@ def _replace(path: str, value: Any) -> dict[str, Any]:
 
 
 def _use_local_copy(manifests: Path, kfp_manifests: Path) -> None:
-    """Point what comes from github.com at a folder, copied in because kustomize stays within one root."""
+    """Point what comes from github.com at a copy, as kustomize stays within one root."""
     if not (kfp_manifests / "env").is_dir():
         raise ConfigError(
             f"--kfp-manifests {kfp_manifests}: no folder env in it",
@@ -131,7 +131,7 @@ def _use_local_copy(manifests: Path, kfp_manifests: Path) -> None:
         if found := ARGO.search(text):
             if not (copy / "argo-workflows" / "manifests").is_dir():
                 raise ConfigError(
-                    f"--kfp-manifests {kfp_manifests}: its kustomizations take Argo from github.com",
+                    f"--kfp-manifests {kfp_manifests}: it takes Argo from github.com",
                     f"put Argo beside them: git clone --depth 1 --branch {found[2]} "
                     f"https://github.com/argoproj/argo-workflows {kfp_manifests}/argo-workflows",
                 )

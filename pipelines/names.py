@@ -1,4 +1,4 @@
-"""Names of what the pipeline's pods find in their namespace; the manifests and the placement agree on them."""
+"""Names of what the pipeline's pods find in their namespace; manifests and placement agree."""
 
 PIPELINE = "arxtune"
 MODELS = "arxtune-models"  # PersistentVolumeClaim: base models fetched once for all runs

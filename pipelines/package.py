@@ -1,4 +1,4 @@
-"""The compiled pipeline as something to deploy: its content's hash, and the Kubernetes-native resources."""
+"""The compiled pipeline as something to deploy: its content's hash, and GitOps resources."""
 
 import tempfile
 from dataclasses import dataclass
@@ -38,9 +38,9 @@ def compile_to(path: Path) -> None:
 
 
 def content_hash(text: str) -> str:
-    """Return the hash of what a compiled pipeline means: not of its layout, nor of the SDK's version.
+    """Return the hash of what a compiled pipeline means, not of its layout or the SDK's version.
 
-    The images' tags are part of it, and they come from the images' content: changed code is another version.
+    The images' tags are part of it, and come from their content: changed code is another version.
     """
     documents = list(yaml.safe_load_all(text))
     for document in documents:
@@ -51,8 +51,8 @@ def content_hash(text: str) -> str:
 def write_resources(path: Path, namespace: str) -> str:
     """Write the resources Pipeline and PipelineVersion for GitOps; return the version's name.
 
-    They are read by an API server that runs with --pipelinesStoreKubernetes=true. A version never changes, so its
-    name carries the content's hash.
+    They are read by an API server that runs with --pipelinesStoreKubernetes=true. A version never
+    changes, so its name carries the content's hash.
     """
     from kfp.compiler import Compiler
     from kfp.compiler.compiler_utils import KubernetesManifestOptions

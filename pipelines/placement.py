@@ -1,11 +1,11 @@
-"""What only a cluster knows: resources, GPUs, nodes, secrets, time and tries. kfp.local ignores all of it.
+"""What only a cluster knows: resources, GPUs, nodes, secrets, time, tries. kfp.local ignores it.
 
-What a cluster's owner decides is read from the environment where the pipeline is compiled (`make deploy` sets it):
+What a cluster's owner decides is read from the environment where the pipeline is compiled:
 
-    ARXTUNE_GPUS     GPUs of a task that trains; 0 places it, and the one that answers, on CPU (default: 1)
+    ARXTUNE_GPUS     GPUs of a task that trains; 0 places all tasks on CPU (default: 1)
     ARXTUNE_GPU      the resource that counts them (default: nvidia.com/gpu)
     ARXTUNE_QUEUE    Kueue's LocalQueue that GPU tasks wait in (default: none)
-    ARXTUNE_NODES    nodes of a training; above 1 its task waits for a TrainJob and holds no GPU itself (default: 1)
+    ARXTUNE_NODES    nodes of a training; above 1 its task waits for a TrainJob (default: 1)
     ARXTUNE_IMAGES, ARXTUNE_TAG    where the images are, see components/shared/images.py
 
 Which nodes is decided by each run, by its parameters `node_selector` and `tolerations`.
@@ -38,13 +38,14 @@ class Needs:
     gpu: bool = False
     secrets: tuple[str, ...] = ()  # optional ones beside the store's
     egress: str = "cluster"  # or "internet": what the base's NetworkPolicy lets its pod reach
-    shm: str = ""  # size of /dev/shm; the default of 64 MiB is too little for Chromium and for data loaders
+    shm: str = ""  # size of /dev/shm; 64 MiB are too little for Chromium and data loaders
 
 
 NEEDS = {
-    # The newest papers are not a function of the question alone: a cached scrape would find the same ones forever.
+    # A cached scrape would find the same papers forever.
     "scrape": Needs(
-        cpu=("500m", "2"), memory=("1Gi", "3Gi"), hours=12, cache=False, egress="internet", shm="1Gi",
+        cpu=("500m", "2"), memory=("1Gi", "3Gi"), hours=12, cache=False, egress="internet",
+        shm="1Gi",
     ),
     "extract": Needs(cpu=("1", "2"), memory=("1Gi", "4Gi"), hours=4),
     "generate": Needs(
@@ -53,12 +54,12 @@ NEEDS = {
     ),
     "curate": Needs(cpu=("1", "2"), memory=("1Gi", "4Gi"), hours=2),
     "finetune": Needs(
-        cpu=("4", "8"), memory=("24Gi", "48Gi"), hours=24, retries=2, gpu=True, secrets=("HF_TOKEN",),
-        egress="internet", shm="8Gi",
+        cpu=("4", "8"), memory=("24Gi", "48Gi"), hours=24, retries=2, gpu=True,
+        secrets=("HF_TOKEN",), egress="internet", shm="8Gi",
     ),
     "evaluate": Needs(
-        cpu=("4", "8"), memory=("24Gi", "48Gi"), hours=12, retries=2, gpu=True, secrets=("HF_TOKEN",),
-        egress="internet", shm="8Gi",
+        cpu=("4", "8"), memory=("24Gi", "48Gi"), hours=12, retries=2, gpu=True,
+        secrets=("HF_TOKEN",), egress="internet", shm="8Gi",
     ),
     # It moves what others serve: when that fails, a person looks before it is tried again.
     "promote": Needs(cpu=("250m", "1"), memory=("512Mi", "2Gi"), hours=1, retries=0),
@@ -68,7 +69,7 @@ ON_CPU = {"cpu": ("1", "4"), "memory": ("1Gi", "6Gi"), "shm": "1Gi"}
 
 
 def place(task: dsl.PipelineTask, *, node_selector: Any, tolerations: Any) -> None:
-    """Place the task of a stage, which bears the stage's name; the parameters are those of GPU tasks."""
+    """Place the task of a stage, which bears its name; the parameters are those of GPU tasks."""
     stage, gpus = task.name, _count("ARXTUNE_GPUS", "0 places everything on CPU")
     needs = (
         NEEDS[stage] if gpus or not NEEDS[stage].gpu else Needs(**{**vars(NEEDS[stage]), **ON_CPU})
@@ -103,7 +104,7 @@ def place(task: dsl.PipelineTask, *, node_selector: Any, tolerations: Any) -> No
 def _until_last_attempt(needs: Needs) -> int:
     """Return the seconds within which all attempts may start and end.
 
-    Argo counts backoff_max_duration from the start of the first attempt, and ends what goes on beyond it.
+    Argo counts backoff_max_duration from the first attempt's start, and ends what goes on.
     """
     pauses: int = 60 * (2**needs.retries - 1)
     return (needs.retries + 1) * needs.hours * HOUR + pauses
@@ -128,7 +129,7 @@ def _on_gpu(task: dsl.PipelineTask, gpus: int) -> None:
 
 
 def _describe_node(task: dsl.PipelineTask, needs: Needs, gpus: int, nodes: int) -> None:
-    """Tell the stage how many nodes its training has, and what each gets, by variables of its pod."""
+    """Tell the stage by variables how many nodes its training has, and what each gets."""
     of_gpus = {_gpu(): str(gpus)} if gpus else {}
     limits = {"cpu": needs.cpu[1], "memory": needs.memory[1], **of_gpus}
     task.set_env_variable("ARXTUNE_NODES", str(nodes))

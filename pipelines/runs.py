@@ -87,9 +87,9 @@ def _submit(arguments: argparse.Namespace) -> None:
 
 
 def watch(kubeflow: Kubeflow, run: str, pause: float = POLL_SECONDS) -> str | None:
-    """Print each stage's start and end, once; return None when the run succeeded, else the stage that did not.
+    """Print each stage's start and end, once; return None for success, else the stage that failed.
 
-    The server reports one task for each node of Argo's graph: drivers, retries and executors beside the stages.
+    The server reports a task for each node of Argo's graph: drivers, retries, executors too.
     """
     told: set[tuple[str, str]] = set()
     started = time.monotonic()
@@ -146,7 +146,7 @@ def _logs(arguments: argparse.Namespace) -> None:
 
 
 def show_logs(kubectl: Kubectl, run: str, stage: str = "", lines: int = -1) -> int:
-    """Print what the pods of a run said, or of one stage, its driver's first; return how many pods there were."""
+    """Print what the pods of a run or stage said, drivers first; return how many there were."""
     number = 0
     for name, pod in _pods(kubectl, run):
         if name and stage in ("", name):
@@ -157,7 +157,7 @@ def show_logs(kubectl: Kubectl, run: str, stage: str = "", lines: int = -1) -> i
 
 
 def _pods(kubectl: Kubectl, run: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the pods of a run in the order in which they were made, each with the stage that it is of, or ""."""
+    """Yield the pods of a run, oldest first, each with its stage or ""."""
     items = json.loads(kubectl.read("get", "pods", "-l", f"pipeline/runid={run}", "-o", "json"))[
         "items"
     ]

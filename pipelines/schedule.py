@@ -1,7 +1,7 @@
-"""Pipeline, version and schedule on Kubeflow Pipelines, brought to what is wanted; the same again changes nothing.
+"""Pipeline, version and schedule on Kubeflow Pipelines; the same again changes nothing.
 
-A recurring run cannot be changed: a new one is made before the old one goes. The old one is deleted with the policy
-ORPHAN, as any other would kill the runs that it has started.
+A recurring run cannot be changed: a new one is made before the old one goes. The old one is deleted
+with the policy ORPHAN, as any other would kill the runs that it has started.
 """
 
 import argparse
@@ -41,7 +41,7 @@ class Schedule:
     def fingerprint(self, version: str, server: str) -> str:
         """Return the text that tells two recurring runs of one name apart.
 
-        The server's version is in it: a recurring run keeps the driver and launcher of the server that made it.
+        The server's version is in it: a recurring run keeps driver and launcher of its server.
         """
         what = [self.cron, self.parameters, self.service_account, version, server]
         return f"{version}, {self.cron} (arxtune {digest(what)[:16]})"
@@ -175,7 +175,7 @@ def remove(kubeflow: Kubeflow, identity: str) -> None:
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `arxtune schedule` to the command line; `arxtune deploy --schedule` makes and changes one."""
+    """Add `arxtune schedule` to the command line; `arxtune deploy --schedule` makes one."""
     from pipelines.deploy import add_connection
 
     parser = commands.add_parser("schedule", help="manage recurring runs")

@@ -17,7 +17,7 @@ from pipelines import cli
 ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.y*ml"))
 STOCK = re.compile(r"actions/(checkout|setup-python)@v\d+(\.\d+)*")
-# Stands for make, docker and rm -rf of a runner's folders: writes each call's arguments, ends of line escaped.
+# Stands for make, docker and sudo: writes each call's arguments, ends of line escaped.
 RECORD = """
 make() { printf '%q ' make "$@" >&3; echo >&3; }
 docker() { [ "$1" != login ] || cat >/dev/null; printf '%q ' docker "$@" >&3; echo >&3; }
@@ -169,7 +169,8 @@ def unquoted(line: str) -> list[str]:
 def test_deploy_hands_the_token_over_in_a_file_of_its_own_that_does_not_stay(
     tmp_path: Path,
 ) -> None:
-    look = 'make() { stat -c %a "$KF_PIPELINES_SA_TOKEN_PATH" >&3; cat "$KF_PIPELINES_SA_TOKEN_PATH" >&3; echo >&3; }\n'
+    file = '"$KF_PIPELINES_SA_TOKEN_PATH"'
+    look = f"make() {{ stat -c %a {file} >&3; cat {file} >&3; echo >&3; }}\n"
     step = step_of("deploy.yaml", "deploy")
     assert recorded(
         look + step["run"], tmp_path, TOKEN="of the account", HOST="h", NAMESPACE="n"

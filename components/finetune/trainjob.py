@@ -1,8 +1,7 @@
-"""A training on several nodes: a TrainJob of Kubeflow Trainer, by the Kubeflow SDK, followed and taken back.
+"""A training on several nodes: a TrainJob of Kubeflow Trainer, by the Kubeflow SDK.
 
-The stage's pod only waits. What the pods of a training are is said by the TrainingRuntime `arxtune` of
-manifests/components/trainer; image, nodes and account are copied from the stage's own pod, so that a
-run's parameters hold for them too. Each pod gets the variables (PET_*) that torchrun reads.
+The stage's pod only waits. What the pods of a training are is said by the TrainingRuntime `arxtune`
+of manifests/components/trainer; image, nodes and account are those of the stage's own pod.
 """
 
 import functools
@@ -30,12 +29,12 @@ POLL_S = 10.0
 MAX_FAILURES = 30  # of the API in a row: five minutes, in which a control plane comes back
 FIXES = {
     403: "bind the Role arxtune-trainer, of arxtune deploy --component trainer, to this account",
-    404: "install Kubeflow Trainer 2.2 and arxtune deploy --component trainer; or set finetune.nodes=1",
+    404: "install Kubeflow Trainer 2.2, arxtune deploy --component trainer; or finetune.nodes=1",
 }
 
 
 def run_on_nodes(config: FinetuneConfig, store_url: str, request: str) -> None:
-    """Train what `request` in the store says on `config.nodes` nodes; return when the TrainJob is complete."""
+    """Train what `request` in the store says on `config.nodes` nodes, to the end."""
     from kubeflow.common.types import KubernetesBackendConfig
     from kubeflow.trainer import TrainerClient
 
@@ -43,13 +42,13 @@ def run_on_nodes(config: FinetuneConfig, store_url: str, request: str) -> None:
         raise ToolError(f"finetune.nodes={config.nodes}: this is no pod", "set finetune.nodes=1")
     namespace = NAMESPACE.read_text("utf-8").strip()
     client = TrainerClient(KubernetesBackendConfig(namespace=namespace))
-    # Named by what is asked for: a second try of the stage finds the TrainJob of the first one, and follows it.
+    # Named by what is asked for: a second try of the stage follows the TrainJob of the first.
     job = TrainJob(client, f"arxtune-{request.rpartition('/')[2][:16]}")
     try:
         job.submit(config.nodes, [store_url, request], own_pod(namespace))
         job.follow()
     except (SystemExit, KeyboardInterrupt):
-        # A run that was ended holds no GPUs. After a SIGKILL the TrainJob lives on, until the next try follows it.
+        # A run that was ended holds no GPUs. After SIGKILL the TrainJob lives on.
         job.ask(client.delete_job)
         raise
 
@@ -61,7 +60,7 @@ class TrainJob:
         self.client, self.name, self._said, self._lines = client, name, "", 0
 
     def submit(self, nodes: int, arguments: Sequence[str], pod: Spec) -> None:
-        """Create the TrainJob, unless one is there that does the same work: of an earlier try, or of another run."""
+        """Create the TrainJob, unless one of an earlier try is at the same work."""
         while found := self.ask(self.client.get_job, absent=404):
             if found.status not in ("Complete", "Failed"):
                 self._say("there already, following it")
@@ -76,7 +75,7 @@ class TrainJob:
         self._say(f"submitted, on {nodes} nodes")
 
     def follow(self) -> None:
-        """Return when the TrainJob is complete, and say on the way what it does; raise ClusterError when it fails."""
+        """Say what the TrainJob does until it is complete; raise ClusterError when it fails."""
         while True:
             found = self.ask(self.client.get_job)
             last = self._say_new_lines()
@@ -91,7 +90,7 @@ class TrainJob:
             time.sleep(POLL_S)
 
     def ask(self, call: Callable[..., Any], absent: int = 0) -> Any:
-        """Ask the SDK about this TrainJob, again while that may help; None for the HTTP status `absent`."""
+        """Ask the SDK, again while that may help; return None for the HTTP status `absent`."""
         for failures in range(1, MAX_FAILURES + 1):
             try:
                 return call(self.name)
@@ -136,7 +135,7 @@ def own_pod(namespace: str) -> Spec:
 
 
 def describe(name: str, nodes: int, arguments: Sequence[str], pod: Spec) -> tuple[Any, list[Any]]:
-    """Return trainer and options of the TrainJob; `pod` is the stage's, whose image and place it copies."""
+    """Return trainer and options of the TrainJob, with image and place of `pod`, the stage's."""
     from kubeflow.trainer import CustomTrainerContainer, options
 
     main = next(one for one in pod["containers"] if one["name"] == "main")

@@ -1,7 +1,7 @@
-"""The images of the stages: python -m components.shared.images [scrape|data|llm] prints their names.
+"""The images of the stages: python -m components.shared.images [scrape|data|llm] names them.
 
-A tag ends in a hash of what its image is made from. So changed code or requirements are another tag, another version
-of the pipeline, and another pull on every node; what did not change keeps its name.
+A tag ends in a hash of what its image is made from. Changed code or requirements are another tag,
+another version of the pipeline, and another pull on every node; the rest keeps its name.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ LEFT_OUT = {"__pycache__", "standin"}  # of the code, as images/Dockerfile does
 
 
 def name_of(image: str) -> str:
-    """Return the full name of an image: registry and project, name, release and the hash of its content."""
+    """Return registry and project, name, release and the hash of the content of an image."""
     hashed = hashlib.sha256()
     for path in _files(image):
         hashed.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")

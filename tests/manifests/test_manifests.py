@@ -1,4 +1,4 @@
-"""What goes on the cluster: every overlay with its components renders, is valid, and keeps to our policy."""
+"""What goes on the cluster: every overlay renders, is valid, and keeps to our policy."""
 
 import functools
 import json
@@ -62,7 +62,7 @@ def pods(objects: list[Object]) -> Iterator[tuple[str, Object]]:
 
 
 def templates(found: Object) -> list[Object]:
-    """Return the object's templates of pods: its own, or those of the jobs in a TrainingRuntime's JobSet."""
+    """Return the object's templates of pods: its own, or those of a TrainingRuntime's jobs."""
     if found["kind"] == "TrainingRuntime":
         jobs = found["spec"]["template"]["spec"]["replicatedJobs"]
         return [job["template"]["spec"]["template"] for job in jobs]
@@ -70,7 +70,7 @@ def templates(found: Object) -> list[Object]:
 
 
 def validate(found: Object) -> None:
-    """Raise unless the object is what its kind's schema says, with no field that the schema does not know."""
+    """Raise unless the object is what its kind's schema says, and nothing beside it."""
     if found["kind"] in CRDS:
         crd = CRDS[found["kind"]]
         assert found["apiVersion"] == crd["apiVersion"]
@@ -107,7 +107,7 @@ def test_every_combination_is_valid_and_keeps_to_the_policy(
 
 
 def check_pod(name: str, pod: Object) -> None:
-    """Hold a pod to the restricted standard, resources, an image of a version, and secrets by reference."""
+    """Hold a pod to the restricted standard, resources, a tagged image, secrets by reference."""
     assert pod["securityContext"]["runAsNonRoot"] is True, name
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
     assert pod["automountServiceAccountToken"] is False, name
@@ -142,7 +142,7 @@ def test_ours_are_the_images_of_this_code() -> None:
 def test_a_stage_is_retried_as_often_as_it_asks_whatever_it_failed_of(overlay: str) -> None:
     config_map = named(rendered(overlay))["ConfigMap", "workflow-controller-configmap"]
     defaults = yaml.safe_load(config_map["data"]["workflowDefaults"])["spec"]
-    # Argo merges its defaults under what Kubeflow's compiler writes for `set_retry`, field by field.
+    # Argo merges its defaults under what Kubeflow writes for `set_retry`, field by field.
     asked = {"limit": "3", "backoff": {"duration": "60", "factor": "2", "maxDuration": "999"}}
     merged = defaults["templateDefaults"]["retryStrategy"] | asked
     assert (merged["limit"], merged["retryPolicy"]) == ("3", "Always")

@@ -1,4 +1,4 @@
-"""What tests of deploying have in common: a server, a kubectl that writes down what it is asked, the command line."""
+"""What tests of deploying share: a server, a kubectl that is written down, the command line."""
 
 import json
 import os
@@ -50,7 +50,8 @@ def arxtune(
         try:
             cli.main()
         finally:
-            run.error = capfd.readouterr() if sys.exc_info()[0] else None  # type: ignore[attr-defined]
+            failed = sys.exc_info()[0] is not None
+            run.error = capfd.readouterr() if failed else None  # type: ignore[attr-defined]
         return capfd.readouterr().out
 
     return run
@@ -65,7 +66,7 @@ def refused(arxtune: Arxtune, *arguments: str) -> str:
     return str(line)
 
 
-# kubectl itself is not here: what it is asked is written down, and what it answers is laid out beforehand.
+# What it is asked is written down, and what it answers is laid out beforehand.
 KUBECTL = """#!{python}
 import json, pathlib, sys
 folder = pathlib.Path({folder!r})

@@ -1,9 +1,9 @@
-"""A stand-in for the API of Kubeflow Pipelines on loopback, with the server's own rules and its bad days.
+"""A stand-in for the API of Kubeflow Pipelines on loopback, with its own rules and bad days.
 
-Names of pipelines and versions are unique (409), versions never change, lists come in pages, a single-user server
-refuses namespaces, a multi-user one demands a token, and deleting a schedule kills its runs unless they are orphaned,
-which servers before 2.16 do not know. A run has one task for each node of Argo's graph. `faults` maps the number of a
-call to what befalls it.
+Names of pipelines and versions are unique (409), versions never change, lists come in pages, a
+single-user server refuses namespaces, a multi-user one demands a token, and deleting a schedule
+kills its runs unless they are orphaned, which servers before 2.16 do not know. A run has one task
+for each node of Argo's graph. `faults` maps the number of a call to what befalls it.
 """
 
 import email
@@ -31,7 +31,7 @@ class Refused(Exception):
 
 
 def argo_tasks(states: dict[str, str], *, retries: bool = True) -> list[Record]:
-    """Return the tasks of a run whose stages are in these states: drivers, executors and retry wrappers too."""
+    """Return the tasks of a run with stages in these states: drivers, executors, retries too."""
     tasks: list[Record] = []
 
     def add(name: str, state: str) -> None:
@@ -129,15 +129,16 @@ class KubeflowStandIn(LoopbackServer):
             raise Refused(400, "In single-user mode, namespace must be empty")
 
     def _route(self, handler: Any, path: str, query: dict[str, str], body: bytes) -> Any:
+        new = self._unique
         health = {"multi_user": self.multi_user, "tag_name": self.version}
         routes: Sequence[tuple[str, Callable[..., Any]]] = [
             (r"GET /healthz", lambda: health),
             (r"GET /pipelines", lambda: self._list("pipelines", self.pipelines, query)),
-            (r"POST /pipelines", lambda: self._unique(self.pipelines, "pipeline", json.loads(body))),
+            (r"POST /pipelines", lambda: new(self.pipelines, "pipeline", json.loads(body))),
             (r"POST /pipelines/upload_version", lambda: self._upload(handler, query, body)),
             (r"GET /pipelines/([\w-]+)/versions", lambda i: self._versions_of(i, query)),
             (r"GET /experiments", lambda: self._list("experiments", self.experiments, query)),
-            (r"POST /experiments", lambda: self._unique(self.experiments, "experiment", json.loads(body))),
+            (r"POST /experiments", lambda: new(self.experiments, "experiment", json.loads(body))),
             (r"GET /recurringruns", lambda: self._list("recurringRuns", self.schedules, query)),
             (r"POST /recurringruns", lambda: self._create_schedule(json.loads(body))),
             (r"POST /recurringruns/([\w-]+):(enable|disable)", self._switch),

@@ -1,6 +1,6 @@
-"""The images, and the whole pipeline in them: confined, the same data and verdict, and a failure is a failure.
+"""The images, and the whole pipeline in them: confined, the same data and verdict.
 
-Needs root and a Docker Engine (docker.io); the images stand on a base made from Debian packages, so none is pulled.
+Needs root and a Docker Engine (docker.io); the images stand on a base of Debian packages.
 """
 
 import json
@@ -85,8 +85,10 @@ def written(path):
     except OSError as error:
         return error.strerror
 print("SEEN", json.dumps({
-    "uid": os.getuid(), "capabilities": [int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")],
-    "no new privileges": status["NoNewPrivs"].strip(), "root": written("/opt/x"), "tmp": written("/tmp/x"),
+    "uid": os.getuid(),
+    "capabilities": [int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")],
+    "no new privileges": status["NoNewPrivs"].strip(),
+    "root": written("/opt/x"), "tmp": written("/tmp/x"),
 }))
 """
     return dsl.ContainerSpec(image=images.DATA, command=["python3", "-c", code])
@@ -124,7 +126,7 @@ def test_a_stage_is_nobody_on_a_read_only_root(
     }
 
 
-# What Triton does at its first launch: compile a C extension against Python.h, and load it from below HOME.
+# What Triton does at its first launch: compile a C extension against Python.h, and load it.
 EXTENSION = '''
 import importlib.util, pathlib, subprocess, sysconfig
 source, library = pathlib.Path("/tmp/two.c"), "/tmp/two.so"

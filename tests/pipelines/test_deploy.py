@@ -1,9 +1,9 @@
-"""Deploy, schedule and submit against a server with the rules of Kubeflow Pipelines, and kubectl as it is called."""
+"""Deploy, schedule and submit against a server with the rules of Kubeflow Pipelines."""
 
 import contextlib
 import itertools
-import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -151,8 +151,11 @@ def test_a_refusal_and_a_server_that_stays_away_are_one_line(server: KubeflowSta
     ("version", "fine"),
     [("2.5.0", False), ("2.14.3", False), ("2.16.1", True), ("2.17.0", True), ("unknown", True)],
 )
-@pytest.mark.parametrize("command", [["deploy", "--no-manifests"], ["submit", "--no-wait"],
-                                     ["schedule", "list"]], ids=lambda command: command[0])  # fmt: skip
+@pytest.mark.parametrize(
+    "command",
+    [["deploy", "--no-manifests"], ["submit", "--no-wait"], ["schedule", "list"]],
+    ids=lambda command: command[0],
+)
 def test_a_server_that_is_too_old_is_refused_before_anything_changes(
     server: KubeflowStandIn, arxtune: Arxtune, command: list[str], version: str, fine: bool
 ) -> None:
@@ -204,10 +207,10 @@ def test_a_changed_line_of_any_stage_is_another_version(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     for part in ("components", "pipelines", "images"):
         shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
-    command = f"{sys.executable} -c 'from components.shared import images; print(*map(images.name_of, images.STAGES_OF))'"
+    command = [sys.executable, "-m", "components.shared.images"]
 
     def names() -> list[str]:
-        return os.popen(f"cd {copy} && {command}").read().split()
+        return subprocess.check_output(command, cwd=copy, text=True).split()
 
     before = names()
     for place, changed in (

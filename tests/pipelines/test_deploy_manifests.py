@@ -1,4 +1,4 @@
-"""Deploy, submit and logs as far as kubectl goes: what it is asked, in which order, and with which secrets."""
+"""Deploy, submit and logs as far as kubectl goes: what it is asked, in order, with secrets."""
 
 import json
 from pathlib import Path
@@ -152,14 +152,14 @@ def pod(name: str, node: str, **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": name, "annotations": annotations}, "spec": spec}
 
 
+REPORT = {"uri": "minio://mlpipeline/v2/artifacts/arxtune/run-1/evaluate/x/report"}
+TOLD = {"outputs": {"artifacts": {"report": {"artifacts": [{"name": "", **REPORT}]}}}}
 PODS = {"items": [
     pod("wf-root", "wf.root(0).root-driver(0)"),
     pod("wf-curate-driver", "wf.root(0).curate-driver(0)"),
     pod("wf-curate-1", "wf.root(0).curate(0).executor(0)"),
-    pod("wf-evaluate-1", "wf.root(0).evaluate(0).executor(0)", containers=[{"args": [json.dumps(
-        {"outputs": {"artifacts": {"report": {"artifacts": [{"name": "", "type": {"schemaTitle": "system.HTML"},
-         "uri": "minio://mlpipeline/v2/artifacts/arxtune/run-1/evaluate/x/report"}]}}}}
-    )]}]),
+    pod("wf-evaluate-1", "wf.root(0).evaluate(0).executor(0)",
+        containers=[{"args": [json.dumps(TOLD)]}]),
 ]}  # fmt: skip
 
 

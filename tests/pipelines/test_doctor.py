@@ -1,4 +1,4 @@
-"""The doctor looks at everything at once; each of its checks is seen well, and seen failing with its fix."""
+"""The doctor looks at everything at once; each check is seen well, and failing with its fix."""
 
 import json
 import sys
@@ -29,11 +29,8 @@ NODE = {
 
 
 def defaults(policy: str) -> dict[str, Any]:
-    return {
-        "data": {
-            "workflowDefaults": f"spec: {{templateDefaults: {{retryStrategy: {{retryPolicy: {policy}}}}}}}"
-        }
-    }
+    strategy = {"retryStrategy": {"retryPolicy": policy}}
+    return {"data": {"workflowDefaults": json.dumps({"spec": {"templateDefaults": strategy}})}}
 
 
 class Services(LoopbackServer):
@@ -116,7 +113,8 @@ def test_everything_that_is_right_is_ok(services: Services, tmp_path: Path) -> N
         ("namespace", SECRET, 401, {}, "use-context"),
         ("namespace", CLAIM, 200, {"status": {"phase": "Lost"}}, "see its events"),
         ("namespace", f"{NAMESPACE}/resourcequotas", 200,
-         {"items": [{"metadata": {"name": "q"}, "status": {"hard": {"limits.cpu": "9"}}}]}, "count GPUs"),
+         {"items": [{"metadata": {"name": "q"}, "status": {"hard": {"limits.cpu": "9"}}}]},
+         "count GPUs"),
         ("gpu nodes", "/api/v1/nodes", 200, {"items": []}, "device plugin"),
         ("retries", CONTROLLER, 200, defaults("OnError"), "retryPolicy: Always"),
     ],

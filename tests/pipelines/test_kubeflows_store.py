@@ -1,6 +1,6 @@
-"""A bare cluster's first run: the store is a prefix of the bucket that Kubeflow's own SeaweedFS begins with.
+"""A bare cluster's first run: the store is a prefix of the bucket of Kubeflow's own SeaweedFS.
 
-SeaweedFS is started with the arguments and commands of Kubeflow Pipelines 2.17.0; nothing but its bucket is there.
+It is started with the arguments and commands of Kubeflow Pipelines 2.17.0.
 """
 
 import argparse
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 SERVER = ["server", "-s3", "-iam", "-filer", "-master.volumePreallocate=false"]
 COMMANDS = (
     "s3.bucket.create --name mlpipeline",
-    "s3.configure -user kubeflow-admin -access_key a-key -secret_key a-secret -actions Admin -apply",
+    "s3.configure -user admin -access_key a-key -secret_key a-secret -actions Admin -apply",
 )
 KUBEFLOWS = "v2/artifacts/arxtune/run/log"
 

@@ -1,4 +1,4 @@
-"""Where each stage runs on a cluster, and with what: read from the compiled platform spec, as the backend does."""
+"""Where each stage runs on a cluster, and with what: read from the compiled platform spec."""
 
 import json
 import os
@@ -115,7 +115,7 @@ def test_what_failed_is_tried_again_with_growing_pauses_but_never_promote(
     assert policy["maxRetryCount"] in (2, 3)
     assert policy["backoffDuration"] == "60s"
     assert policy["backoffFactor"] == 2.0
-    # Argo counts from the first attempt's start: every attempt may last as long as its pod may live.
+    # Argo counts from the first attempt's start: each may last as long as its pod may live.
     pauses = 60 * (2 ** policy["maxRetryCount"] - 1)
     attempts = (policy["maxRetryCount"] + 1) * int(
         compiled.platform[stage]["activeDeadlineSeconds"]

@@ -1,4 +1,4 @@
-"""What the Job of --component gpu-check runs, as far as a CPU can run it; `make test-gpu` runs it on a GPU."""
+"""What the Job of --component gpu-check runs, as far as a CPU can; on a GPU by `make test-gpu`."""
 
 import subprocess
 import sys

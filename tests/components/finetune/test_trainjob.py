@@ -1,4 +1,4 @@
-"""A training on several nodes, by the Kubeflow SDK against the few paths of the Kubernetes API that it asks for."""
+"""A training on several nodes, by the Kubeflow SDK against what it asks of the Kubernetes API."""
 
 import json
 import signal
@@ -32,14 +32,15 @@ POD = {
     "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
     "containers": [
         {"name": "wait", "image": "argoexec"},
-        {"name": "main", "image": "team/llm:1", "resources": {"limits": {"cpu": "8", "nvidia.com/gpu": "2"}}},
+        {"name": "main", "image": "team/llm:1",
+         "resources": {"limits": {"cpu": "8", "nvidia.com/gpu": "2"}}},
     ],
 }  # fmt: skip
 LOG = "| finetune  step 1 of 2\nnoise\n"
 
 
 class Api(LoopbackServer):
-    """Serve one TrainJob; `ends` are its conditions, one for each look, of which the last one stays."""
+    """Serve one TrainJob; `ends` are its conditions, one a look, of which the last one stays."""
 
     def __init__(self) -> None:
         self.job: dict[str, Any] | None = None
@@ -93,7 +94,8 @@ def pod_of_the_first_node() -> dict[str, Any]:
         "batch.kubernetes.io/job-completion-index": "0",
     }
     return {
-        "metadata": {"name": "node-0-0", "labels": labels, "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "metadata": {"name": "node-0-0", "labels": labels,
+                     "creationTimestamp": "2026-01-01T00:00:00Z"},
         "spec": {"containers": [{"name": "node", "image": "team/llm:1"}]},
         "status": {"phase": "Running"},
     }  # fmt: skip
