@@ -17,6 +17,7 @@ from components.shared.progress import say
 from components.shared.stage import add_knobs
 from pipelines import manifests
 from pipelines.kubectl import Kubectl
+from pipelines.kubeflow import Kubeflow
 from pipelines.names import (
     KUBEFLOW_BUCKET,
     OPTIONAL_STORE_KEYS,
@@ -27,6 +28,7 @@ from pipelines.names import (
 )
 from pipelines.profile import EMBEDDED, Profile, make_profile, parameters
 
+Object = dict[str, Any]
 ARTIFACTS_SECRET = "mlpipeline-minio-artifact"  # noqa: S105  Kubeflow's name for it
 OTHER_KEYS = ("GROQ_API_KEY", "HF_TOKEN")
 SERVER_SIDE = ("--server-side", "--field-manager=arxtune", "--force-conflicts")
@@ -85,7 +87,7 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
     add_knobs(parser, parameters())
 
 
-def run_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
+def run_parameters(arguments: argparse.Namespace) -> Object:
     """Return the pipeline's parameters: the flags over a config file over the overlay's."""
     flags = {name: getattr(arguments, name) for name in parameters() if hasattr(arguments, name)}
     overlay = manifests.MANIFESTS / "overlays" / arguments.overlay / "arxtune.toml"
@@ -116,7 +118,7 @@ def check_run(profile: Profile) -> None:
         check.base(asked)
 
 
-def in_profile(parameters: dict[str, Any], kubeflow: Any) -> dict[str, Any]:
+def in_profile(parameters: Object, kubeflow: Kubeflow) -> Object:
     """Put the store where a profile of a multi-user Kubeflow may write and nothing expires."""
     if kubeflow.multi_user and parameters["store"] == STORE:
         space = kubeflow.space["namespace"]
@@ -136,7 +138,6 @@ def _json(text: str, flag: str, kind: type) -> Any:
 
 def _deploy(arguments: argparse.Namespace) -> None:
     use_overlay(arguments)
-    from pipelines.kubeflow import Kubeflow
     from pipelines.package import package, write_resources
     from pipelines.schedule import Schedule, check_cron, ensure_pipeline, ensure_schedule, plan
 
@@ -255,7 +256,7 @@ def _create_secret(kubectl: Kubectl, name: str, values: dict[str, str]) -> None:
     print(f"secret/{name} created with {', '.join(sorted(values))}")
 
 
-def api_server_rules(kubectl: Kubectl) -> list[dict[str, Any]]:
+def api_server_rules(kubectl: Kubectl) -> list[Object]:
     """Return the egress rules that lead to the Kubernetes API, whose address may be public."""
     command = ("get", "endpointslices", "-n", "default", "-o", "json")
     try:
@@ -289,7 +290,7 @@ def _add_launcher_config(folder: Path, artifacts: str, bare: bool) -> None:
     endpoint = os.environ.get("ARXTUNE_S3_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL", "")
     region = os.environ.get("ARXTUNE_S3_REGION") or os.environ.get("AWS_REGION")
     keys = {"accessKeyKey": STORE_KEYS[0], "secretKeyKey": STORE_KEYS[1]}
-    default: dict[str, Any] = {
+    default: Object = {
         "region": region or "us-east-1",
         "credentials": {"fromEnv": False, "secretRef": {"secretName": SECRET, **keys}},
     }

@@ -10,6 +10,7 @@ from typing import Any
 from components.shared.errors import ClusterError, ConfigError
 from components.shared.progress import say
 
+Answer = Any  # the generated client has no types
 MINIMUM = (2, 16)  # the first with optional secrets, securityContext and orphaned runs
 TIMEOUT = (10, 60)  # seconds to connect, to answer
 RETRY_PAUSE = 0.5  # seconds before the second try, then twice as long each time
@@ -64,7 +65,7 @@ class Kubeflow:
                 "upgrade it; Kubeflow 26.03 brings 2.16.1",
             )
 
-    def ask(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    def ask(self, call: Callable[..., Answer], *arguments: object, **options: object) -> Answer:
         """Make a call of the API; raise ClusterError, in one line, when it fails."""
         from kfp_server_api import ApiException
         from urllib3.exceptions import HTTPError
@@ -83,8 +84,8 @@ class Kubeflow:
             raise ClusterError(f"{problem}: {cause}", fix) from None
 
     def all(
-        self, field: str, call: Callable[..., Any], *arguments: Any, **more: Any
-    ) -> Iterator[Any]:
+        self, field: str, call: Callable[..., Answer], *arguments: object, **more: object
+    ) -> Iterator[Answer]:
         """Yield the items of all pages of a list."""
         token = ""
         while True:
@@ -101,7 +102,7 @@ def named(name: str) -> str:
     return json.dumps({"predicates": [predicate]})
 
 
-def _configuration(host: str, namespace: str, context: str) -> Any:
+def _configuration(host: str, namespace: str, context: str) -> Answer:
     """Return address, credentials and retries, as the generated client takes them."""
     import kfp_server_api as api
     import urllib3
@@ -130,7 +131,7 @@ def _configuration(host: str, namespace: str, context: str) -> Any:
     return configuration
 
 
-def _through_kubeconfig(configuration: Any, namespace: str, context: str) -> None:
+def _through_kubeconfig(configuration: Answer, namespace: str, context: str) -> None:
     """Go through the Kubernetes API's proxy, which the kubeconfig logs in to."""
     from kubernetes import config
 
@@ -143,14 +144,14 @@ def _through_kubeconfig(configuration: Any, namespace: str, context: str) -> Non
     configuration.host = address = configuration.host.rstrip("/") + proxy
     renew = configuration.refresh_api_key_hook
 
-    def renew_token(configuration: Any) -> None:
+    def renew_token(configuration: Answer) -> None:
         renew(configuration)  # points back at the API itself
         configuration.host = address
 
     configuration.refresh_api_key_hook = renew and renew_token
 
 
-def _message(error: Any) -> str:
+def _message(error: Answer) -> str:
     try:
         answer = json.loads(error.body)
         return str(answer.get("error_message") or answer.get("message"))[:200]

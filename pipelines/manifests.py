@@ -12,6 +12,7 @@ from components.shared import images
 from components.shared.errors import ConfigError
 from components.shared.records import digest
 
+Object = dict[str, Any]
 MANIFESTS = Path(__file__).parents[1] / "manifests"
 OVERLAYS = ("existing", "standalone", "standalone-minio", "kind")
 COMPONENTS = (
@@ -34,7 +35,7 @@ def prepare(
     *,
     namespace: str = "kubeflow",
     bucket: str = "",
-    api_server: Sequence[dict[str, Any]] = (),
+    api_server: Sequence[Object] = (),
     kfp_manifests: Path | None = None,
     minio_image: str = "",
 ) -> None:
@@ -85,9 +86,7 @@ def _images(minio_image: str) -> list[dict[str, str]]:
     return replaced
 
 
-def _patches(
-    namespace: str, bucket: str, api_server: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _patches(namespace: str, bucket: str, api_server: Sequence[Object]) -> list[Object]:
     """Return what only this cluster knows: names, addresses and accounts."""
     patches = []
     # A Job never changes: another image or bucket is another Job. Finished ones go after a day.
@@ -107,11 +106,11 @@ def _patches(
     return patches
 
 
-def _patch(target: dict[str, str], operations: list[dict[str, Any]]) -> dict[str, Any]:
+def _patch(target: dict[str, str], operations: list[Object]) -> Object:
     return {"target": target, "patch": yaml.safe_dump(operations)}
 
 
-def _replace(path: str, value: Any) -> dict[str, Any]:
+def _replace(path: str, value: object) -> Object:
     return {"op": "replace", "path": path, "value": value}
 
 

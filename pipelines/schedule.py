@@ -13,7 +13,7 @@ from typing import Any
 
 from components.shared.errors import ClusterError, ConfigError
 from components.shared.records import digest
-from pipelines.kubeflow import Kubeflow, named
+from pipelines.kubeflow import Answer, Kubeflow, named
 from pipelines.names import PIPELINE
 from pipelines.package import Package
 
@@ -67,13 +67,13 @@ def check_cron(cron: str) -> None:
             raise ConfigError(f"{problem}: {text!r} is no {what}", f"it goes from {low} to {high}")
 
 
-def find_pipeline(kubeflow: Kubeflow) -> Any:
+def find_pipeline(kubeflow: Kubeflow) -> Answer:
     """Return the pipeline, or None."""
     call = kubeflow.pipelines.pipeline_service_list_pipelines
     return next(kubeflow.all("pipelines", call, filter=named(PIPELINE), **kubeflow.space), None)
 
 
-def find_version(kubeflow: Kubeflow, pipeline: str, name: str) -> Any:
+def find_version(kubeflow: Kubeflow, pipeline: str, name: str) -> Answer:
     """Return a pipeline's version of a name, or None."""
     call = kubeflow.pipelines.pipeline_service_list_pipeline_versions
     return next(kubeflow.all("pipeline_versions", call, pipeline, filter=named(name)), None)
@@ -108,7 +108,7 @@ def ensure_experiment(kubeflow: Kubeflow) -> str:
     return str((next(there, None) or kubeflow.ask(create, wanted)).experiment_id)
 
 
-def schedules(kubeflow: Kubeflow, name: str) -> list[Any]:
+def schedules(kubeflow: Kubeflow, name: str) -> list[Answer]:
     """Return the recurring runs of a name, or with an empty one all of them."""
     more = {"filter": named(name)} if name else {}
     call = kubeflow.schedules.recurring_run_service_list_recurring_runs
