@@ -221,7 +221,8 @@ def ensure_secrets(kubectl: Kubectl, store: str, *, bare: bool, external: bool) 
     values: dict[str, str] = {}
     for key in (*STORE_KEYS, *OPTIONAL_STORE_KEYS):
         value = os.environ.get(key) or os.environ.get(key.replace("ARXTUNE_S3_", "AWS_"))
-        values |= {key: value} if value else {}
+        if value:
+            values[key] = value
     if set(STORE_KEYS) <= set(values) and store.startswith(KUBEFLOW_BUCKET + "/"):
         raise ConfigError(
             f"the environment names the keys of an S3, and --store {store} is in Kubeflow's own",
@@ -266,9 +267,11 @@ def api_server_rules(kubectl: Kubectl) -> list[Object]:
         return []
     rules = []
     for item in json.loads(text)["items"]:
-        size = 128 if item["addressType"] == "IPv6" else 32
-        addresses = [one for endpoint in item["endpoints"] for one in endpoint["addresses"]]
-        blocks = [{"ipBlock": {"cidr": f"{address}/{size}"}} for address in addresses]
+        size = {"IPv4": 32, "IPv6": 128}[item["addressType"]]
+        blocks = []
+        for endpoint in item["endpoints"]:
+            for address in endpoint["addresses"]:
+                blocks.append({"ipBlock": {"cidr": f"{address}/{size}"}})
         ports = [{"port": port["port"], "protocol": "TCP"} for port in item["ports"]]
         rules.append({"to": blocks, "ports": ports})
     return rules

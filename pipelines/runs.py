@@ -179,10 +179,13 @@ def fetch_report(kubectl: Kubectl, run: str, path: Path) -> None:
 
 
 def _report(kubectl: Kubectl, run: str) -> str:
-    specs = [json.dumps(pod["spec"]) for name, pod in _pods(kubectl, run) if name == "evaluate"]
+    specs = ""
+    for name, pod in _pods(kubectl, run):
+        if name == "evaluate":
+            specs += json.dumps(pod["spec"])
     # The launcher is told where each output goes, in JSON within the JSON of its arguments.
     pattern = r"report.{0,40}?artifacts.{0,400}?uri[\\\": ]+(\w+)://([^/]+)/([^\\\"]+)"
-    source, bucket, key = [found for spec in specs for found in re.findall(pattern, spec)][-1]
+    source, bucket, key = re.findall(pattern, specs)[-1]  # of the last try
     where = {"source": source, "bucket": bucket, "key": key, "namespace": kubectl.namespace}
     server = f"/api/v1/namespaces/{kubectl.namespace}/services/ml-pipeline-ui:http/proxy"
     query = urllib.parse.urlencode(where)
