@@ -116,7 +116,7 @@ class Card:
             yield (
                 f"{unnamed} rows name no paper. They stand in {groups} groups of rows that quote "
                 "one passage or share rare words with their neighbours. Groups are not papers: one "
-                "paper may stand on both sides, and intervals over groups may be a third too narrow."
+                "paper may stand on both sides, and intervals may be a third too narrow."
             )
         if blind := facts["rows without a page to be grounded in"]:
             yield f"{blind} rows come without the page they rest on: grounding was not checked."

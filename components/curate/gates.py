@@ -132,7 +132,7 @@ def _is_foreign(config: CurateConfig, triple: Triple) -> bool:
 
 
 def tokens(text: str) -> int:
-    """Return about how many tokens a text has: at least its words and marks, or a fourth of its bytes.
+    """Return about how many tokens a text has: its words and marks, or a fourth of its bytes.
 
     No tokenizer is at hand here; finetune counts with the base model's own and drops what is too
     long for it.

@@ -11,7 +11,8 @@ _OTHER = tuple(
     for text in (
         "el la los las de que en una por con para es del al como más pero sus esta este se lo",
         "le les des du est une dans que pour qui sur pas avec sont au aux ce cette nous par et la",
-        "der die das und ist nicht von den mit ein eine einer für auf dem im zu werden wird sich auch",
+        "der die das und ist nicht von den mit ein eine einer für auf dem im zu werden wird "
+        "sich auch",
         "o os as do da em um uma para com não que dos das ao é são na no mais",
         "il lo gli di che è per una con non del della sono nel alla anche più le",
         "het een van en niet op voor met zijn dat te wordt de worden ook deze",

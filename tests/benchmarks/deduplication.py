@@ -1,8 +1,8 @@
 """Near duplicates a second: datasketch's MinHash and LSH, the usual way, against ours.
 
-Both run in this one process and are measured in its processor time, the best of three rounds each, so that what else
-the machine does stays out of it.
-ARXTUNE_BENCH_TRIPLES=100000 measures the full size.
+Both run in this process and are measured in its processor time, the best of three rounds each, so
+that what else the machine does stays out of it. ARXTUNE_BENCH_TRIPLES=100000 measures the full
+size.
 """
 
 import os
@@ -23,14 +23,15 @@ PERMUTATIONS = 80
 
 
 def measure() -> Iterator[Ratio]:
-    """Find planted near copies both ways, and say how many were found, how many wrongly, and with how much memory."""
+    """Find planted near copies both ways; say how many were found, and how many wrongly."""
     texts, truth = planted(TRIPLES)
     found, seconds = best(lambda: near_duplicates(texts, THRESHOLD))
     ours = TRIPLES / seconds
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     right = len(found.items() & truth.items())
     print(
-        f"{TRIPLES} triples: recall {right / len(truth):.4f}, precision {right / len(found):.4f}, {peak:.0f} MiB"
+        f"{TRIPLES} triples: recall {right / len(truth):.4f}, "
+        f"precision {right / len(found):.4f}, {peak:.0f} MiB"
     )
 
     some, some_truth = planted(THEIRS)
@@ -53,7 +54,7 @@ def best(work: Callable[[], dict[int, int]]) -> tuple[dict[int, int], float]:
 
 
 def planted(count: int) -> tuple[list[str], dict[int, int]]:
-    """Return texts of about 75 words, a tenth of them changed copies, and the true pairs: similarity at least 0.8."""
+    """Return texts of about 75 words, a tenth of them changed copies, and the true pairs."""
     chance = random.Random(count)
     vocabulary = [
         "".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 10)))
@@ -84,7 +85,7 @@ def similarity(one: list[str], other: list[str]) -> float:
 
 
 def datasketch(texts: list[str]) -> dict[int, int]:
-    """Return {text: an earlier one that datasketch takes for its near duplicate}, by 80 permutations."""
+    """Return {text: an earlier one that datasketch takes for nearly the same}."""
     from datasketch import MinHash, MinHashLSH
 
     index = MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS)

@@ -1,4 +1,4 @@
-"""Share of test rows that share an 8-gram with training: a random split by row against curate's split and leak gate."""
+"""Test rows that share an 8-gram with training: a random split by row against curate's."""
 
 import json
 import random
@@ -19,7 +19,7 @@ N = 8
 
 
 def measure() -> Iterator[Ratio]:
-    """Split the embedded teacher's triples both ways: with the papers named, and in the seed's shape, without."""
+    """Split the embedded teacher's triples both ways, with the papers named and without."""
     rows = list(_rows())
     shuffled = random.Random(0).sample(rows, len(rows))
     cut = len(rows) // 5

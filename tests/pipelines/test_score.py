@@ -12,7 +12,7 @@ from components.scrape.standin.corpus import SAMPLES
 
 
 def rows(count: int) -> list[dict[str, str]]:
-    """Return a dataset in the seed's shape from the sample papers' words, some of them multi-line and odd."""
+    """Return a dataset in the reference project's shape from the sample papers' words."""
     draw = random.Random(4)
     words = " ".join(path.read_text("utf-8") for path in sorted(SAMPLES.glob("*.txt"))).split()
 

@@ -1,4 +1,4 @@
-"""What recurring runs have in common: the corpus grows by the usable papers, and so does the test bank."""
+"""Recurring runs: the corpus grows by the usable papers, and so does the test bank."""
 
 import json
 from pathlib import Path

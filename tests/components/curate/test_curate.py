@@ -1,4 +1,4 @@
-"""Curate, end to end: what may not be trained on is kept out with its reason, and what is written holds together."""
+"""Curate, end to end: what may not be trained on is kept out, and what is written holds together."""
 
 import itertools
 import json
@@ -151,8 +151,9 @@ def test_no_triples_of_the_stage_before_give_two_empty_sides_and_status_2(tmp_pa
 
 
 def test_nothing_that_a_card_shows_is_markup(tmp_path: Path) -> None:
-    """Rows, names and licences are a stranger's text: they close no cell, open no link, load no image."""
-    evil = "x | y](javascript:alert(1)) ![i](http://evil.example/p.png) <img src=//evil.example/q>\n# Heading\n---"
+    """What a stranger wrote closes no cell, opens no link and loads no image."""
+    evil = "x | y](javascript:alert(1)) ![i](http://evil.example/p.png) "
+    evil += "<img src=//evil.example/q>\n# Heading\n---"
     rows = [
         triple(paper=name, input=f"{prose(name)} {evil}", kind=evil[:60]) for name in PAPERS[:9]
     ]
@@ -188,7 +189,7 @@ def test_datasets_reads_both_files_as_prompt_and_completion(
 
 @pytest.mark.parametrize("seed", range(5))
 def test_what_comes_in_is_kept_or_dropped_for_a_reason(seed: int, tmp_path: Path) -> None:
-    """Random rows, random faults: no row is lost, none counted twice, and the card says the same."""
+    """Random rows, random faults: none is lost or counted twice, and the card says the same."""
     chance = random.Random(seed)
     faults = [
         {},

@@ -1,4 +1,4 @@
-"""Near duplicates: who repeats whom, decided by the exact similarity, in any order and amid anything else."""
+"""Near duplicates: who repeats whom, by the exact similarity, amid anything else."""
 
 import random
 
@@ -25,7 +25,7 @@ def similarity(one: str, other: str) -> float:
 
 
 def planted(count: int, seed: int) -> tuple[list[str], dict[int, int]]:
-    """Return texts, some of which repeat an earlier one with a few words changed, and the true pairs at 0.8."""
+    """Return texts, some of which nearly repeat an earlier one, and the true pairs at 0.8."""
     chance = random.Random(seed)
     texts = [prose((seed, n), 60) for n in range(count)]
     for n in range(count):

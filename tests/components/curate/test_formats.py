@@ -1,4 +1,4 @@
-"""Twenty rows in many dresses: both readers, curate's and score's, read the same or refuse the same."""
+"""Twenty rows in many dresses: curate and score read the same or refuse the same."""
 
 import csv
 import gzip
@@ -74,6 +74,8 @@ NAN = jsonl(
 QUOTED = [
     {"": str(n), **row, "output": f'{row["output"]}\n"So", too.'} for n, row in enumerate(ROWS)
 ]
+CELLS = [{name: json.dumps(value) for name, value in row.items()} for row in LISTED]
+NULLS = [{"input": None}] * 3 + [{"output": None}] * 4 + [{}] * 13
 READ: dict[str, tuple[bytes | str, int, int]] = {  # content, rows, rejects
     "JSON": (PRETTY, 20, 0),
     "JSON on one line": (json.dumps(ROWS), 20, 0),
@@ -91,10 +93,10 @@ READ: dict[str, tuple[bytes | str, int, int]] = {  # content, rows, rejects
     "CSV by carriage returns": (as_csv(line_end="\r"), 20, 0),
     "CSV with an index and multi-line cells": (as_csv(rows=QUOTED), 20, 0),
     "CSV with numbers": (as_csv(rows=[{**row, "page": "3"} for row in ROWS]) + "a,b\r\n", 20, 1),
-    "CSV of messages": (as_csv(rows=[{k: json.dumps(v) for k, v in row.items()} for row in LISTED]), 20, 0),
+    "CSV of messages": (as_csv(rows=CELLS), 20, 0),
     "Parquet": (as_parquet(), 20, 0),
     "Parquet of messages": (as_parquet(LISTED), 20, 0),
-    "null": (changed(lambda n, row: row | ({"input": None} if n < 3 else {"output": None} if n < 7 else {})), 16, 4),
+    "null": (changed(lambda n, row: row | NULLS[n]), 16, 4),
     "numbers": (changed(lambda n, row: row | ({"output": n} if n < 5 else {})), 15, 5),
     "NaN": (NAN.replace("0.5", "NaN"), 13, 7),
     "infinity": (NAN.replace("0.5", "1e999"), 13, 7),
@@ -125,15 +127,15 @@ REFUSED: dict[str, tuple[bytes | str, str]] = {  # content, what the line says
     "prose": ("Rows of words, one and another.\nAnd no names\n" * 20_000, "not JSON"),
     "comments": (f"// mine\n{PRETTY}", "JSON with comments"),
     "Python": (f"{ROWS[0]}\n{ROWS[1]}\n", "Python's notation"),
-    "wrapped": (json.dumps({"version": "1.0", "data": ROWS}), "the list of rows itself, not under 'data'"),
+    "wrapped": (json.dumps({"version": "1.0", "data": ROWS}), "itself, not under 'data'"),
     "splits": (json.dumps({"train": ROWS, "test": ROWS[:5]}), "itself, not under 'train'"),
     "columns as objects": (columns(dict), "write rows, not columns"),
     "columns as lists": (columns(list), "write rows, not columns"),
-    "question and answer": (renamed(instruction="question", output="answer"), "it has question, input, answer"),
+    "question and answer": (renamed(input="question", output="answer"), "question, answer"),
     "preferences": (renamed(output="chosen"), "lacks output; it has instruction, input, chosen"),
-    "CSV of other names": (as_csv(rows=[{"question": "Why?", "answer": "So."}]), "it has question, answer"),
+    "CSV of other names": (as_csv(rows=[{"question": "Why?", "answer": "So."}]), "question, answer"),
     "Parquet of other names": (as_parquet([{"text": "Why? So."}]), "it has text"),
-    "lists as output": (changed(lambda n, row: row | {"output": [row["output"]]}), "is not text but a list"),
+    "lists as output": (changed(lambda n, row: row | {"output": ["a"]}), "is not text but a list"),
     "a damaged Parquet file": (as_parquet()[:-200], "damaged Parquet"),
     "deep": ("[" * 100_000, "not JSON"),
 }  # fmt: skip

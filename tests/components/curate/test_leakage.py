@@ -1,4 +1,4 @@
-"""The test set means something: every planted leak is found, and what is kept shares nothing with train."""
+"""Every planted leak is found, and the test rows that are kept share nothing with train."""
 
 import json
 import random
@@ -16,7 +16,7 @@ LEAKS = 200
 
 
 def grams(*texts: str) -> set[tuple[str, ...]]:
-    """Return the 8-grams of words between white space, field by field: not the code that is tested."""
+    """Return the 8-grams of words between white space, by other code than is tested."""
     split = [text.lower().split() for text in texts]
     return {
         tuple(found[start : start + N]) for found in split for start in range(len(found) - N + 1)
@@ -24,7 +24,7 @@ def grams(*texts: str) -> set[tuple[str, ...]]:
 
 
 def leaking(folder: Path) -> tuple[int, int]:
-    """Return how many test rows share an 8-gram of input or output with train, and how many there are."""
+    """Return how many test rows share an 8-gram with train, and how many there are."""
     train, test = side(folder, "train"), side(folder, "test")
     known = {gram for example in train for gram in grams(example.input, example.completion)}
     return sum(bool(known & grams(example.input, example.completion)) for example in test), len(
@@ -92,7 +92,7 @@ def test_a_leak_gate_that_looks_away_would_be_noticed(tmp_path: Path) -> None:
 
 
 def test_rows_in_the_seeds_shape_leave_under_one_percent_of_leaks(tmp_path: Path) -> None:
-    """2,400 rows from 50 papers that nobody names; a paper's rows quote passages that run into one another."""
+    """2,400 rows of 50 papers that nobody names, whose passages run into one another."""
     chance = random.Random(5)
     rows = []
     for paper in range(50):

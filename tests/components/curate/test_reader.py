@@ -1,4 +1,4 @@
-"""Rows from anywhere: what can be used is used, the rest is a reject with file and line, and nothing is a traceback."""
+"""Rows from anywhere: what can be used is used, the rest is a reject with file and line."""
 
 import contextlib
 import json
@@ -36,7 +36,7 @@ def read(path: Path, content: bytes | str) -> tuple[list[str], list[str]]:
     ledger = Ledger("curate", "triples")
     triples = read_material(path, ledger).triples
     told = [
-        f"{r['item'].removeprefix(path.name + ', line ')}: {r['reason'].removeprefix('malformed: ')}"
+        f"{r['item']}: {r['reason']}".replace(f"{path.name}, line ", "").replace("malformed: ", "")
         for r in ledger.rejects
     ]
     return sorted(triple.output for triple in triples), told

@@ -1,4 +1,4 @@
-"""A paper's side never changes, whatever else comes in; and near copies never stand on both sides."""
+"""A paper's side never changes, and near copies never stand on both sides."""
 
 import random
 from pathlib import Path
@@ -15,7 +15,7 @@ RELATIVE = "nearly the same as an older paper of the other side"
 
 
 def of_paper(name: str, count: int = 4, text_of: str = "", changed: int = 0) -> list[Triple]:
-    """Return triples about a paper, whose text is that of `text_of` with some sentences of its own."""
+    """Return triples about a paper, in the text of `text_of` but for some sentences."""
     found = []
     for n in range(count):
         whose = name if n < changed else text_of or name
@@ -56,7 +56,7 @@ def test_adding_papers_never_moves_an_old_one(seed: int, tmp_path: Path) -> None
 
 
 def test_what_comes_new_gives_way_and_old_papers_stay(tmp_path: Path) -> None:
-    """A new paper that is near to an old one of train and to an old one of test links both: only it is dropped."""
+    """A new paper that is near to old ones of both sides links them: only it is dropped."""
     (trained,), (tested,) = on("train"), on("test")
     old = [*of_paper(trained), *of_paper(tested)]
     run(tmp_path / "before", old)

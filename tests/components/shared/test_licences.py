@@ -1,4 +1,4 @@
-"""The licence firewall, cell by cell: the tables below are written by hand from the sources, not from the code."""
+"""The licence firewall, cell by cell: the tables are written by hand from the sources."""
 
 import itertools
 
@@ -155,10 +155,10 @@ def test_the_notice_of_llama_3_is_word_for_word() -> None:
         for base, (terms, _) in BASES.items()
         if terms in ("llama3", "llama3.1")
     }
-    rights = "Copyright © Meta Platforms, Inc. All Rights Reserved."
+    rights = "Community License, Copyright © Meta Platforms, Inc. All Rights Reserved."
     assert lines == {
-        "meta-llama/Meta-Llama-3-8B": f"Meta Llama 3 is licensed under the Meta Llama 3 Community License, {rights}",
-        "meta-llama/Llama-3.1-8B": f"Llama 3.1 is licensed under the Llama 3.1 Community License, {rights}",
+        "meta-llama/Meta-Llama-3-8B": f"Meta Llama 3 is licensed under the Meta Llama 3 {rights}",
+        "meta-llama/Llama-3.1-8B": f"Llama 3.1 is licensed under the Llama 3.1 {rights}",
     }
 
 
