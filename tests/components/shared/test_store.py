@@ -26,7 +26,8 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.MonkeyPatch.context() as patch,
     ):
         for name, value in environment.items():
-            patch.setenv(name, value)
+            if name.startswith("AWS_"):
+                patch.setenv(name, value)
         yield "s3://arxtune"
 
 
