@@ -161,7 +161,8 @@ def namespace(targets: Targets) -> str:
     keys = set(_get(targets, f"{space}/secrets/{SECRET}").get("data") or {})
     if missing := set(STORE_KEYS) - keys:
         problem = f"the Secret {SECRET} lacks {', '.join(sorted(missing))}"
-        raise ConfigError(problem, "arxtune deploy makes it where it is missing")
+        fix = f"kubectl delete secret {SECRET}, then arxtune deploy, which makes it anew"
+        raise ConfigError(problem, fix)
     claim = _get(targets, f"{space}/persistentvolumeclaims/{MODELS}")
     phase = claim.get("status", {}).get("phase", "not there")
     if phase not in ("Bound", "Pending"):  # a class that waits for its first pod binds it then
