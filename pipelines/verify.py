@@ -1,4 +1,4 @@
-"""`arxtune verify RUN`: recompute every number of a run's verdict from its stored answers, offline."""
+"""`arxtune verify RUN`: recompute every number of a run's verdict, offline."""
 
 import argparse
 from pathlib import Path
@@ -40,7 +40,8 @@ def latest_run(home: Path) -> Path:
 def verify_run(folder: Path) -> list[str]:
     """Return what was checked, a line each; raise DataError naming what is not as it was.
 
-    `folder` is a run's, with data, adapter and release beside the evaluation, or the evaluation alone.
+    `folder` is a run's, with data, adapter and release beside the evaluation, or the evaluation
+    alone.
     """
     if (folder / "verdict.json").exists():
         return verify(folder, {})

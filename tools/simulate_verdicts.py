@@ -4,8 +4,9 @@
     python -m tools.simulate_verdicts --years 2000 --papers 5 10
 
 Each candidate of a year is judged on answers of its own, which is harder on the error than the same
-papers again. Differences have a standard deviation of DEVIATION; papers share a part of the variance
-by a normal effect of the paper or, in the rows called `alike`, by one of the shape of the examples'.
+papers again. Differences have a standard deviation of DEVIATION; papers share a part of the
+variance by a normal effect of the paper or, in the rows called `alike`, by one of the shape of the
+examples'.
 """
 
 import argparse
@@ -57,7 +58,7 @@ def standard(shape: str, size: tuple[int, ...], draw: np.random.Generator) -> Fl
 
 
 def differences(design: Design, sizes: Floats, draw: np.random.Generator) -> Floats:
-    """Return differences, shape (runs, papers, examples of the largest), zero beyond a paper's end."""
+    """Return differences, shape (runs, papers, largest paper), zero beyond a paper's end."""
     runs, papers = sizes.shape
     shape = (runs, papers, int(sizes.max()))
     effect = standard(design.shape if design.alike else "normal", (runs, papers, 1), draw)
@@ -116,7 +117,8 @@ def bad_years(design: Design, years: int, seed: int = 1) -> dict[int, tuple[floa
     """Return the share of years with a wrong promotion, and its upper 95% bound, by looks a year.
 
     Years of twelve looks are drawn as they are (bound by Clopper and Pearson). Of years of 52 looks
-    the expected number of wrong promotions is taken, which is never below the share, from the same runs.
+    the expected number of wrong promotions is taken, which is never below the share, from the same
+    runs.
     """
     from scipy.stats import beta
 
@@ -144,9 +146,7 @@ def main() -> None:
         for size in given.sizes:
             for shared in (0.05, 0.2):
                 _print_rows(papers, size, shared, given.years)
-    print(
-        f"found, deviation {DEVIATION}, 5% shared, by the first, 6th, 12th and 52nd verdict of a year"
-    )
+    print(f"found, deviation {DEVIATION}, 5% shared, by the 1st, 6th, 12th and 52nd verdict")
     levels = [spending(52)[place - 1] for place in (1, 6, 12, 52)]
     for papers, size in ((40, 8), (12, 40), (20, 8), (10, 8), (5, 8)):
         for gain in (0.02, 0.03, 0.05, 0.1):

@@ -1,1 +1,1 @@
-"""Evaluate: train + test + adapter -> report. All systems are scored alike; rules give the verdict."""
+"""Evaluate: train + test + adapter -> report; all systems are scored alike."""

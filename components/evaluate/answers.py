@@ -1,4 +1,5 @@
-"""The answers of the model systems: base, tuned and champion from one load of the base, adapters switched.
+"""The answers of the model systems: base, tuned and champion from one load of the base, adapters
+switched.
 
 Each batch of answers goes into the store as it is made, under evaluations/<hash of the system>/ by
 the hash of its prompts: a run that was killed, or is repeated, or meets test examples of an earlier
@@ -47,7 +48,7 @@ def _version(library: str) -> str:
 
 
 class AnswerCache:
-    """What a model made at some cost, in the store by names of its own; each batch is one object."""
+    """What a model made at some cost, kept in the store; each batch is one object."""
 
     def __init__(self, store: Store, prefix: str) -> None:
         self.store, self.prefix = store, prefix
@@ -63,7 +64,7 @@ class AnswerCache:
 
 @dataclass(frozen=True)
 class ModelAnswers:
-    """What the model systems answered, and how surprising each finds the references; in examples' order."""
+    """What the models answered, and their losses on the references; in examples' order."""
 
     answers: dict[str, list[Generation]] = field(default_factory=dict)
     losses: dict[str, list[Loss]] = field(default_factory=dict)
@@ -111,7 +112,7 @@ class _Models:
     def answers(
         self, system: str, cache: AnswerCache, examples: Sequence[Example]
     ) -> list[Generation]:
-        """Return one system's answer to each example; only those that are not kept yet are generated."""
+        """Return one system's answer to each example; only missing ones are generated."""
         keys = [digest(example.prompt)[:32] for example in examples]
 
         def make(places: Sequence[int], keep: Callable[[dict[int, Generation]], None]) -> None:
@@ -123,7 +124,7 @@ class _Models:
         return [Generation(*cache.rows[key]) for key in keys]
 
     def losses(self, system: str, cache: AnswerCache, examples: Sequence[Example]) -> list[Loss]:
-        """Return the loss of each example's reference; only those that are not kept yet are computed."""
+        """Return the loss of each example's reference; only missing ones are computed."""
         keys = [digest([example.prompt, example.completion])[:32] for example in examples]
 
         def make(places: Sequence[int], keep: Callable[[dict[int, Loss]], None]) -> None:
@@ -141,7 +142,7 @@ class _Models:
         keys: Sequence[str],
         make: Callable[[Sequence[int], Callable[[dict[int, Made]], None]], None],
     ) -> None:
-        """Make what the cache lacks; `make` gets the places of the examples and a function that keeps a batch."""
+        """Make what the cache lacks; `make` gets places of examples and what keeps a batch."""
         first_places = {key: place for place, key in reversed(list(enumerate(keys)))}
         missing = {key: place for key, place in first_places.items() if key not in cache.rows}
         if known := len(first_places) - len(missing):

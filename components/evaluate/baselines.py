@@ -1,8 +1,10 @@
-"""Trivial baselines: what no model at all would score. A tuned model that does not beat them has learned to copy.
+"""Trivial baselines: what no model at all would score. A tuned model that does not beat them has
+learned to copy.
 
-None of them sees the reference answer of a test example: they get the instruction and the input only,
-and what else they know (how long answers are, what answers look like) they take from the training
-answers. Their names stand in answers.jsonl; components/shared/verdict.py says how people call them.
+None of them sees the reference answer of a test example: they get the instruction and the input
+only, and what else they know (how long answers are, what answers look like) they take from the
+training answers. Their names stand in answers.jsonl; components/shared/verdict.py says how people
+call them.
 """
 
 import random
@@ -20,7 +22,7 @@ Task = tuple[str, str]  # instruction, input
 def baseline_answers(
     tasks: Sequence[Task], training: Sequence[str], seed: int
 ) -> dict[str, list[str]]:
-    """Return the answers of the baselines that need no model, one for each task, by name of the system."""
+    """Return the answers of the baselines that need no model, by name of the system."""
     length = mean_words(training)
     draw = random.Random(seed)
     return {
@@ -33,7 +35,7 @@ def baseline_answers(
 
 
 def base_cut(base: Sequence[str], tuned: Sequence[str]) -> list[str]:
-    """Return the base's answers, each cut to as many words as the tuned answer has: length is no skill."""
+    """Return the base's answers, each cut to the tuned answer's words: length is no skill."""
     pairs = zip(base, tuned, strict=True)
     return [first_words(text, len(other.split())) for text, other in pairs]
 

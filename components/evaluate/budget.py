@@ -3,12 +3,12 @@
 Each verdict is a new hypothesis, and a year of them must promote a model that is no better with a
 chance of at most `year_error`. So each spends a part of that error (alpha spending over a stream of
 hypotheses; Foster and Stine 2008): one share of `looks_per_year`, and never more than two shares of
-what the 365 days before left over. The first five of ten are sharp, later ones are stricter, none is
-ever without a chance, and what was spent comes back after a year. By the union bound the sum holds
-however much verdicts have in common.
+what the 365 days before left over. The first five of ten are sharp, later ones are stricter, none
+is ever without a chance, and what was spent comes back after a year. By the union bound the sum
+holds however much verdicts have in common.
 
-Looks (one adapter judged on one dataset) are an append-only log in the store; judging the same again
-is the same look.
+Looks (one adapter judged on one dataset) are an append-only log in the store; judging the same
+again is the same look.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from datetime import UTC, datetime, timedelta
 from components.shared.store import Store
 
 YEAR = timedelta(days=365)
-# What the looks may spend; the rest is for what Student's distribution errs by where differences are
-# not normal.
+# What the looks may spend; the rest is for what Student's distribution errs by where differences
+# are not normal.
 SPENDABLE = 0.9
 
 
 @dataclass(frozen=True)
 class Look:
-    """One look: how many others the 365 days before it saw, and the one-sided error it may spend."""
+    """How many looks the 365 days before this one saw, and the error that it may spend."""
 
     others: int
     level: float

@@ -33,7 +33,7 @@ def find_champion(store: Store, release: str, adapter: Adapter) -> tuple[Release
 def papers_trained_on(
     store: Store, release: str, training: Sequence[Example], adapter: Adapter, *others: Release
 ) -> set[str]:
-    """Return the papers that the adapter, what it was continued from, or another release has been trained on."""
+    """Return the papers that the adapter, its forebear or another release was trained on."""
     papers = {example.paper for example in training}
     forebears = {entry.adapter_digest: entry for entry in history(store, release)}
     if adapter.continued_from in forebears:

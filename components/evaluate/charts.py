@@ -1,4 +1,5 @@
-"""The report's charts as inline SVG, made of numbers only, so that the template may take them as they are.
+"""The report's charts as inline SVG, made of numbers only, so that the template may take them as
+they are.
 
 Positions are percentages: they fit a phone and a wide screen alike.
 """
@@ -58,7 +59,7 @@ def difference_scale(intervals: Sequence[Interval]) -> Scale:
 
 
 def interval(scale: Scale, pair: Interval) -> str:
-    """Draw one line of the forest plot: interval, mean, the bound that decides, and the line of no difference."""
+    """Draw a line of the forest plot: interval, mean, deciding bound and zero."""
     kind = "open"
     if pair.floor > 0:
         kind = "clear"
@@ -88,7 +89,7 @@ def axis(scale: Scale) -> str:
 
 
 def curve(points: Sequence[tuple[float, float]], height: int = 200) -> str:
-    """Draw y over x with labelled gridlines; the inner drawing stretches, its stroke and the labels do not."""
+    """Draw y over x with labelled gridlines; only the line itself is stretched."""
     first, last = points[0][0], points[-1][0]
     heights = [y for _, y in points]
     across, up = Scale(first, last), Scale(min(0.0, *heights), max(heights))

@@ -57,7 +57,7 @@ def evaluate(
     report: Path,
     summary: Path,
 ) -> dict[str, Any]:
-    """Answer every test example with base, tuned, champion and trivial baselines; score them alike and give the verdict."""
+    """Answer all test examples with models and trivial baselines, and give the verdict."""
     ledger = Ledger("evaluate", "test examples")
     training, tuned = read_examples(train), Adapter.read(adapter)
     store = open_store(config.store)
@@ -105,7 +105,7 @@ def rules_of(config: EvaluateConfig) -> Rules:
 
 
 def run_name(evaluation: Path) -> str:
-    """Return the run that a folder belongs to: runs/<name>/..., or v2/artifacts/<pipeline>/<run id>/... of Kubeflow."""
+    """Return the run that a folder belongs to, here or on Kubeflow."""
     parts = evaluation.parts
     for marker, after in (("runs", 1), ("artifacts", 2)):
         if marker in parts[: -after - 1]:
@@ -130,7 +130,7 @@ def _prepare(
     adapter: Adapter,
     ledger: Ledger,
 ) -> _Trial:
-    """Leave out what somebody was trained on, take a look out of the year's budget and say what it should find."""
+    """Leave out papers trained on, take a look, and say which gain should be found."""
     champion: Release | None = None
     notes: list[str] = []
     seen = {example.paper for example in training}

@@ -1,4 +1,4 @@
-"""What null systems, and answers made elsewhere, score on any dataset: no model, no training, no store."""
+"""What trivial baselines, and answers made elsewhere, score on any dataset."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,8 @@ def dataset_scores(
     others: Mapping[str, Sequence[str]],
     seed: int,
 ) -> dict[str, list[Row]]:
-    """Return the mean scores of each system by tokenizer; `others` are answers by name of their system.
+    """Return the mean scores of each system by tokenizer; `others` are answers by name of their
+    system.
 
     Without training examples the baselines know the dataset's own answers, each row those of the
     other rows.

@@ -1,8 +1,9 @@
-"""Generate answers: greedy, in left-padded batches of similar length, each ended as soon as it ends itself.
+"""Generate answers: greedy, in left-padded batches of similar length, each ended as soon as it ends
+itself.
 
-Padding shifts results only by rounding, because positions count from each prompt's start: in float32
-the logits of a prompt in a batch and alone differ by less than TOLERANCE, so an answer changes only
-where its two best next tokens lie closer together than that.
+Padding shifts results only by rounding, because positions count from each prompt's start: in
+float32 the logits of a prompt in a batch and alone differ by less than TOLERANCE, so an answer
+changes only where its two best next tokens lie closer together than that.
 """
 
 import gc
@@ -22,7 +23,7 @@ LOGIT_BYTES = 14  # a logit in the model's precision, as float32, and in the los
 
 @dataclass(frozen=True)
 class Generation:
-    """One answer: its text, how many new tokens it took (the end token included), whether it ended by itself."""
+    """One answer: its text, its number of tokens with the end, and whether it ended by itself."""
 
     text: str
     tokens: int
@@ -31,7 +32,7 @@ class Generation:
 
 @dataclass(frozen=True)
 class Loss:
-    """How surprising a reference is to a model: nats summed over its tokens, the end token included."""
+    """Nats of a reference summed over its tokens, the end token included."""
 
     total: float
     tokens: int
@@ -44,7 +45,7 @@ class BatchSize:
         self.size = most
 
     def fit(self, model: Any, tokens: int, logits: int) -> None:
-        """Shrink to what memory holds of sequences of `tokens` tokens, with logits for `logits` of them."""
+        """Shrink to what memory holds of `tokens` tokens, with logits for `logits` of them."""
         config = model.config
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         width = getattr(config, "head_dim", None)
@@ -62,10 +63,11 @@ def generate(
     batch: BatchSize,
     on_batch: Callable[[dict[int, Generation]], None] = lambda made: None,
 ) -> list[Generation]:
-    """Answer every prompt, in the order given; `on_batch` gets the answers of each batch by the place of its prompt.
+    """Answer every prompt, in the order given; `on_batch` gets the answers of each batch by the
+    place of its prompt.
 
-    Batches are made of prompts of similar length, longest first, so that little is padded and a batch
-    that does not fit into memory fails at once.
+    Batches are made of prompts of similar length, longest first, so that little is padded and a
+    batch that does not fit into memory fails at once.
     """
     import torch
 
@@ -182,7 +184,7 @@ def _in_batches(
 
 
 def _fits(work: Callable[[Sequence[int]], None], part: Sequence[int]) -> bool:
-    """Work on a part; return False when memory ran out. The error dies here, and with it the tensors of its frames."""
+    """Work on a part; return False, with its tensors gone, when memory ran out."""
     try:
         work(part)
     except Exception as error:
@@ -193,7 +195,7 @@ def _fits(work: Callable[[Sequence[int]], None], part: Sequence[int]) -> bool:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Tell whether torch ran out of memory; on a CPU, and in some kernels, it says so by text alone."""
+    """Tell whether torch ran out of memory; on a CPU it says so by text alone."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

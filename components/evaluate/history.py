@@ -1,4 +1,5 @@
-"""All verdicts on a release: an append-only log in the store, what it tells of the spread, and a page of it.
+"""All verdicts on a release: an append-only log in the store, what it tells of the spread, and a
+page of it.
 
 verdicts/<release>/<sequence>-<hash>   one entry a run: when, word, gain, and how differences spread
 """
@@ -20,7 +21,7 @@ RECENT = 5  # verdicts whose spread is taken for the next one's
 
 @dataclass(kw_only=True)
 class PastVerdict(Record):
-    """One line of the history: what a run's verdict came to. Figures are ROUGE-L of the tuned model."""
+    """What a run's verdict came to; figures are ROUGE-L of the tuned model."""
 
     run: str
     at: str
@@ -85,7 +86,7 @@ def expected_spread(store: Store, release: str, base: str) -> tuple[Spread, str]
 
 
 def write_page(path: Path, store: Store, release: str) -> int:
-    """Write a page with a table of all verdicts and a picture of the gain over time; return their number."""
+    """Write a page of all verdicts, with the gain over time; return their number."""
     entries = past_verdicts(store, release)
     if not entries:
         raise DataError(f"no verdict on a release named {release!r} yet", "run the pipeline first")

@@ -46,7 +46,7 @@ def write_report(path: Path, material: Material) -> None:
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
-    """Fill a template of this folder; whatever comes from papers, teachers and models is escaped."""
+    """Fill a template of this folder; whatever comes from outside is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -108,7 +108,7 @@ def _is_plain(value: object) -> bool:
 
 
 def chosen(material: Material) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return examples side by side: where tuned gained most, where it gained least, and random others."""
+    """Return examples side by side: the largest gains, the smallest, and random others."""
     base, tuned = (material.answers.get(name, ()) for name in (BASE, TUNED))
     if not base:
         return []
@@ -143,7 +143,7 @@ def chosen(material: Material) -> list[tuple[str, list[dict[str, Any]]]]:
 
 
 def is_standin(lineage: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether the papers came from the stand-in arXiv, on loopback or a host named after it; it invents them."""
+    """Tell whether the papers came from the stand-in arXiv, which invents them."""
     sites = [str(stage["facts"].get("site", "")) for stage in lineage if stage["stage"] == "scrape"]
     return any(site == "loopback" or "standin" in site.replace("-", "") for site in sites)
 
@@ -211,7 +211,7 @@ def clip(text: str) -> str:
 
 
 def marked(text: str, other: str) -> Markup:
-    """Return a text, cut as by `clip`, whose words that stand in `other` in the same order are marked."""
+    """Return a text, clipped, with the words marked that `other` has in the same order."""
     text, other = clip(text), clip(other)
     parts = re.split(r"(\s+)", text)  # words at even places, blanks between them
     words = [" ".join(unicode_tokens(word)) for word in parts[::2]]

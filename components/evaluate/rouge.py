@@ -1,12 +1,14 @@
 """ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004), fast, over two tokenizers.
 
-`unicode` decides: letters of every script, numbers and mathematical symbols count. `rouge-score` is that library's own, with
-the Porter stemmer: it keeps [a-z0-9] only, so that `α β γ` against itself scores 0, and it is there to compare with
-published figures. Under it every score equals rouge-score's.
+`unicode` decides: letters of every script, numbers and mathematical symbols count. `rouge-score` is
+that library's own, with the Porter stemmer: it keeps [a-z0-9] only, so that `α β γ` against itself
+scores 0, and it is there to compare with published figures. Under it every score equals
+rouge-score's.
 
-The longest common subsequence is found bit-parallel (Crochemore et al., "A fast and practical bit-vector algorithm for
-the longest common subsequence problem", 2001): a row of the table is one big integer, so a token costs a few
-operations on some hundred bits instead of a loop over the other text.
+The longest common subsequence is found bit-parallel (Crochemore et al., "A fast and practical
+bit-vector algorithm for the longest common subsequence problem", 2001): a row of the table is one
+big integer, so a token costs a few operations on some hundred bits instead of a loop over the other
+text.
 """
 
 import functools
@@ -26,10 +28,12 @@ PRIMARY = "rougeL"  # the one that decides
 Tokenize = Callable[[str], list[str]]
 
 _ROUGE_SCORE_TOKEN = re.compile(r"[a-z0-9]+")
-# One token each: a decimal or version number, a character of a script that puts no blanks between words, a word with
-# the marks on its letters (vowel signs of many scripts are marks), a mathematical symbol.
+# One token each: a decimal or version number, a character of a script that puts no blanks between
+# words, a word with the marks on its letters (vowel signs of many scripts are marks), a
+# mathematical symbol.
 _UNICODE_TOKEN = regex.compile(
-    r"\d+(?:\.\d+)+|[\p{Han}\p{Hiragana}\p{Katakana}]|(?:(?![\p{Han}\p{Hiragana}\p{Katakana}])[\p{L}\p{N}]\p{M}*)+|\p{Sm}"
+    r"\d+(?:\.\d+)+|[\p{Han}\p{Hiragana}\p{Katakana}]"
+    r"|(?:(?![\p{Han}\p{Hiragana}\p{Katakana}])[\p{L}\p{N}]\p{M}*)+|\p{Sm}"
 )
 
 
@@ -48,7 +52,8 @@ def rouge_score_tokens(text: str) -> list[str]:
 
 
 def unicode_tokens(text: str) -> list[str]:
-    """Return lower-case words of any script, stemmed where they are plain English, numbers and mathematical symbols.
+    """Return lower-case words of any script, stemmed where they are plain English, numbers and
+    mathematical symbols.
 
     Compatibility forms are unified first: 𝛼 is α, the ligature ﬁ is fi, x² is x2.
     """
@@ -111,7 +116,7 @@ def common_subsequence(first: Sequence[str], second: Sequence[str]) -> list[bool
 
 
 def _rows(first: Sequence[str], second: Sequence[str]) -> Iterator[int]:
-    """Yield a row of the table for each token of `second`: bit n is 0 where token n of `first` lengthens the match."""
+    """Yield a row of the table for each token of `second`: bit n is 0 where token n matches."""
     places: dict[str, int] = {}
     for number, token in enumerate(first):
         places[token] = places.get(token, 0) | 1 << number

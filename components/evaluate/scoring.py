@@ -1,7 +1,7 @@
 """From answers to figures: the scores of each answer, the means of each system, the differences.
 
-Everything here is a function of texts alone, so that `arxtune verify` can compute it again. Means are
-taken by `math.fsum`: exact, whatever the order.
+Everything here is a function of texts alone, so that `arxtune verify` can compute it again. Means
+are taken by `math.fsum`: exact, whatever the order.
 """
 
 import math
@@ -19,7 +19,7 @@ GRAM = 4  # words that have to come again to count as repetition
 
 
 def answer_scores(reference: str, text: str) -> dict[str, float]:
-    """Return F measure, precision and recall of each ROUGE metric, F under rouge-score's tokenizer, and the rest."""
+    """Return all scores of an answer, by the names in answers.jsonl."""
     figures: dict[str, float] = {}
     ours = score(reference, text, unicode_tokens)
     published = score(reference, text, rouge_score_tokens)
@@ -88,7 +88,7 @@ def system_scores(name: str, answers: Sequence[Answer]) -> SystemScores:
 def compare_all(
     rules: Rules, level: float, answers: Mapping[str, Sequence[Answer]]
 ) -> list[Comparison]:
-    """Compare tuned with every other system; nothing without a tuned model or with fewer than two papers."""
+    """Compare tuned with every other system, if there are two papers or more."""
     tuned = answers.get(TUNED, [])
     papers = [answer.paper for answer in tuned]
     found: list[Comparison] = []

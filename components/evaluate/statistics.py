@@ -1,4 +1,5 @@
-"""Is a difference more than chance? Paired by example, counted by paper: examples of one paper are not independent.
+"""Is a difference more than chance? Paired by example, counted by paper: examples of one paper are
+not independent.
 
 The bound that decides is Student's t with the cluster-robust CR2 error and its Bell-McCaffrey
 degrees of freedom (Bell and McCaffrey 2002; Imbens and Kolesár 2016), made safe against what a
@@ -9,7 +10,8 @@ few papers do not show:
 - under a strong skew, papers may be as skewed as examples are without having shown it: they are
   then supposed to share SHARED_AT_LEAST of the variance;
 - a loss so rare that no example shows it may still be there: with n examples none of a kind with a
-  share of -ln(level)/n is missed with a chance above `level`, and it is supposed to cost HIDDEN_LOSS.
+  share of -ln(level)/n is missed with a chance above `level`, and it is supposed to cost
+    HIDDEN_LOSS.
 
 `python -m tools.simulate_verdicts` measures how often candidates that are no better pass.
 """
@@ -36,7 +38,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Spread:
-    """How paired differences spread: their standard deviation, and the share that papers have in common."""
+    """How paired differences spread; `shared` is the part that papers have in common."""
 
     deviation: float
     shared: float
@@ -79,7 +81,8 @@ def compare(
     resamples: int = 10_000,
     seed: int = 42,
 ) -> Comparison:
-    """Compare by paired differences (tuned - other), one for each example; `papers` names each example's paper.
+    """Compare by paired differences (tuned - other), one for each example; `papers` names each
+    example's paper.
 
     `level` is the one-sided error of the floor. Raises ValueError for fewer than two papers.
     """
@@ -152,7 +155,7 @@ def t_margins(sample: Sample, level: Floats | float) -> Floats:
 
 
 def _corrected(quantile: Floats, error: Floats, third: Floats) -> Floats:
-    """Return the margin of a mean with this error and third central moment, if it is skewed to the left."""
+    """Return the margin of a mean with this error and third central moment."""
     skew = np.minimum(third / error**3, 0.0)
     return np.asarray(error * (quantile - skew * (2 * quantile**2 + 1) / 6))
 
@@ -174,7 +177,7 @@ def student(quantile: Floats | float, freedom: Floats | float) -> Floats:
 
 
 def planned_gain(sizes: Sequence[int], level: float, spread: Spread = CAUTIOUS) -> float:
-    """Return the true gain that a test set with papers of these sizes should find, before its answers are known."""
+    """Return the true gain that a test set with papers of these sizes should find."""
     counts = np.asarray([sizes], dtype=np.float64)
     total = float(counts.sum())
     by_paper = spread.shared * float((counts**2).sum()) / total**2
@@ -208,7 +211,8 @@ def errors(sample: Sample) -> Floats:
 
 
 def degrees_of_freedom(sizes: Floats) -> Floats:
-    """Return the Bell-McCaffrey degrees of freedom of means over papers of these sizes: papers - 1 for equal ones.
+    """Return the Bell-McCaffrey degrees of freedom of means over papers of these sizes: papers - 1
+    for equal ones.
 
     They depend on how alike the examples of a paper are; the smaller of both extremes (nothing in
     common, all in common) is taken. `sizes` has the shape (runs, papers).
@@ -233,7 +237,7 @@ def degrees_of_freedom(sizes: Floats) -> Floats:
 
 
 def _randomisation_p(sums: Floats, resamples: int, seed: int) -> float:
-    """Return how often papers that change sides at random differ as much as these do; all ways are tried when few."""
+    """Return how often papers that change sides at random differ as much."""
     from scipy.stats import permutation_test
 
     def total(sums: Floats, axis: int = -1) -> Floats:

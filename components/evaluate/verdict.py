@@ -67,7 +67,7 @@ def first_level(rules: Rules) -> float:
 
 
 def judge(rules: Rules, case: Case, answers: Mapping[str, Sequence[Answer]]) -> Verdict:
-    """Return the verdict on these answers, by system, each system's in the order of the examples."""
+    """Return the verdict on these answers, by system, in the order of the examples."""
     comparisons = compare_all(rules, case.level, answers)
     systems = [system_scores(name, system) for name, system in answers.items()]
     word, reason = decide(rules, case, comparisons, systems)
@@ -86,7 +86,7 @@ def judge(rules: Rules, case: Case, answers: Mapping[str, Sequence[Answer]]) -> 
 def decide(
     rules: Rules, case: Case, comparisons: Sequence[Comparison], systems: Sequence[SystemScores]
 ) -> tuple[str, str]:
-    """Return the word and its reason. A gain counts only when the floor of its interval is above zero."""
+    """Return the word and its reason; a gain counts only with a floor above zero."""
     if not case.trained:
         return TOO_LITTLE, "no model was trained, so there is nothing to judge"
     needs = VerdictNeeds(rules.min_test_papers, rules.min_test_examples)
@@ -134,7 +134,7 @@ def _nearly(comparison: Comparison) -> str:
 
 
 def _unbeaten_baseline(comparisons: Sequence[Comparison], systems: Sequence[SystemScores]) -> str:
-    """Say which baseline is not shown to be beaten, or scores higher by any metric; else nothing."""
+    """Say which baseline is not beaten, or scores higher by any metric; else nothing."""
     unbeaten = [pair for pair in comparisons if pair.other not in MODELS and pair.floor <= 0]
     if unbeaten:
         worst = min(unbeaten, key=lambda pair: pair.difference)

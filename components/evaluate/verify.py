@@ -1,4 +1,4 @@
-"""Give a stored verdict again: every file as it was written, every number recomputed from the stored answers."""
+"""Give a stored verdict again: every file as written, every number recomputed."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,8 @@ from components.shared.verdict import BASE, BASE_CUT, TUNED, Verdict, title
 
 
 def verify(evaluation: Path, places: Mapping[str, Path]) -> list[str]:
-    """Return what was checked, a line each; raise DataError naming the first file or figure that is not as it was.
+    """Return what was checked, a line each; raise DataError naming the first file or figure that is
+    not as it was.
 
     `places` tells where "train", "test" and "adapter" lie, or is empty for the evaluation alone.
     """

@@ -1,1 +1,1 @@
-"""Promote: adapter + report -> release. Only for a verdict of "better": an immutable release, then a moved pointer."""
+"""Promote: adapter + report -> release, only for a verdict of "better"."""

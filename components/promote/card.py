@@ -1,4 +1,4 @@
-"""What a release says of itself: model card, NOTICE and LICENSE. What comes from papers is text, never markup."""
+"""What a release says of itself; what comes from papers is text, never markup."""
 
 import json
 from collections.abc import Collection, Iterable
@@ -110,7 +110,8 @@ def _metadata(name: str, adapter: Adapter, verdict: Verdict) -> dict[str, Any]:
 def notice(
     name: str, adapter: Adapter, sources: Iterable[Source], duties: Collection[Obligation]
 ) -> str:
-    """Return the attributions: base model, the lines that licences ask for, and every paper trained on.
+    """Return the attributions: base model, the lines that licences ask for, and every paper trained
+    on.
 
     Whatever comes from outside stays on its line.
     """
@@ -133,7 +134,7 @@ def notice(
 
 
 def licence(name: str, adapter: Adapter, duties: Iterable[Obligation]) -> str:
-    """Return the terms: those of the base model, and each duty that data and teacher brought along."""
+    """Return the terms: the base model's, and each duty of data and teacher."""
     terms = f"The terms of that model apply to it: {adapter.base_licence}."
     lines = [
         clean_line(f"{name} is a change of {adapter.base}. {terms}"),

@@ -21,7 +21,7 @@ from components.shared.store import open_store
 def promote(
     config: PromoteConfig, train: Path, adapter: Path, evaluation: Path, release_folder: Path
 ) -> dict[str, Any]:
-    """Publish the adapter as the new release; refuse unless the verdict on this very adapter is "better"."""
+    """Publish the adapter as the new release, if the verdict on it is "better"."""
     hub.check(config)
     store = open_store(config.store)
     ledger = Ledger("promote", "adapters")

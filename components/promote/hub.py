@@ -1,4 +1,4 @@
-"""What may go along with a promotion: the adapter merged into its base, and the release on the Hugging Face Hub."""
+"""What may go along with a promotion: a merged model, and an upload to the Hub."""
 
 import importlib.util
 from pathlib import Path
@@ -43,7 +43,7 @@ def merge(adapter: Path, folder: Path) -> None:
 
 
 def push(folder: Path, repository: str) -> bool:
-    """Upload a release folder as a private repository; a person makes it public. Tell whether it worked."""
+    """Upload a release as a private repository; tell whether it worked."""
     from httpx2 import HTTPError  # of the client that huggingface_hub 2 speaks through
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError

@@ -1,4 +1,5 @@
-"""The register of releases in the store: immutable folders, and a log whose latest entry is the current release.
+"""The register of releases in the store: immutable folders, and a log whose latest entry is the
+current release.
 
 releases/<name>/v<version>-<digest>/...   the files, with their hashes
 releases/<name>/log/...                   what is current: see components/shared/releases.py
@@ -20,7 +21,8 @@ PROMOTED = "promoted"
 
 
 def publish(store: Store, name: str, folder: Path, entry: Release, champion: str | None) -> Release:
-    """Write the release's files, then make it current; publishing the current adapter again changes nothing.
+    """Write the release's files, then make it current; publishing the current adapter again changes
+    nothing.
 
     `champion` is the digest of the adapter that the verdict compared with, None for none. Raises
     DataError where another release is current by now.
@@ -69,7 +71,7 @@ def rollback(store: Store, name: str, wanted: str = "") -> Release:
         standing = _standing(entries)
         if len(standing) < 2:
             raise DataError(
-                f"release {name!r}: there is no version before {now.label} that was not rolled back",
+                f"release {name!r}: no version before {now.label} was not rolled back",
                 "name one by its number",
             )
         target = standing[-2]
@@ -92,7 +94,7 @@ def _standing(entries: list[Release]) -> list[Release]:
 
 
 def find(store: Store, name: str, wanted: str = "") -> Release:
-    """Return the entry of a version (`2`, `v2` or `v2-0a1b2c3d4e5f`), by default the current one."""
+    """Return the entry of `2`, `v2` or `v2-0a1b2c3d4e5f`, by default the current one."""
     entries = {entry.label: entry for entry in history(store, name)}
     if not entries:
         raise DataError(f"no release named {name!r} yet")
@@ -110,7 +112,7 @@ def find(store: Store, name: str, wanted: str = "") -> Release:
 
 
 def verify(store: Store, entry: Release) -> int:
-    """Return how many files of a release are as they were released; raise an error naming one that is not."""
+    """Return how many files of a release are as released; raise an error naming others."""
     prefix = entry.prefix
     if _manifest_digest(store, prefix) != entry.manifest:
         raise DataError(f"{prefix}/manifest.json: changed since it was released")

@@ -1,4 +1,5 @@
-"""Lay out a release: the adapter as Hugging Face expects it, what a user must know of it, and the hash of every file.
+"""Lay out a release: the adapter as Hugging Face expects it, what a user must know of it, and the
+hash of every file.
 
 adapter_model.safetensors, adapter_config.json, tokenizer files   loaded by PeftModel.from_pretrained
 README.md, LICENSE, NOTICE                                        model card, terms, attributions
@@ -46,7 +47,7 @@ TOKENIZER_FILES = (
 def lay_out(
     store: Store, release: str, train: Path, adapter: Path, evaluation: Path, folder: Path
 ) -> tuple[Release, str | None]:
-    """Fill `folder`; return the release's entry, without version and place, and the digest of the champion compared with."""
+    """Fill `folder`; return the log entry, without its place, and the champion's digest."""
     about = Adapter.read(adapter)
     verdict = Verdict.read(evaluation / "verdict.json")
     if verdict.word != BETTER:
@@ -97,7 +98,8 @@ def seal(folder: Path) -> str:
 
 
 def check_files(folder: Path, sums: str = "") -> int:
-    """Return how many files are as SHA256SUMS says; raise DataError naming those that are not, or are too many.
+    """Return how many files are as SHA256SUMS says; raise DataError naming those that are not, or
+    are too many.
 
     `sums` is the digest of SHA256SUMS itself, by default the one that release.json beside it gives.
     """
@@ -135,7 +137,7 @@ def _json(path: Path) -> Any:
 
 
 def _copy_adapter(adapter: Path, about: Adapter, folder: Path) -> None:
-    """Copy weights to the top, with the base named as people know it rather than by a path of this machine."""
+    """Copy weights to the top, and name the base as people know it."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in (adapter / "weights").iterdir():
         if path.is_file() and path.name != "README.md":  # peft's card is an empty form

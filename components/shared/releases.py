@@ -68,7 +68,7 @@ def current(store: Store, name: str) -> Release | None:
 
 
 def append(store: Store, name: str, entry: Release) -> Release:
-    """Append an entry decided on after `entry.after`; raise DataError if something else is current by now."""
+    """Append an entry; raise DataError if another than `entry.after` is current by now."""
     claims = f"releases/{safe_name(name, 'release name')}/claims"
     claim = f"{claims}/{uuid.uuid4().hex}"
     entry.at = datetime.now(UTC).isoformat(timespec="microseconds")

@@ -18,7 +18,8 @@ NO_EVIDENCE = "no evidence"
 WORSE = "worse"
 TOO_LITTLE = "too little data"
 
-# Trivial baselines use no model. Their names in answers.jsonl and verdict.json, and how people call them.
+# Trivial baselines use no model. Their names in answers.jsonl and verdict.json, and how people call
+# them.
 BASE_CUT = "base, cut to length"
 TITLES = {
     "echo input": "copy-input baseline",

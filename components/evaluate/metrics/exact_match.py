@@ -1,4 +1,4 @@
-"""Exact match: whether an answer has the reference's words and numbers, in its order (as in SQuAD)."""
+"""Exact match: whether an answer has the reference's tokens (as in SQuAD)."""
 
 from components.evaluate.metrics.metric import Metric
 from components.evaluate.rouge import unicode_tokens

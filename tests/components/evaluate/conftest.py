@@ -14,7 +14,7 @@ from components.shared.records import write_records
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Run]:
-    """Return a function that lays out a run; the models answer well and badly unless a test says otherwise."""
+    """Return a function that lays out a run with good and bad answers."""
 
     def make(
         papers: int = 9,

@@ -1,7 +1,8 @@
-"""A run up to evaluate, as files: invented papers, their examples, an adapter folder, and answers already in the store.
+"""A run up to evaluate, as files: invented papers, their examples, an adapter folder, and answers
+already in the store.
 
-The models' answers lie in the store under their keys, so that no test here needs a model; whoever computes a wrong key
-would try to load a base that does not exist.
+The models' answers lie in the store under their keys, so that no test here needs a model; whoever
+computes a wrong key would try to load a base that does not exist.
 """
 
 import json
@@ -19,7 +20,7 @@ from components.shared.releases import Release, append, current
 from components.shared.store import FolderStore
 
 SENTENCES = (
-    "Lantern pruning removes attention heads whose entropy stays above a fixed bound for a thousand steps.",
+    "Lantern pruning removes attention heads whose entropy stays above a bound for a thousand steps.",
     "On the Brackwater set the error fell from 11.4 to 8.9 percent while memory shrank by a third.",
     "The gain vanished when the calibration text came from a single month of the year.",
     "A linear probe on layer twelve already recovers most of the difference between both groups.",

@@ -1,4 +1,4 @@
-"""A random Llama of a few thousand weights that knows the words of some examples, and random adapters for it."""
+"""A random Llama that knows the words of some examples, and random adapters for it."""
 
 import json
 from collections.abc import Sequence

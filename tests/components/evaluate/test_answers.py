@@ -1,4 +1,4 @@
-"""Answers of real models: a random Llama of a few thousand weights, two random adapters, one load."""
+"""Answers of real models: a random Llama, two random adapters, one load."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ CONFIG = EvaluateConfig(max_new_tokens=12, batch_size=4)
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with an adapter folder as finetune writes it, and the weights of an older adapter."""
+    """Return a folder with an adapter, as finetune writes it, and an older one."""
     root = tmp_path_factory.mktemp("models")
     make_adapter(root / "adapter", EXAMPLES)
     make_weights(root / "adapter" / "base", root / "older", seed=3)

@@ -1,4 +1,4 @@
-"""Generation: answers in the order asked, the same whatever they share a batch with, ended by their own end token."""
+"""Generation: the same answers in any batch, in the order asked."""
 
 from typing import Any
 

@@ -16,7 +16,10 @@ from components.shared.records import write_records
 from tests.axe import look_at
 
 MakeRun = Callable[..., Run]
-HOSTILE = """</p></pre><script>alert("1")</script><img src=x onerror=alert(1)> {{ 7 * 7 }} {% raw %} ' " & ]]>"""
+HOSTILE = (
+    """</p></pre><script>alert("1")</script><img src=x onerror=alert(1)>"""
+    """ {{ 7 * 7 }} {% raw %} ' " & ]]>"""
+)
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 

@@ -1,4 +1,4 @@
-"""kill -9 at random points of an evaluation, then the same again: same answers, same verdict, nothing made twice."""
+"""kill -9 at random points of an evaluation: same answers, nothing made twice."""
 
 import json
 import multiprocessing

@@ -1,4 +1,4 @@
-"""Ten weekly runs in one store: the bank grows, old answers are reused, and only a gain is released."""
+"""Ten weekly runs in one store: old answers are reused, only a gain is released."""
 
 import random
 from collections.abc import Callable

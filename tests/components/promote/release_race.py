@@ -1,4 +1,4 @@
-"""The processes of the race in test_registry.py: some promote, one rolls back, again and again at once."""
+"""The processes of the race in test_registry.py: some promote, one rolls back."""
 
 import dataclasses
 from pathlib import Path
@@ -20,7 +20,7 @@ def entry(digest: str, sums: str = "") -> Release:
 
 
 def publish(store: FolderStore, root: Path, digest: str, champion: str | None = None) -> Release:
-    """Publish a release of two small files, judged against the current one unless `champion` names another."""
+    """Publish two small files, judged against the current release or `champion`."""
     folder = root.parent / f"release-{digest}"
     write_atomically(folder / "adapter_model.safetensors", digest)
     now = current(store, "arxtune")

@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> FolderStore:
 def test_rolling_back_twice_goes_two_back_and_never_returns(store: FolderStore) -> None:
     assert registry.rollback(store, "arxtune").label == "v2-bbbb"
     assert registry.rollback(store, "arxtune").label == "v1-aaaa"
-    with pytest.raises(DataError, match="no version before v1-aaaa that was not rolled back"):
+    with pytest.raises(DataError, match="no version before v1-aaaa was not rolled back"):
         registry.rollback(store, "arxtune")
     actions = [entry.action for entry in history(store, "arxtune")]
     assert actions == ["promoted"] * 3 + ["rolled back from v3-cccc", "rolled back from v2-bbbb"]
