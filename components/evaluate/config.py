@@ -1,12 +1,14 @@
 """The knobs of the evaluate stage."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import field_validator
 
+from components.shared.bases import tuned_on_cpu
 from components.shared.config import WithSeed, WithStore, knob
 from components.shared.feasibility import VerdictNeeds
 from components.shared.names import safe_name
+from components.shared.records import Adapter
 
 NEEDS = VerdictNeeds()
 
@@ -19,7 +21,9 @@ class EvaluateConfig(WithStore, WithSeed):
     release: str = knob(
         "arxtune", "name of the release: its latest version is the champion to beat", exposed=True
     )
-    max_new_tokens: int = knob(256, "longest answer, in tokens", low=1)
+    max_new_tokens: int = knob(
+        0, "longest answer, in tokens; 0 is 256, or 48 for a real base on a CPU", low=0
+    )
     batch_size: int = knob(32, "prompts answered at the same time", low=1)
     quantisation: Literal["auto", "nf4", "none"] = knob(
         "auto",
@@ -46,6 +50,23 @@ class EvaluateConfig(WithStore, WithSeed):
     examples_shown: int = knob(
         12, "answers shown in the report: a third each of best, worst and random ones", low=0
     )
+
+    max_examples: int = knob(
+        -1,
+        "test examples used at most, spread over the papers; 0 means all; -1 is all, or 60 for a "
+        "real base on a CPU",
+        low=-1,
+    )
+
+    def settled(self, adapter: Adapter) -> Self:
+        """Return the config with the limits that it leaves to the base and to this machine."""
+        slow = not adapter.base_path and tuned_on_cpu(adapter.base)
+        limits = {"max_new_tokens": 48, "max_examples": 60} if slow else {"max_new_tokens": 256}
+        if self.max_new_tokens:
+            limits["max_new_tokens"] = self.max_new_tokens
+        if self.max_examples >= 0:
+            limits["max_examples"] = self.max_examples
+        return self.changed(**limits)
 
     @field_validator("release")
     @classmethod

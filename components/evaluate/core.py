@@ -39,6 +39,7 @@ from components.shared.records import (
 )
 from components.shared.releases import Release
 from components.shared.store import Store, open_store
+from components.shared.subset import spread
 from components.shared.verdict import BASE, BASE_CUT, TUNED, Rules, Verdict
 
 TRAINED_ON = "its paper was trained on"
@@ -60,7 +61,7 @@ def evaluate(
     """Answer all test examples with models and trivial baselines, and give the verdict."""
     ledger = Ledger("evaluate", "test examples")
     training, tuned = read_examples(train), Adapter.read(adapter)
-    store = open_store(config.store)
+    config, store = config.settled(tuned), open_store(config.store)
     trial = _prepare(config, store, training, read_examples(test), tuned, ledger)
     made = ModelAnswers()
     if tuned.trained and trial.examples:
@@ -122,6 +123,19 @@ class _Trial:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+def _limit(config: EvaluateConfig, trial: "_Trial", ledger: Ledger) -> None:
+    """Leave out what is beyond max_examples, as evenly over the papers as can be."""
+    chosen = spread(trial.examples, max(config.max_examples, 0))
+    kept = {id(example) for example in chosen}
+    for example in trial.examples:
+        if id(example) not in kept:
+            ledger.drop(example.triple, f"beyond max_examples={config.max_examples}", example.paper)
+    if len(chosen) < len(trial.examples):
+        fix = "--set evaluate.max_examples=0 takes all"
+        say("evaluate", f"testing on {len(chosen)} of {len(trial.examples)} examples: {fix}")
+    trial.examples = chosen
+
+
 def _prepare(
     config: EvaluateConfig,
     store: Store,
@@ -142,6 +156,7 @@ def _prepare(
     for example in bank:
         if example.paper in seen:
             ledger.drop(example.triple, TRAINED_ON, example.paper)
+    _limit(config, trial, ledger)
     sizes = list(Counter(example.paper for example in trial.examples).values())
     unnamed = {example.paper for example in trial.examples if is_unnamed(example.paper)}
     if unnamed:
@@ -151,7 +166,13 @@ def _prepare(
     needs = VerdictNeeds(config.min_test_papers, config.min_test_examples)
     if adapter.trained and not needs.missing(len(sizes), len(trial.examples)):
         # Whatever could turn out differently by chance makes it another look.
-        chances = [config.max_new_tokens, config.quantisation, config.seed, config.resamples]
+        chances = [
+            config.max_new_tokens,
+            config.max_examples,
+            config.quantisation,
+            config.seed,
+            config.resamples,
+        ]
         name = digest([data, adapter.adapter_digest, *chances])
         look = take_look(store, config.release, name, config.year_error, config.looks_per_year)
         level, spent = look.level, look.others

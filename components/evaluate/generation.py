@@ -13,6 +13,7 @@ from typing import Any
 
 from components.shared.errors import ModelError
 from components.shared.memory import available_memory
+from components.shared.models import context_length
 from components.shared.progress import say
 from components.shared.prompt import encode, encode_prompt
 
@@ -79,10 +80,11 @@ def generate(
     def answer(places: Sequence[int]) -> None:
         rows = [encoded[place] for place in places]
         inputs = left_padded(rows, tokenizer.pad_token_id, model.device)
+        room = positions_left(model, inputs["input_ids"].shape[1])
         with torch.inference_mode():
             output = model.generate(
                 **inputs,
-                max_new_tokens=max_new_tokens,
+                max_new_tokens=min(max_new_tokens, room),
                 do_sample=False,
                 temperature=None,
                 top_p=None,
@@ -96,6 +98,16 @@ def generate(
 
     _in_batches(longest_first(encoded), batch, answer)
     return [answers[place] for place in range(len(prompts))]
+
+
+def positions_left(model: Any, tokens: int) -> int:
+    """Return how many tokens may follow; raise ModelError where the base has no position left."""
+    positions = context_length(model.config)
+    if tokens >= positions:
+        problem = f"a test example has {tokens + 1} tokens, the base positions for {positions}"
+        fix = "lower curate.max_tokens, or name a base with more positions"
+        raise ModelError(problem, fix)
+    return positions - tokens
 
 
 def losses(
@@ -112,6 +124,7 @@ def losses(
     encoded = [encode(tokenizer, *pair) for pair in pairs]
     lengths = [len(example.completion) for example in encoded]
     if encoded:
+        positions_left(model, max(map(len, encoded)) - 1)
         batch.fit(model, max(map(len, encoded)), max(lengths) + 1)
 
     def measure(places: Sequence[int]) -> None:

@@ -26,7 +26,8 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
         **knobs: Any,
     ) -> Run:
         config = EvaluateConfig.build(
-            {"store": str(tmp_path / "store"), "resamples": 2_000, **knobs}
+            {"max_new_tokens": 256, "max_examples": 0},
+            {"store": str(tmp_path / "store"), "resamples": 2_000, **knobs},
         )
         run = Run(config, tmp_path, make_examples(papers, each, 40, seed=7))
         train, test, adapter, *_ = run.folders

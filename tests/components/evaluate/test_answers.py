@@ -156,3 +156,21 @@ def test_another_version_of_a_library_makes_other_answers(monkeypatch: pytest.Mo
     before = system_key(CONFIG, "base", "d")
     monkeypatch.setattr("importlib.metadata.version", lambda name: "99")
     assert system_key(CONFIG, "base", "d") != before
+
+
+def test_a_real_base_on_a_cpu_gets_limits_unless_others_are_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("components.evaluate.config.tuned_on_cpu", lambda name: name != "tiny")
+    real, own = (
+        Adapter(base="smollm2", base_path=path, trained=True, adapter_digest="")
+        for path in ("", "base")
+    )
+
+    def limits(adapter: Adapter, **knobs: int) -> tuple[int, int]:
+        config = EvaluateConfig(**knobs).settled(adapter)
+        return config.max_new_tokens, config.max_examples
+
+    assert limits(real) == (48, 60)
+    assert limits(own) == (256, -1)
+    assert limits(real, max_new_tokens=80, max_examples=0) == (80, 0)
