@@ -281,7 +281,7 @@ def _on_loopback(url: str) -> bool:
 
 
 def _reply(answer: Any, payload: Payload) -> Reply:
-    """Read a chat completion; raise KeyError, IndexError, TypeError or AttributeError for others."""
+    """Read a chat completion; raise LookupError, TypeError or AttributeError for others."""
     choice = answer["choices"][0]
     message, finish = choice["message"], choice.get("finish_reason")
     text = clean(_content(message.get("content")))

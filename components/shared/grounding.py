@@ -28,6 +28,7 @@ _TOKEN = re.compile(
     r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|[^\W\d_]+(?:[-'’][^\W_]+)*(?:-\d+)*|[%‰]"
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"”’)\]]*\s+(?=[\"“(\[]?[A-Z0-9])")
+_COMMAND = re.compile(r"\\[a-zA-Z]+(?:\{[0-3]\})?")  # LaTeX says how a formula looks: no word of it
 _SUFFIX = re.compile(r"(?:'s|’s|ingly|edly|ing|ies|ied|ed|es|s|ly|er|al|e|y)$")
 _WORDS = re.compile(r"\w+")
 _UNITS = _WORDS.findall(
@@ -80,9 +81,9 @@ def grounding(output: str, evidence: str) -> Grounding:
         return Grounding(0.0, "the output is empty")
     if f" {_plain(output)} " in f" {_plain(evidence)} ":
         return Grounding(1.0, "")
-    known = _Evidence(evidence)
+    known = _Evidence(_COMMAND.sub(" ", evidence))
     worst = 1.0
-    for sentence in sentences(output):
+    for sentence in sentences(_COMMAND.sub(" ", output)):
         tokens = known.tokens_of(sentence)
         if problem := known.stranger(tokens) or known.swap(tokens):
             return Grounding(0.0, problem)

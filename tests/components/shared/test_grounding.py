@@ -21,6 +21,7 @@ PASSAGE = (
         "Birch drafts were accepted 58% of the time, tenth-size helpers 74%.",
         "On the Larder prompts, throughput rose from 31 to 59 tokens per second.",
         "Elmwood is faster than Larkspur on 1024 prompts: it outruns it.",
+        r"\textbf{Each} Birch guess took $0.11 \cdot \frac{1}{1}$ milliseconds.",
     ],
 )
 def test_a_faithful_answer_passes(answer: str) -> None:
