@@ -18,10 +18,23 @@ _PAGE_NUMBER = re.compile(
     r"(?:page\s?)?[-–—]?\s?\d{1,4}\s?(?:(?:of|/)\s?\d{1,4})?\s?[-–—]?", re.IGNORECASE
 )
 _STAMP = re.compile(r"arXiv:\S+\s+\[[\w.-]+\]\s+\d{1,2} \w{3} \d{4}")
-# Parts of compounds that a paper may write but once, where a line breaks; and what begins some.
+# Parts of compounds that a paper may write but once, where a line breaks.
 _COMPOUNDS = """state-of of-the the-art end-to to-end well-known x-ray n-gram e-mail fine-grained
 large-scale real-world real-time long-term short-term speed-up pre-trained"""
+_ENDS = (
+    "while",
+    "ever",
+    "work",
+    "works",
+    "set",
+    "sets",
+    "line",
+    "lines",
+    "stream",
+    "out",
+)  # of one
 _HEADS = ("x", "t", "k", "n", "self", "well", "non", "multi", "cross", "semi", "quasi")
+_ENDS = ("while", "ever", "work", "works", "set", "sets", "line", "lines", "stream", "out")
 EDGE = 2  # lines at the top and at the foot of a page where running heads stand
 REPEATED = 0.4  # share of pages on which a line at the edge is a running head
 MIN_PAGES = 3
@@ -77,7 +90,8 @@ class _Joiner:
             return False
         if f"{before}-{after}" in self._compounds or before in _HEADS:
             return True
-        return min(len(before), len(after)) > 2 and {before, after} <= self._words
+        both_are_words = {before, after} <= self._words and min(len(before), len(after)) > 1
+        return both_are_words and after not in _ENDS
 
 
 def without_edges(pages: Sequence[str]) -> tuple[list[str], Counter[str]]:

@@ -79,6 +79,7 @@ def test_repairs_are_made_and_counted() -> None:
         ("an x-\nray image", "an x-ray image"),
         ("speed and up, a speed-\nup", "speed and up, a speed-up"),
         ("few-shot, few-\nshot", "few-shot, few-shot"),
+        ("mean and while: mean-\nwhile", "mean and while: meanwhile"),
         ("networks: net and works, net-\nworks", "networks: net and works, networks"),
         ("see https://example.org/long-\npath", "see https://example.org/long-path"),
         ("by Kullback-\nLeibler", "by Kullback-Leibler"),
