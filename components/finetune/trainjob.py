@@ -8,7 +8,7 @@ import functools
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from components.finetune.config import FinetuneConfig
@@ -21,7 +21,6 @@ Spec = dict[str, Any]  # of a pod
 RUNTIME = "arxtune"
 NODE_RESOURCES = "ARXTUNE_NODE_RESOURCES"  # variables of the stage's pod, of pipelines/placement.py
 NODE_QUEUE = "ARXTUNE_NODE_QUEUE"
-LOOK = "-l jobset.sigs.k8s.io/jobset-name"
 QUEUE = "kueue.x-k8s.io/queue-name"
 COMMAND = ("python3", "-m", "torch.distributed.run", "--module", "components.finetune.worker")
 LONGEST_S = 24 * 3600  # as long as the stage's own pod may live
@@ -61,43 +60,47 @@ class TrainJob:
 
     def submit(self, nodes: int, arguments: Sequence[str], pod: Spec) -> None:
         """Create the TrainJob, unless one of an earlier try is at the same work."""
-        while found := self.ask(self.client.get_job, absent=404):
+        while found := self.ask(self.client.get_job, absent=(404,)):
             if found.status not in ("Complete", "Failed"):
                 self._say("there already, following it")
                 return
             # Of no use: were its adapter in the store, nobody would ask for it.
             self._say(f"an earlier one is {found.status.lower()} and left no adapter: deleting it")
-            self.ask(self.client.delete_job, absent=404)
+            self.ask(self.client.delete_job, absent=(404,))
             time.sleep(POLL_S)
         trainer, options = describe(self.name, nodes, arguments, pod)
         create = functools.partial(self.client.train, trainer=trainer, options=options)
-        self.ask(lambda _: create(RUNTIME), absent=409)  # another try that was quicker is as good
+        self.ask(
+            lambda _: create(RUNTIME), absent=(409,)
+        )  # another try that was quicker is as good
         self._say(f"submitted, on {nodes} nodes")
 
     def follow(self) -> None:
         """Say what the TrainJob does until it is complete; raise ClusterError when it fails."""
         while True:
-            found = self.ask(self.client.get_job)
+            found = self.ask(self.client.get_job, absent=(404,))
+            if found is None:
+                fix = "run again: the training goes on from its last checkpoint"
+                raise ClusterError(f"the TrainJob {self.name} was deleted before its end", fix)
             last = self._say_new_lines()
             if found.status == "Failed":
+                problem = f"the TrainJob {self.name} failed: {last or 'no reason given'}"
                 fix = f"kubectl logs -l jobset.sigs.k8s.io/jobset-name={self.name}"
-                raise ClusterError(
-                    f"the TrainJob {self.name} failed: {last or 'no reason given'}", fix
-                )
+                raise ClusterError(problem, fix)
             self._say(found.status.lower())
             if found.status == "Complete":
                 return
             time.sleep(POLL_S)
 
-    def ask(self, call: Callable[..., Any], absent: int = 0) -> Any:
-        """Ask the SDK, again while that may help; return None for the HTTP status `absent`."""
+    def ask(self, call: Callable[..., Any], absent: Collection[int] = ()) -> Any:
+        """Ask the SDK, again while that may help; return None for a status in `absent`."""
         for failures in range(1, MAX_FAILURES + 1):
             try:
                 return call(self.name)
             except (RuntimeError, TimeoutError) as error:
                 cause = error.__cause__ or error
                 status = getattr(cause, "status", 0)
-                if status == absent:
+                if status in absent:
                     return None
                 problem = f"the TrainJob {self.name}: {error}: {getattr(cause, 'reason', cause)}"
                 if failures == MAX_FAILURES or status in FIXES:
@@ -112,13 +115,15 @@ class TrainJob:
 
     def _say_new_lines(self) -> str:
         """Say what the first node has said since the last call; return its last error line."""
-        lines = self.ask(lambda name: list(self.client.get_job_logs(name)), absent=404) or []
+        lines = (
+            self.ask(lambda name: list(self.client.get_job_logs(name)), absent=(400, 404)) or []
+        )  # 400: not started
         if len(lines) < self._lines:  # of a pod that was started again
             self._lines = 0
         for line in lines[self._lines :]:
             if line.startswith(MARK):
-                stage, message = line.removeprefix(MARK).split(maxsplit=1)
-                say(stage, message)
+                stage, _, message = line.removeprefix(MARK).partition(" ")
+                say(stage, message.strip())
         self._lines = len(lines)
         errors = [line for line in lines if line.startswith(ERROR_MARK)]
         return str(errors[-1]).removeprefix(ERROR_MARK) if errors else ""

@@ -45,7 +45,8 @@ class Api(LoopbackServer):
     def __init__(self) -> None:
         self.job: dict[str, Any] | None = None
         self.ends: list[str] = ["", "", "Complete"]
-        self.log, self.faults, self.deleted = LOG, [], 0
+        self.log, self.log_status = LOG, 200
+        self.faults, self.deleted = [], 0
         api = self
 
         class Handler(QuickHandler):
@@ -71,7 +72,7 @@ class Api(LoopbackServer):
         if path.endswith("/pods"):
             return 200, {"items": [pod_of_the_first_node()]}
         if path.endswith("/log"):
-            return 200, self.log
+            return self.log_status, self.log
         if method == "POST":
             self.job = json.loads(body)
             jsonschema.validate(self.job["spec"], CRDS["TrainJob"]["spec"])
@@ -160,6 +161,20 @@ def test_a_failure_ends_with_the_error_line_of_the_first_node(api: Api) -> None:
         ClusterError, match=r"failed: out of memory; set finetune.batch_size=1; kubectl"
     ):
         job_of(api).follow()
+
+
+def test_one_that_is_deleted_meanwhile_is_one_line(api: Api) -> None:
+    job_of(api).submit(2, [], POD)
+    api.job = None
+    with pytest.raises(ClusterError, match=r"was deleted before its end; run again"):
+        job_of(api).follow()
+
+
+def test_a_node_that_has_not_started_yet_says_nothing(api: Api) -> None:
+    job = job_of(api)
+    job.submit(2, [], POD)
+    api.log_status = 400
+    job.follow()
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
