@@ -62,24 +62,23 @@ def arxtune(
     """scrape -> extract -> generate -> curate -> finetune -> evaluate -> [verdict is "better"] ->
     promote."""
     common = {"store": store, "seed": seed, "settings": settings}
+    terms = {  # decide together which papers may be used
+        "teacher": teacher,
+        "teacher_model": teacher_model,
+        "allow_licences": allow_licences,
+        "base_model": base_model,
+    }
 
     papers = scrape(
         query=query,
         published_after=published_after,
         max_papers=max_papers,
         site=site,
-        store=store,
-        settings=settings,
-    )
-    documents = extract(papers=papers.outputs["papers"], settings=settings)
-    triples = generate(
-        documents=documents.outputs["documents"],
-        teacher=teacher,
-        teacher_model=teacher_model,
-        allow_licences=allow_licences,
-        base_model=base_model,
+        **terms,
         **common,
     )
+    documents = extract(papers=papers.outputs["papers"], settings=settings)
+    triples = generate(documents=documents.outputs["documents"], **terms, **common)
     rest = learn(
         triples.outputs["triples"],
         allow_licences=allow_licences,

@@ -6,14 +6,16 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from components.scrape.config import ScrapeConfig
-from components.scrape.refusal import Refusal, refusal_of
+from components.scrape.site import check_beginning, retry
 from components.shared.errors import ToolError
+from components.shared.http import FetchError, Outcome, Response
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome, ChromeOptions
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 # Ends the browser's process group and removes its folder as soon as the pipe to this process closes, be it by
 # SIGKILL: without it ten processes and a profile stay behind. The first line of the pipe names the group. It
 # ignores what may be sent to all our descendants, else it would end before its work.
-CARETAKER = """
+REAPER_SCRIPT = """
 trap '' TERM INT HUP
 read -r group
 read -r _
@@ -38,13 +40,16 @@ ARGUMENTS = (
     "--disable-breakpad",
     "--no-first-run",
 )
-# Only the document is asked for: no style, script, font or picture of the site. JavaScript is off because
-# MathJax rewrites titles and abstracts; execute_script works all the same.
-BLOCKED = ("*.css*", "*.js*", "*.woff*", "*.ico*", "*.png*", "*.svg*", "*.jpg*", "*.gif*")
+# JavaScript is off because MathJax rewrites titles and abstracts; execute_script works all the same.
 PREFERENCES = {
     "profile.managed_default_content_settings.javascript": 2,
     "profile.managed_default_content_settings.images": 2,
 }
+PAGE = """
+const entry = performance.getEntriesByType('navigation')[0] || {};
+const text = document.body ? document.body.textContent.slice(0, 200) : '';
+return [location.href, entry.responseStatus || 0, document.title, text];
+"""
 SLACK_S = 15  # that chromedriver has beyond the page's own timeout
 
 
@@ -57,9 +62,11 @@ def open_browser(config: ScrapeConfig) -> Iterator["Chrome"]:
     from selenium.webdriver.remote.remote_connection import RemoteConnection
 
     chromium, chromedriver = find_tools()
-    with _caretaker() as (folder, adopt):
+    with _reaper() as (folder, register_pid):
         service = Service(
-            chromedriver, popen_kw={"preexec_fn": adopt}, env={**os.environ, "TMPDIR": str(folder)}
+            chromedriver,
+            popen_kw={"preexec_fn": register_pid},
+            env={**os.environ, "TMPDIR": str(folder)},
         )
         try:
             browser = Chrome(options=_options(config, chromium, folder), service=service)
@@ -72,7 +79,6 @@ def open_browser(config: ScrapeConfig) -> Iterator["Chrome"]:
         if isinstance(browser.command_executor, RemoteConnection):
             browser.command_executor.client_config.timeout = config.timeout_s + SLACK_S
         browser.execute_cdp_cmd("Network.enable", {})
-        browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": list(BLOCKED)})
         yield browser  # never asked to quit: chromedriver hears that only after the page it waits for
 
 
@@ -131,42 +137,69 @@ def in_container() -> bool:
 
 
 @contextmanager
-def _caretaker() -> Iterator[tuple[Path, Callable[[], None]]]:
-    """Yield a folder for the browser, and what its driver calls before it starts: it names itself to the caretaker."""
+def _reaper() -> Iterator[tuple[Path, Callable[[], None]]]:
+    """Yield a folder for the browser, and what its driver calls before it starts: it names itself to the reaper."""
     folder = Path(tempfile.mkdtemp(prefix="arxtune-browser-"))
     with subprocess.Popen(
-        ["/bin/sh", "-c", CARETAKER, "caretaker", str(folder)],
+        ["/bin/sh", "-c", REAPER_SCRIPT, "reaper", str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # a signal to our own group must not end it first
-    ) as caretaker:
-        assert caretaker.stdin
-        pipe = caretaker.stdin.fileno()
+    ) as reaper:
+        assert reaper.stdin
+        pipe = reaper.stdin.fileno()
 
-        def adopt() -> None:
+        def register_pid() -> None:
             os.setsid()
             os.write(pipe, b"%d\n" % os.getpid())
 
-        yield folder, adopt  # leaving the block closes the pipe and waits
+        yield folder, register_pid  # leaving the block closes the pipe and waits
+
+
+class Browser:
+    """A browser that starts with the first page it is to read, and ends with its block."""
+
+    def __init__(self, config: ScrapeConfig) -> None:
+        self.config = config
+        self._stack = ExitStack()
+        self._chrome: Chrome | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def read(self, url: str, script: str) -> dict[str, Any]:
+        """Return what a script makes of a page; raise FetchError unless the page came with status 200."""
+        if self._chrome is None:
+            self._chrome = self._stack.enter_context(open_browser(self.config))
+        navigate(self._chrome, url)
+        raw: dict[str, Any] = self._chrome.execute_script(script)
+        return raw
 
 
 def navigate(browser: "Chrome", url: str) -> None:
-    """Load a page; raise Refusal unless it came with status 200."""
+    """Load a page; raise FetchError unless it came with status 200."""
     from selenium.common.exceptions import TimeoutException, WebDriverException
     from urllib3.exceptions import HTTPError
 
     try:
         network_log(browser)  # forget what earlier pages left there
+        _block_all_but(browser, url)
         browser.get(url)
-        href, status = browser.execute_script(
-            "return [location.href, (performance.getEntriesByType('navigation')[0] || {}).responseStatus || 0]"
-        )
+        href, status, title, text = browser.execute_script(PAGE)
     except TimeoutException:
-        raise Refusal("no page in time", url, again=True, down=True) from None
+        raise retry("page load timed out", url) from None
     except WebDriverException as error:
         reason = (error.msg or type(error).__name__).splitlines()[0]
-        raise Refusal("connection lost", reason, again=True, down=True) from None
+        raise retry("connection lost", reason) from None
     except HTTPError:  # of the line to chromedriver
         raise ToolError(
             "Chromium ended while it read a page", "is there memory enough? it needs 500 MB"
@@ -174,11 +207,21 @@ def navigate(browser: "Chrome", url: str) -> None:
     if href.startswith(
         "chrome-error://"
     ):  # refused connections and endless redirects raise nothing
-        raise Refusal("connection lost", "the browser shows its error page", again=True, down=True)
+        raise retry("connection lost", "the browser shows its error page")
     if urlsplit(href)[:3] != urlsplit(url)[:3]:
-        raise Refusal("redirect to another page", href)
+        raise FetchError("redirect to another page", Outcome.SKIP, href[:200])
     if status != 200:
-        raise refusal_of(status, _retry_after(browser, url))
+        Response(status, {"Retry-After": _retry_after(browser, url)}, b"", url).check()
+    check_beginning(f"<title>{title}</title>".encode("utf-8", "replace"))
+    check_beginning(text.encode("utf-8", "replace"))
+
+
+def _block_all_but(browser: "Chrome", url: str) -> None:
+    """Let the browser ask for this page alone: no style, script, font, picture, frame or manifest that it names."""
+    page = url.partition("?")[0]
+    patterns = [{"urlPattern": allowed, "block": False} for allowed in (page, f"{page}?*")]
+    patterns.append({"urlPattern": "*://*:*/*", "block": True})
+    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urlPatterns": patterns})
 
 
 def network_log(browser: "Chrome") -> list[dict[str, Any]]:

@@ -13,7 +13,12 @@ def scrape(
     published_after: str,
     max_papers: int,
     site: str,
+    teacher: str,
+    teacher_model: str,
+    base_model: str,
+    allow_licences: str,
     store: str,
+    seed: int,
     settings: str,
 ):
     """Find the newest papers of a question and fetch their PDFs."""

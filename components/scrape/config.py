@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
-from components.shared.config import WithForecast, WithStore, knob
+from components.shared.config import WithForecast, WithSeed, WithStore, knob
 from components.shared.errors import ConfigError
 
 ARXIV_PACE = 3.0  # seconds between requests that arXiv's terms of use ask for
@@ -20,34 +20,52 @@ ARCHIVES = (
     "|q-bio|q-fin|quant-ph|stat"
 )
 CATEGORY = re.compile(rf"({ARCHIVES})(\.[A-Za-z]+(-[a-z]+)?)?")
-Field = Literal["all", "title", "abstract", "author", "comments", "journal_ref", "report_num"]
+Field = Literal["all", "title", "abstract", "author", "comments"]
+Source = Literal["auto", "list", "search", "oai", "api"]
+DEFAULT_QUERY, ITS_CATEGORY = "language models", "cs.CL"
 
 
-class ScrapeConfig(WithStore, WithForecast):
+class ScrapeConfig(WithStore, WithSeed, WithForecast):
     """What to look for, where, and how politely."""
 
     stage: ClassVar[str] = "scrape"
 
-    query: str = knob("language models", "words that a paper holds; * for any paper", exposed=True)
+    query: str = knob(
+        DEFAULT_QUERY,
+        'words in title or abstract, "a phrase", AND, OR, NOT; * for any paper',
+        exposed=True,
+    )
     published_after: str = knob(
         "2024-04-18", "first day of first submission, YYYY-MM-DD, UTC, inclusive", exposed=True
     )
     max_papers: int = knob(
-        60, "take at most this many, the newest", exposed=True, low=1, high=20_000
+        60, "take so many papers that may be used, the newest", exposed=True, low=1, high=20_000
     )
     site: str = knob("https://arxiv.org", "the site to ask: arXiv, or a stand-in", exposed=True)
-    field: Field = knob("all", "where the words must occur")
+    teacher: Literal["groq", "embedded"] = knob(
+        "groq", "who will write the triples: its terms decide which papers are of use", exposed=True
+    )
+    teacher_model: str = knob("openai/gpt-oss-120b", "the teacher's model", exposed=True)
+    base_model: str = knob(
+        "meta-llama/Meta-Llama-3-8B", "the model to be trained: its terms count too", exposed=True
+    )
+    allow_licences: str = knob(
+        "open", "licences of papers to train on, as in curate.allow_licences", exposed=True
+    )
+    field: Field = knob("all", "where the words must occur; all is title and abstract")
     categories: tuple[str, ...] = knob(
-        (), "only papers of these categories or archives, such as cs.CL or hep-th"
+        (),
+        "only papers of these categories or archives, such as cs.CL or hep-th; "
+        f"none: {ITS_CATEGORY} for the default query, else any",
     )
     cross_lists: bool = knob(True, "also papers that name the category, but not first")
     published_before: str = knob("", "first submission before this day, YYYY-MM-DD, UTC, exclusive")
     backfill: int = knob(
         0, "how many older papers each run adds to those of the last one", low=0, high=20_000
     )
-    source: Literal["auto", "search", "api"] = knob(
+    source: Source = knob(
         "auto",
-        "how to ask: search pages, API, or what robots.txt allows",
+        "how to ask; auto: search pages where robots.txt allows them, else lists; then oai, then api",
     )
     accept_robots_risk: bool = knob(False, "ask even what robots.txt disallows")
     page_size: Literal[25, 50, 100, 200] = knob(200, "results on one page")
@@ -61,7 +79,15 @@ class ScrapeConfig(WithStore, WithForecast):
         ARXIV_PACE, "pace of requests; below 3 only on this machine", low=0
     )
     max_requests: int = knob(5000, "a run sends at most this many requests", low=1)
-    timeout_s: float = knob(30.0, "seconds to wait for an answer of the site", low=1)
+    timeout_s: float = knob(
+        150.0, "seconds that an answer may take; arXiv refuses after up to 124", low=1, high=3600
+    )
+    patience_hours: float = knob(
+        -1,
+        "hours to wait, in all, for a site that refuses; -1: 6, or 0 for one on this machine",
+        low=-1,
+        high=100,
+    )
     max_pdf_bytes: int = knob(50 * MEGABYTE, "larger PDFs are rejected", low=1)
     contact: str = knob("", "mail address or URL for the site's operators, sent in the User-Agent")
     lease: Literal["auto", "file", "kubernetes"] = knob(
@@ -102,6 +128,18 @@ class ScrapeConfig(WithStore, WithForecast):
         return self
 
     @property
+    def asked_categories(self) -> tuple[str, ...]:
+        """Return the categories that papers must be of; none: any."""
+        default = self.query.strip() == DEFAULT_QUERY and not self.categories
+        return (ITS_CATEGORY,) if default else self.categories
+
+    @property
+    def patience_s(self) -> float:
+        """Return the seconds that may be spent on waiting for a site that refuses."""
+        default = 0.0 if self.on_loopback else 6.0
+        return 3600 * (default if self.patience_hours < 0 else self.patience_hours)
+
+    @property
     def first_day(self) -> date:
         """Return published_after as a date."""
         return date.fromisoformat(self.published_after)
@@ -130,6 +168,12 @@ class ScrapeConfig(WithStore, WithForecast):
             if self.host == "arxiv.org"
             else f"{self.root}/api/query"
         )
+
+    @property
+    def pdf_root(self) -> str:
+        """Return where PDFs are fetched: arXiv has a host of its own for programs."""
+        root = "https://export.arxiv.org" if self.host == "arxiv.org" else self.root
+        return f"{root}/pdf"
 
     @property
     def oai_root(self) -> str:

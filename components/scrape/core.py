@@ -1,164 +1,279 @@
-"""Scrape: list the newest papers of a question, then fetch what the store does not have."""
+"""Scrape: find the newest papers of a question that may be used, then fetch what the store does not have."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.scrape.config import ScrapeConfig
-from components.shared.errors import DataError, SourceError
+from components.scrape.source import Listing, Source
+from components.scrape.stored import age_of, stored_papers, update_stored
+from components.shared.errors import ArxtuneError, ConfigError, DataError, SourceError
+from components.shared.feasibility import TooLittleData, VerdictNeeds, require_verdict
+from components.shared.http import FetchError, Outcome
 from components.shared.ledger import Ledger
 from components.shared.progress import Progress, say
 from components.shared.records import Paper, write_records
-from components.shared.store import Store, open_store
+from components.shared.store import open_store
 
 if TYPE_CHECKING:
-    from components.scrape.catalogue import Catalogue
-    from components.scrape.download import Downloader
+    from components.scrape.browser import Browser
+    from components.scrape.oai import OaiSource
     from components.scrape.site import Site
-    from components.scrape.source import Listing, Source
 
 
 def scrape(config: ScrapeConfig, papers: Path) -> dict[str, Any]:
-    """Find the newest papers of a question and fetch their PDFs."""
-    from components.scrape.details import DetailsReader
-    from components.scrape.download import Downloader
-    from components.scrape.site import Site
+    """Find the newest papers of a question that may be used, and fetch their PDFs."""
+    with ExitStack() as stack:
+        return Scrape(config, papers, stack).run()
 
-    ledger, store = Ledger("scrape", "papers"), open_store(config.store)
-    with Site(config) as site:
-        site.read_robots()
-        source = choose_source(config, site)
-        catalogue, count = find(config, site, store, source)
-        listings = catalogue.newest(config)
-        downloader = Downloader(
-            config, site, store, papers, DetailsReader(config, site, store, source)
+
+class Scrape:
+    """One run: what it asks, what it took, and why it asks no more."""
+
+    def __init__(self, config: ScrapeConfig, folder: Path, stack: ExitStack) -> None:
+        from components.scrape.browser import Browser
+        from components.scrape.catalogue import Catalogue
+        from components.scrape.details import Details
+        from components.scrape.download import Downloader
+        from components.scrape.finder import Finder
+        from components.scrape.oai import OaiSource
+        from components.scrape.site import Site
+
+        self.config, self.folder, self.store = config, folder, open_store(config.store)
+        self.ledger = Ledger("scrape", "papers")
+        self.site = stack.enter_context(Site(config))
+        self.browser = stack.enter_context(Browser(config))
+        self.downloader = stack.enter_context(Downloader(config, self.site, self.store, folder))
+        self.catalogue = Catalogue.load(self.store, config)
+        self.oai = OaiSource(config, self.site)
+        self.finder = Finder(
+            config, self.site, self.catalogue, Details(config, self.site, self.oai)
         )
-        with downloader:
-            taken, too_old = _take(listings, count, downloader, ledger)
-        requests = site.requests
-    found = catalogue.found(config) - (too_old if len(listings) == catalogue.found(config) else 0)
-    listed = len(taken) + len(ledger.rejects)
-    if not listed:
-        problem = (
-            f"{config.query!r} since {config.published_after} found no papers at {config.root}"
-        )
-        raise DataError(problem, "widen scrape.query or move scrape.published_after back")
-    catalogue.save(store, min(count, len(listings)))
-    ledger.keep(len(taken))
-    ledger.facts |= {
-        "site": config.site_kind,
-        "source": source,
-        "query": config.query,
-        "published_after": config.published_after,
-        "found": found,
-        "taken": listed,
-        "cut_off": f"found {found}, took {listed}, max_papers {config.max_papers}",
-        "requests": requests,
-        "from_store": downloader.from_store,
-        "fetched": downloader.fetched,
-    }
-    taken.sort(key=lambda paper: paper.arxiv_id)
-    write_records(papers / "papers.jsonl", taken)
-    return ledger.write(papers)
+        self.taken: list[Paper] = []
+        self.failed: dict[str, FetchError] = {}
+        self.offline: FetchError | None = None  # why nothing more is asked of the site
 
+    def run(self) -> dict[str, Any]:
+        """Run the stage and return its summary."""
+        config = self.config
+        depth = max(config.max_papers, self.catalogue.depth) if config.backfill else 0
+        count = depth + config.backfill or config.max_papers
+        usable = self.finder.usable()
+        try:
+            chosen = self._choose(usable, count)
+        finally:
+            self.catalogue.save(self.store, config.root, count)
+        self._update_stored()
+        self._forecast(chosen)
+        self._fetch(chosen, usable, count)
+        if not self.finder.exhausted:
+            self.catalogue.trim(self.finder.oldest_seen())
+        self.catalogue.save(self.store, config.root, count)
+        self._tell_rejects()
+        summary = self._write()
+        if not self.taken:
+            raise self._nothing()
+        return summary
 
-def choose_source(config: ScrapeConfig, site: "Site") -> str:
-    """Return "search" or "api"; raise SourceError for search pages that robots.txt disallows."""
-    from components.scrape.search_page import PATH
-
-    allowed = config.accept_robots_risk or site.allows(PATH)
-    if config.source == "search" and not allowed:
-        raise SourceError(
-            f"{config.root}/robots.txt disallows {PATH}",
-            "take scrape.source=api; scrape.accept_robots_risk=true goes on anyway",
-        )
-    if config.source == "auto" and not allowed:
-        say("scrape", f"robots.txt disallows {PATH}: asking the API instead")
-    return config.source if config.source != "auto" else "search" if allowed else "api"
-
-
-def find(config: ScrapeConfig, site: "Site", store: Store, source: str) -> tuple["Catalogue", int]:
-    """Bring what is known of the question up to date; return it with the number of papers to take from it."""
-    from components.scrape.catalogue import Catalogue
-    from components.scrape.refusal import Refusal
-
-    catalogue = Catalogue.load(store, config, source)
-    count = (
-        max(config.max_papers, catalogue.depth) + config.backfill
-        if config.backfill
-        else config.max_papers
-    )
-    say(
-        "scrape",
-        f"asking the {source} of {config.root} for {config.query!r} since {config.published_after}",
-    )
-    if not config.contact and not config.on_loopback:
+    def _choose(self, usable: Iterator[Listing], count: int) -> list[Listing]:
+        """Return the newest papers that may be used, all known before the first PDF is asked for."""
+        config = self.config
+        chosen: list[Listing] = []
         say(
             "scrape",
-            "scrape.contact is not set: the site's operators cannot reach you, and may throttle sooner",
+            f"looking for {config.query!r} since {config.published_after} at {config.root}",
         )
-    with open_source(config, site, source) as opened:
+        if not config.contact and not config.on_loopback:
+            told = "the site's operators cannot reach you, and may throttle sooner"
+            say("scrape", f"scrape.contact is not set: {told}")
         try:
-            catalogue.update(config, opened, count)
-        except Refusal as refusal:
-            raise SourceError(
-                f"{config.root} gave no list of papers: {refusal}", "run again later"
-            ) from None
-    catalogue.save(store, catalogue.depth)
-    say("scrape", f"found {catalogue.found(config):,}, taking the newest {count:,} at most")
-    return catalogue, count
-
-
-@contextmanager
-def open_source(config: ScrapeConfig, site: "Site", source: str) -> Iterator["Source"]:
-    """Yield a source of listings; the browser of search pages ends with the block."""
-    if source == "api":
-        from components.scrape.export_api import ApiSource
-
-        yield ApiSource(config, site)
-        return
-    from components.scrape.browser import open_browser
-    from components.scrape.search_page import SearchSource, load_with
-
-    with open_browser(config) as browser:
-        yield SearchSource(config, site, load_with(browser))
-
-
-def _take(
-    listings: "list[Listing]", count: int, downloader: "Downloader", ledger: Ledger
-) -> tuple[list[Paper], int]:
-    """Fetch the newest `count` papers; what fails for now gets a second try at the end."""
-    from components.scrape.download import NO_REQUEST
-    from components.scrape.refusal import Refusal
-    from components.scrape.site import BudgetSpentError
-
-    taken: list[Paper] = []
-    again: list[Listing] = []
-    refused: dict[str, Refusal] = {}
-    out_of_days = 0
-    progress = Progress("scrape", "papers", min(count, len(listings)))
-    waiting = iter(listings)
-    for final in (False, True):
-        for listing in again if final else waiting:
-            try:
-                paper = downloader.paper(listing)
-            except BudgetSpentError as spent:
-                refused.setdefault(listing.arxiv_id, Refusal(NO_REQUEST, str(spent)))
-            except Refusal as refusal:
-                refused[listing.arxiv_id] = refusal
-                again += [listing] if refusal.later and not final else []
-            else:
-                refused.pop(listing.arxiv_id, None)
-                taken += [paper] if paper else []
-                out_of_days += paper is None
-            if not final:
-                progress.step(listing.arxiv_id)
-                if len(taken) + len(refused) == count:
+            self.site.read_robots()
+            self.finder.sources = list(choose_sources(config, self.site, self.browser, self.oai))
+            for listing in usable:
+                chosen.append(listing)
+                if len(chosen) == count:
                     break
-    by_id = {listing.arxiv_id: listing for listing in listings}
-    for name, why in refused.items():
-        about = (why.detail, by_id[name].title, by_id[name].comments)
-        ledger.drop(name, why.reason, "; ".join(part for part in about if part))
-        downloader.remember(name, why)
-    return taken, out_of_days
+        except (FetchError, SourceError) as error:
+            self._settle_for_stored(error, chosen, count)
+        return chosen
+
+    def _settle_for_stored(self, error: ArxtuneError, chosen: list[Listing], count: int) -> None:
+        """Complete what was chosen with what the store has; raise SourceError where that is nothing."""
+        if isinstance(error, FetchError):
+            self.offline = error
+        named = {listing.arxiv_id for listing in chosen}
+        stored = stored_papers(self.store, self.finder.question)
+        held = [pair for pair in stored if self.finder.may_use(pair[0])]
+        held = [pair for pair in held if pair[0].arxiv_id not in named][: count - len(chosen)]
+        if not held and not chosen:
+            if isinstance(error, SourceError):
+                raise error
+            raise SourceError(f"{self.config.root} does not answer: {error}", "run again later")
+        say("scrape", f"{error}; going on with what is known")
+        if held:
+            say(
+                "scrape",
+                f"{len(held)} papers come from the store, the last is {age_of(held)} days old",
+            )
+        chosen += [listing for listing, _ in held]
+
+    def _update_stored(self) -> None:
+        changed = [
+            paper for paper in self.oai.known.values() if paper.version > 1 or paper.withdrawn
+        ]
+        count = update_stored(self.store, self.config, changed)
+        if count:
+            say("scrape", f"{count} stored papers were withdrawn or have another licence now")
+
+    def _forecast(self, chosen: list[Listing]) -> None:
+        """Tell what a verdict would rest on; the stages that cost money end where it is too little."""
+        try:
+            told = require_verdict(
+                [listing.arxiv_id for listing in chosen],
+                self.config.seed,
+                VerdictNeeds(),
+                train_anyway=self.config.train_anyway,
+            )
+        except TooLittleData as problem:
+            told = str(problem)
+        say("scrape", told)
+
+    def _fetch(self, chosen: list[Listing], usable: Iterator[Listing], count: int) -> None:
+        """Take papers until there are enough; one that fails is replaced by the next that may be used."""
+        progress = Progress("scrape", "papers", min(count, len(chosen)))
+        for listing in chosen:
+            self._take(listing)
+            progress.step(listing.arxiv_id)
+        while len(self.taken) < count and not self.offline:
+            try:
+                listing = next(usable)
+            except StopIteration:
+                break
+            except (FetchError, SourceError) as error:
+                say("scrape", f"{error}; going on with what is known")
+                break
+            chosen.append(listing)
+            self._take(listing)
+        for listing in chosen:  # a second try for what may have been a bad moment
+            failure = self.failed.get(listing.arxiv_id)
+            if failure and failure.outcome is Outcome.LATER and not self.offline:
+                self._take(listing)
+
+    def _take(self, listing: Listing) -> None:
+        """Take one paper, or note why not; where the site refuses all PDFs, wait or ask no more."""
+        from components.scrape.site import BudgetSpentError
+
+        self.failed.pop(listing.arxiv_id, None)
+        try:
+            paper = self._paper(listing)
+        except BudgetSpentError as spent:
+            self.offline = FetchError("no request left", Outcome.LATER, spent.problem)
+            self._take(listing)
+        except FetchError as error:
+            stop = error.outcome is Outcome.STOP
+            refused = stop or self.site.is_closed(self.config.pdf_root)
+            if self.offline or not refused:
+                self.failed[listing.arxiv_id] = error
+                return
+            if stop or not self.site.rest():
+                say("scrape", f"no more PDFs are asked for: {error}")
+                self.offline = error
+            self._take(listing)
+        else:
+            self.taken.append(paper)
+
+    def _paper(self, listing: Listing) -> Paper:
+        source = self.finder.used[0] if self.finder.used else "store"
+        if not self.offline:
+            return self.downloader.paper(listing, source)
+        paper = self.downloader.stored(listing)
+        if paper is None:
+            raise FetchError(self.offline.reason, Outcome.LATER, "not asked for")
+        return paper
+
+    def _tell_rejects(self) -> None:
+        """Put all that was passed over into the ledger, and tell the reasons."""
+        for reject in self.finder.rejects.values():
+            self.ledger.drop(reject.item, reject.reason, reject.detail)
+        for name, error in self.failed.items():
+            listing = self.catalogue.listings.get(name)
+            about = (listing.title, listing.comments) if listing else ()
+            detail = "; ".join(part for part in (error.detail, *about) if part)
+            self.ledger.drop(name, error.reason, detail)
+            self.downloader.remember(name, error)
+        if self.ledger.rejects:
+            reasons = (f"{count} {reason}" for reason, count in self.ledger.dropped.items())
+            say("scrape", f"{len(self.taken)} papers taken; passed over: {', '.join(reasons)}")
+
+    def _nothing(self) -> ArxtuneError:
+        """Return the error of a run that took no paper."""
+        config = self.config
+        if self.offline:
+            fix = "run again later: what is fetched already stays in the store"
+            return SourceError(f"{config.root}: {self.offline}", fix)
+        asked = f"{config.query!r} since {config.published_after}"
+        if not self.ledger.rejects:
+            fix = "widen scrape.query or move scrape.published_after back"
+            return DataError(f"{asked} found no papers at {config.root}", fix)
+        reasons = (f"{count} {reason}" for reason, count in self.ledger.dropped.items())
+        problem = f"{asked}: no paper can be used ({', '.join(reasons)})"
+        return DataError(problem, "see allow_licences, and rejects.jsonl for each paper")
+
+    def _write(self) -> dict[str, Any]:
+        config, found, seen = self.config, self.finder.matching, len(self.ledger.rejects)
+        self.ledger.keep(len(self.taken))
+        self.ledger.facts |= {
+            "site": config.site_kind,
+            "question": {  # what curate joins the corpus by
+                "query": config.query,
+                "field": config.field,
+                "categories": list(config.asked_categories),
+                "cross_lists": config.cross_lists,
+                "published_after": config.published_after,
+                "published_before": config.published_before,
+                "site": config.site_kind,
+            },
+            "source": "+".join(self.finder.used) or "store",
+            "query": config.query,
+            "published_after": config.published_after,
+            "found": found,
+            "taken": len(self.taken) + seen,
+            "cut_off": f"found {found}, took {len(self.taken)}, max_papers {config.max_papers}",
+            "requests": self.site.requests,
+            "from_store": self.downloader.from_store,
+            "fetched": self.downloader.fetched,
+        }
+        self.taken.sort(key=lambda paper: paper.arxiv_id)
+        write_records(self.folder / "papers.jsonl", self.taken)
+        return self.ledger.write(self.folder)
+
+
+def choose_sources(
+    config: ScrapeConfig, site: "Site", browser: "Browser", oai: "OaiSource"
+) -> Iterator[Source]:
+    """Yield the sources of a question in the order in which they are asked."""
+    from components.scrape.api import ApiSource
+    from components.scrape.listing import ListSource
+    from components.scrape.search import PATH, SearchSource
+
+    wanted, automatic = config.source, config.source == "auto"
+    has_lists = bool(config.asked_categories)
+    may_search = config.accept_robots_risk or site.allows(PATH)
+    if wanted == "search" and not may_search:
+        fix = "take scrape.source=list; scrape.accept_robots_risk=true goes on anyway"
+        raise ConfigError(f"{config.root}/robots.txt disallows {PATH}", fix)
+    if wanted == "list" and not has_lists:
+        fix = "name some by scrape.categories, or take scrape.source=oai"
+        raise ConfigError("scrape.source=list: lists are of categories", fix)
+    if wanted == "search" or (automatic and may_search):
+        yield SearchSource(config, site, browser)
+    elif automatic and has_lists:
+        say("scrape", f"robots.txt disallows {PATH}: reading lists instead")
+        yield ListSource(config, site, browser, recent_only=True)
+    if wanted == "oai" or automatic:
+        yield oai
+    if wanted == "list" or (automatic and has_lists):
+        yield ListSource(config, site, browser)
+    if wanted == "api" or automatic:
+        yield ApiSource(config, site)

@@ -17,36 +17,29 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
+from components.scrape import clock
 from components.scrape.config import ScrapeConfig
-from components.scrape.details import Details, DetailsReader
 from components.scrape.lease import state_folder
-from components.scrape.pdf_check import PdfChecker
-from components.scrape.refusal import TOO_LARGE, Refusal
+from components.scrape.pdf_check import fault_of
 from components.scrape.site import Site
-from components.scrape.source import Listing, in_days
+from components.scrape.source import Listing
+from components.shared.errors import ArxtuneError
+from components.shared.http import TOO_LARGE, FetchError, Outcome
+from components.shared.progress import say
 from components.shared.records import Paper, digest, file_digest
 from components.shared.store import Store
 
 REST = timedelta(days=7)  # between tries of a paper that failed often, or for good
-OFTEN = 3  # runs
-NO_REQUEST = "no request left"
+MAX_FAILED_RUNS = 3
 STALE_S = 7 * 24 * 3600.0  # a download that no run came back to
 
 
 class Downloader:
     """Fetch papers, each once."""
 
-    def __init__(
-        self, config: ScrapeConfig, site: Site, store: Store, folder: Path, details: DetailsReader
-    ) -> None:
-        self.config, self.site, self.store, self.folder, self.details = (
-            config,
-            site,
-            store,
-            folder,
-            details,
-        )
-        self.spool, self.checker = Spool(config, store), PdfChecker()
+    def __init__(self, config: ScrapeConfig, site: Site, store: Store, folder: Path) -> None:
+        self.config, self.site, self.store, self.folder = config, site, store, folder
+        self.spool = Spool(config, store)
         self.from_store = self.fetched = 0
         self._asked: dict[str, str] = {}  # id -> key of the version asked for in this run
 
@@ -59,71 +52,63 @@ class Downloader:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.checker.close()
         self.spool.close()
 
-    def paper(self, listing: Listing) -> Paper | None:
-        """Return a paper with its PDF in the folder; None when it is of another day than asked for; raise Refusal."""
-        if not listing.has_pdf:
-            raise Refusal("no PDF offered", "withdrawn, or never had one")
-        if listing.version and (paper := self._stored(listing, listing.version)):
-            return self._of_days(paper)
-        details = self.details.of(listing)
-        if not in_days(datetime.fromisoformat(details.submitted).date(), self.config):
-            return None
-        if not details.has_pdf:
-            raise Refusal("no PDF offered", "withdrawn, or never had one")
-        return self._stored(listing, details.version) or self._fetch(listing, details)
+    def paper(self, listing: Listing, source: str) -> Paper:
+        """Return a paper with its PDF in the folder; raise FetchError when it cannot be had."""
+        return self.stored(listing) or self._fetch(listing, source)
 
-    def _of_days(self, paper: Paper) -> Paper | None:
-        return (
-            paper if in_days(datetime.fromisoformat(paper.submitted).date(), self.config) else None
-        )
-
-    def _stored(self, listing: Listing, version: int) -> Paper | None:
+    def stored(self, listing: Listing) -> Paper | None:
         """Return a paper that the store has whole, from the same site, with its PDF in the folder."""
-        key = f"papers/{listing.arxiv_id}/v{version}"
-        row = self.store.get_json(f"{key}.json")
-        if row is None or row.get("site") != self.config.site_kind:
+        key = f"papers/{listing.arxiv_id}/v{listing.version}"
+        try:
+            row = self.store.get_json(f"{key}.json")
+            if row is None or row.get("site") != self.config.site_kind:
+                return None
+            paper = Paper.from_dict(row, f"{key}.json")
+            path = self.folder / _pdf_name(listing)
+            whole = self.store.get_file(f"{key}.pdf", path) and file_digest(path) == paper.sha256
+        except (ArxtuneError, ValueError, AttributeError) as error:
+            say("scrape", f"{key}.json in the store is damaged ({error}): fetching it again")
             return None
-        paper = Paper.from_dict(row, f"{key}.json")
-        path = self.folder / paper.pdf
-        if not self.store.get_file(f"{key}.pdf", path) or file_digest(path) != paper.sha256:
+        if not whole:
             path.unlink(missing_ok=True)
             return None
+        paper.pdf, paper.licence = _pdf_name(listing), listing.licence
         self.from_store += 1
         return paper
 
-    def _fetch(self, listing: Listing, details: Details) -> Paper:
+    def _fetch(self, listing: Listing, source: str) -> Paper:
         """Fetch and verify a PDF; into the store it goes first, and its record last."""
-        name, key = (
-            f"{listing.arxiv_id}v{details.version}",
-            f"papers/{listing.arxiv_id}/v{details.version}",
-        )
-        self._give_it_a_rest(key)
+        name = f"{listing.arxiv_id}v{listing.version}"
+        key = f"papers/{listing.arxiv_id}/v{listing.version}"
+        self._check_rejected(key)
         self._asked[listing.arxiv_id] = key
         whole = self._whole(name, key)
-        if fault := self.checker.fault_of(whole):
+        if fault := fault_of(whole):
             whole.unlink()
-            self.store.delete(
-                f"{key}.pdf"
-            )  # where an earlier run may have put it before it was killed
-            raise Refusal(*fault, later=True)
+            self.store.delete(f"{key}.pdf")  # where a run that was killed may have put it
+            reason, detail = fault
+            raise FetchError(reason, Outcome.LATER, detail)
         paper = Paper(
             arxiv_id=listing.arxiv_id,
-            version=details.version,
+            version=listing.version,
             title=listing.title,
-            authors=details.authors if listing.more_authors else listing.authors,
+            authors=listing.authors,
             abstract=listing.abstract,
             categories=listing.categories,
-            submitted=details.submitted,
-            licence=details.licence,
-            pdf=f"pdf/{name.replace('/', '-')}.pdf",
+            submitted=listing.day.isoformat(),
+            licence=listing.licence,
+            pdf=_pdf_name(listing),
             bytes=whole.stat().st_size,
             sha256=file_digest(whole),
-            source=self.details.source,
-            fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            extra={"comments": listing.comments, "site": self.config.site_kind},
+            source=source,
+            fetched_at=datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="seconds"),
+            extra={
+                "comments": listing.comments,
+                "site": self.config.site_kind,
+                "withdrawn": listing.withdrawn,
+            },
         )
         self.store.put_file(f"{key}.pdf", whole)
         self.store.put_json(f"{key}.json", paper.to_dict())
@@ -135,39 +120,40 @@ class Downloader:
         """Return a PDF fetched to its end: by an earlier run that was killed before it wrote the record, or now."""
         part = self.spool.folder / f"{name.replace('/', '-')}.part"
         whole = part.with_suffix(".pdf")
-        if whole.exists() or (
-            not self.store.stat(f"{key}.json") and self.store.get_file(f"{key}.pdf", whole)
-        ):
+        recorded = self.store.stat(f"{key}.json") is not None
+        if whole.exists() or (not recorded and self.store.get_file(f"{key}.pdf", whole)):
             self.from_store += 1
             return whole
-        self.site.download(f"{self.config.root}/pdf/{quote(name)}", part)
+        self.site.download(f"{self.config.pdf_root}/{quote(name)}", part)
         part.replace(whole)
         part.with_suffix(".tag").unlink(missing_ok=True)
         self.fetched += 1
         return whole
 
-    def remember(self, arxiv_id: str, refusal: Refusal) -> None:
+    def remember(self, arxiv_id: str, error: FetchError) -> None:
         """Note in the store that a paper asked for in this run was refused, where that speaks of the paper."""
-        if (key := self._asked.get(arxiv_id)) and not refusal.down and refusal.reason != NO_REQUEST:
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            self.store.append(
-                _reject_log(key),
-                {"at": now, "reason": refusal.reason, "limit": self.config.max_pdf_bytes},
-            )
+        key = self._asked.get(arxiv_id)
+        if key and not self.site.closed:
+            now = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="seconds")
+            entry = {"at": now, "reason": error.reason, "limit": self.config.max_pdf_bytes}
+            self.store.append(_reject_log(key), entry)
 
-    def _give_it_a_rest(self, key: str) -> None:
-        """Raise the last Refusal again when there is no point in asking so soon."""
+    def _check_rejected(self, key: str) -> None:
+        """Raise the last error again when there is no point in asking so soon."""
         log = _reject_log(key)
         last: dict[str, Any] | None = self.store.latest(log)
         if last is None:
             return
         tried, runs = datetime.fromisoformat(last["at"]), len(list(self.store.list(log)))
         too_large = last["reason"] == TOO_LARGE and last["limit"] >= self.config.max_pdf_bytes
-        if (too_large or runs >= OFTEN) and datetime.now(UTC) - tried < REST:
-            raise Refusal(
-                last["reason"],
-                f"tried on {tried:%Y-%m-%d}, to be tried again after {REST.days} days",
-            )
+        age = datetime.fromtimestamp(clock.now(), UTC) - tried
+        if (too_large or runs >= MAX_FAILED_RUNS) and age < REST:
+            told = f"tried on {tried:%Y-%m-%d}, to be tried again after {REST.days} days"
+            raise FetchError(last["reason"], Outcome.SKIP, told)
+
+
+def _pdf_name(listing: Listing) -> str:
+    return f"pdf/{listing.arxiv_id.replace('/', '-')}v{listing.version}.pdf"
 
 
 def _reject_log(key: str) -> str:

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from components.scrape.lease import Lease, Slate
-from components.scrape.refusal import Refusal
+from components.scrape.lease import Lease, PaceState
 from components.shared.cluster import Cluster, in_cluster
+from components.shared.http import FetchError, Outcome
 
-PREFIX = "arxtune.io/"
+STATE = "arxtune.io/pace"
 POLL_S = 0.5  # between looks at a lease that another one holds
 GRANT = (
     "grant get, create and update on leases.coordination.k8s.io to this pod's account, "
@@ -42,7 +42,7 @@ class KubernetesLease(Lease):
         self._held: Any = None  # the object as we wrote it last
         self._renewed = 0.0
 
-    def _acquire(self) -> Slate:
+    def _acquire(self) -> PaceState:
         seen, since = "", time.monotonic()
         while True:
             lease = self._read()
@@ -51,27 +51,26 @@ class KubernetesLease(Lease):
                 seen, since = version, time.monotonic()
             expired = time.monotonic() - since > float(lease.spec.lease_duration_seconds or 0)
             if not lease.spec.holder_identity or expired:
-                slate = _slate_of(lease)
-                if self._replace(lease, slate, self.holder):
-                    return slate
+                state = _state_of(lease)
+                if self._replace(lease, state, self.holder):
+                    return state
                 continue  # another one was quicker
             time.sleep(self.poll_s * random.uniform(0.5, 1.5))
 
-    def _write(self, slate: Slate) -> None:
-        if not self._replace(self._held, slate, self.holder):
-            raise Refusal(
-                "lease lost", "another pod took it: this one was away for too long", again=True
-            )
+    def _write(self, state: PaceState) -> None:
+        if not self._replace(self._held, state, self.holder):
+            problem = "another pod took it: this one was away for too long"
+            raise FetchError("lease lost", Outcome.RETRY, problem)
 
-    def _release(self, slate: Slate) -> None:
+    def _release(self, state: PaceState) -> None:
         self._replace(
-            self._held, slate, ""
+            self._held, state, ""
         )  # a conflict means that it is no longer ours to release
 
     def renew(self) -> None:
         """Say that a long request still lasts, a few times within the time that the lease is held for."""
         if time.monotonic() - self._renewed > self.duration_s / 4:
-            self._write(_slate_of(self._held))
+            self._write(_state_of(self._held))
 
     def _read(self) -> Any:
         """Return the lease; make it when there is none."""
@@ -85,15 +84,11 @@ class KubernetesLease(Lease):
         made = self._call("create", self._api.create_namespaced_lease, 409, body=body)
         return made if made is not None else self._read()
 
-    def _replace(self, lease: Any, slate: Slate, holder: str) -> bool:
+    def _replace(self, lease: Any, state: PaceState, holder: str) -> bool:
         """Write the lease; return False when it changed since it was read."""
         now = datetime.now(UTC)
-        lease.metadata.annotations = {
-            **(lease.metadata.annotations or {}),
-            f"{PREFIX}free-at": f"{slate.free_at:.3f}",
-            f"{PREFIX}parked-until": f"{slate.parked_until:.3f}",
-            f"{PREFIX}why": slate.why,
-        }
+        held = lease.metadata.annotations or {}
+        lease.metadata.annotations = {**held, STATE: state.to_json()}
         if holder and holder != lease.spec.holder_identity:
             lease.spec.acquire_time = now
             lease.spec.lease_transitions = (lease.spec.lease_transitions or 0) + 1
@@ -112,13 +107,8 @@ class KubernetesLease(Lease):
         )
 
 
-def _slate_of(lease: Any) -> Slate:
-    told = lease.metadata.annotations or {}
-    return Slate(
-        free_at=float(told.get(f"{PREFIX}free-at", 0)),
-        parked_until=float(told.get(f"{PREFIX}parked-until", 0)),
-        why=told.get(f"{PREFIX}why", ""),
-    )
+def _state_of(lease: Any) -> PaceState:
+    return PaceState.from_json((lease.metadata.annotations or {}).get(STATE, ""))
 
 
 def in_cluster_lease(site: str, duration_s: float) -> KubernetesLease:

@@ -1,8 +1,8 @@
 """One request pace for a whole installation: a file lock on one machine, a Kubernetes Lease in a cluster.
 
 Whoever asks a site holds its lease for that one request. What the last request left behind, when the next one may
-start and whether the site is to be left alone, is kept with the lease and so binds every process and every pod,
-also after a crash.
+start and what is to be left alone until when, is kept with the lease and so binds every process and every pod, also
+after a crash.
 """
 
 import contextlib
@@ -13,75 +13,124 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
+from components.scrape import clock
 from components.scrape.config import ScrapeConfig
-from components.shared.errors import SourceError, StoreError
+from components.shared.errors import StoreError
+from components.shared.http import FetchError, Outcome
+from components.shared.text import clean_line, finite
 
-LONGEST_SLEEP_S = 24 * 3600.0  # a clock that was set back must not stop us for ever
+LONGEST_PAUSE_S = 3600.0  # a clock that was set back, or a damaged state, must not stop us for ever
+LONGEST_BLOCK_S = 24 * 3600.0
+STALE_S = 24 * 3600.0  # a lease of a stand-in long gone
 TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+ALL = ""  # in place of a host or kind of path: the whole site
 
 
 @dataclass
-class Slate:
+class PaceState:
     """What the lease remembers between requests; times are Unix seconds."""
 
-    free_at: float = 0.0  # when the next request may start
-    parked_until: float = 0.0  # until when the site is not asked at all
-    why: str = ""  # it is parked
+    free_at: dict[str, float] = field(default_factory=dict)  # host -> when it may be asked next
+    blocked: dict[str, tuple[float, str]] = field(default_factory=dict)  # kind -> until when, why
 
-    def wait(self, seconds: float) -> None:
-        """Let the next request start no earlier than `seconds` from now."""
-        self.free_at = max(self.free_at, time.time() + seconds)
+    def wait(self, host: str, seconds: float) -> None:
+        """Let the next request to a host start no earlier than `seconds` from now."""
+        self.free_at[host] = max(self.free_at.get(host, 0.0), clock.now() + seconds)
 
-    def park(self, seconds: float, why: str) -> None:
-        """Leave the site alone for so long."""
-        self.parked_until, self.why = time.time() + seconds, why
+    def block(self, kind: str, seconds: float, reason: str) -> None:
+        """Leave a kind of path alone for so long, a day at most."""
+        self.blocked[kind] = (clock.now() + min(seconds, LONGEST_BLOCK_S), clean_line(reason)[:200])
+
+    def pause(self, host: str) -> float:
+        """Return the seconds until a host may be asked."""
+        free = max(self.free_at.get(ALL, 0.0), self.free_at.get(host, 0.0))
+        return min(free - clock.now(), LONGEST_PAUSE_S)
+
+    def check(self, kind: str) -> None:
+        """Raise FetchError where a kind of path, or all of the site, is to be left alone."""
+        for name, outcome in ((ALL, Outcome.STOP), (kind, Outcome.LATER)):
+            until, reason = self.blocked.get(name, (0.0, ""))
+            left = until - clock.now()
+            if 0 < left <= LONGEST_BLOCK_S:
+                told = f"until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M:%S} UTC, because of {reason}"
+                raise FetchError("left alone", outcome, told, after_s=left)
+
+    def to_json(self) -> str:
+        """Return what is still of use."""
+        now = clock.now()
+        free = {host: at for host, at in self.free_at.items() if at > now}
+        blocked = {kind: entry for kind, entry in self.blocked.items() if entry[0] > now}
+        return json.dumps(asdict(PaceState(free, blocked)))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read what `to_json` wrote; of anything else what can be read."""
+        try:
+            told = json.loads(text or "{}")
+            free, blocked = told.get("free_at", {}), told.get("blocked", {})
+            state = cls({str(host): finite(at) or 0.0 for host, at in free.items()})
+            for kind, (until, reason) in blocked.items():
+                state.blocked[str(kind)] = (finite(until) or 0.0, str(reason))
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            state = cls()  # cut off by a crash: the request it was to tell of may just have begun
+            state.wait(ALL, 1.0)
+        return state
 
 
 class Lease(ABC):
     """The right to send one request to a site."""
 
     @contextlib.contextmanager
-    def turn(self, pace: float) -> Iterator[Slate]:
+    def turn(self, host: str, kind: str, paces: dict[str, float]) -> Iterator[PaceState]:
         """Wait until a request may start, and hold the lease while it lasts.
 
-        The pace counts from the end of a request to the start of the next, so that a site sees no two of them closer
-        than that however long they travel. Raises SourceError while the site is parked.
+        `paces` tells the seconds for hosts, and for all of them. A pace counts from the end of a request to the start
+        of the next, so that a site sees no two of them closer than that however long they travel. Raises FetchError
+        for what is to be left alone.
         """
-        slate = self._acquire()
+        state = self._wait_for(host, kind)
         try:
-            if (left := slate.parked_until - time.time()) > 0:
-                until = datetime.fromtimestamp(slate.parked_until, UTC)
-                problem = f"the site is left alone until {until:%Y-%m-%d %H:%M:%S} UTC, because of {slate.why}"
-                raise SourceError(
-                    problem,
-                    f"run again in {left:.0f} s: what is fetched already stays in the store",
-                )
-            self._sleep(min(slate.free_at - time.time(), LONGEST_SLEEP_S))
-            slate.free_at = time.time() + pace
-            self._write(slate)  # in case that we do not live to say so afterwards
-            yield slate
+            self._pace(state, paces)
+            self._write(state)  # in case that we do not live to say so afterwards
+            yield state
         finally:
-            slate.wait(pace)
-            self._release(slate)
+            self._pace(state, paces)
+            self._release(state)
 
-    def _sleep(self, seconds: float) -> None:
-        time.sleep(max(0.0, seconds))
+    def _wait_for(self, host: str, kind: str) -> PaceState:
+        while True:
+            state = self._acquire()
+            try:
+                state.check(kind)
+            except FetchError:
+                self._release(state)
+                raise
+            pause = state.pause(host)
+            if pause <= 0:
+                return state
+            self._release(state)  # others may ask other hosts meanwhile
+            clock.sleep(pause)
+
+    def _pace(self, state: PaceState, paces: dict[str, float]) -> None:
+        for host, seconds in paces.items():
+            state.wait(host, seconds)
 
     @abstractmethod
-    def _acquire(self) -> Slate:
+    def _acquire(self) -> PaceState:
         """Wait for the lease and return what it remembers."""
 
     @abstractmethod
-    def _write(self, slate: Slate) -> None:
-        """Keep the slate with the lease, which we hold."""
+    def _write(self, state: PaceState) -> None:
+        """Keep the state with the lease, which we hold."""
 
     @abstractmethod
-    def _release(self, slate: Slate) -> None:
-        """Keep the slate and let others have the lease."""
+    def _release(self, state: PaceState) -> None:
+        """Keep the state and let others have the lease."""
 
     def renew(self) -> None:  # noqa: B027  a file lock needs no renewal
         """Say that a long request still lasts."""
@@ -94,56 +143,42 @@ class FileLease(Lease):
         self.path = path
         self._file = -1
 
-    def _acquire(self) -> Slate:
+    def _acquire(self) -> PaceState:
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._file, fcntl.LOCK_EX)
         except OSError as error:
-            raise StoreError(
-                f"cannot lock {self.path}: {error.strerror}", "name a folder by scrape.state"
-            ) from None
-        text = os.pread(self._file, 4096, 0)
-        try:
-            return Slate(**json.loads(text or b"{}"))
-        except (
-            ValueError,
-            TypeError,
-        ):  # cut off by a crash: the request it was to tell of may just have begun
-            slate = Slate()
-            slate.wait(1.0)
-            return slate
+            problem = f"cannot lock {self.path}: {error.strerror}"
+            raise StoreError(problem, "name a folder by scrape.state") from None
+        return PaceState.from_json(os.pread(self._file, 1 << 16, 0))
 
-    def _write(self, slate: Slate) -> None:
-        text = json.dumps(asdict(slate)).encode()
+    def _write(self, state: PaceState) -> None:
+        text = state.to_json().encode()
         os.pwrite(self._file, text, 0)
         os.ftruncate(self._file, len(text))
 
-    def _release(self, slate: Slate) -> None:
+    def _release(self, state: PaceState) -> None:
         try:
-            self._write(slate)
+            self._write(state)
         finally:
             os.close(self._file)  # which unlocks it
 
 
 def open_lease(config: ScrapeConfig) -> Lease:
     """Return the lease for the site of a config: all hosts of arXiv share one."""
-    name = (
-        (config.root.split("//")[1] if config.on_loopback else config.host)
-        .replace(":", "-")
-        .strip("[]")
-    )
+    site = config.root.split("//")[1] if config.on_loopback else config.host
+    name = site.replace(":", "-").strip("[]")
     in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ and TOKEN.exists()
-    if config.lease == "kubernetes" or (
-        config.lease == "auto" and in_cluster and not config.on_loopback
-    ):
+    automatic = config.lease == "auto" and in_cluster and not config.on_loopback
+    if config.lease == "kubernetes" or automatic:
         from components.scrape.kubernetes_lease import in_cluster_lease
 
         return in_cluster_lease(name, 2 * config.timeout_s + 30)
     folder = state_folder(config) / "leases"
     folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.glob("127.*"):  # of stand-ins long gone: each had a port of its own
+    for path in folder.glob("127.*"):  # each stand-in had a port of its own
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < time.time() - LONGEST_SLEEP_S:
+            if path.stat().st_mtime < time.time() - STALE_S:
                 path.unlink()
     return FileLease(folder / f"{name}.json")
 
@@ -158,9 +193,8 @@ def state_folder(config: ScrapeConfig) -> Path:
             return folder
     except OSError as error:
         if config.state:
-            raise StoreError(
-                f"scrape.state={config.state!r}: {error.strerror}", "name a folder to write to"
-            ) from None
+            problem = f"scrape.state={config.state!r}: {error.strerror}"
+            raise StoreError(problem, "name a folder to write to") from None
     # A container with a read-only root, or a user without a home: its temporary folder is all there is.
     folder = Path(tempfile.gettempdir()) / f"arxtune-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

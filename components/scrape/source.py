@@ -1,74 +1,108 @@
-"""What a source of listings is: arXiv's search pages and its API answer the same questions with the same papers."""
+"""What a source of papers is: arXiv's lists, its OAI-PMH, its search pages and its API tell of the same papers."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol, Self
-from zoneinfo import ZoneInfo
 
 from components.scrape.config import ScrapeConfig
+from components.scrape.query import parse, stems
+from components.shared.text import clean_line
 
-EASTERN = ZoneInfo("America/New_York")  # arXiv shows and sorts by its own days
 ONE_DAY = timedelta(days=1)
+ARXIV_ID = re.compile(r"\d{4}\.\d{4,5}|[a-z-]{2,12}(?:\.[A-Z]{2})?/\d{7}")
+NO_LICENCE = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """One paper as a source lists it, in its current version."""
+    """One paper in its current version, as far as a source tells of it."""
 
     arxiv_id: str
-    version: int | None  # None: later than the first, and the source does not say which
-    title: str
-    authors: list[str]
-    more_authors: bool  # search pages show 25 at most
-    abstract: str
-    categories: list[str]  # the first is the primary one
-    first_day: date  # of the first submission, in Eastern time
-    revised: date  # of this version, likewise
-    submitted: datetime | None = None  # first submission, where the source tells the moment
-    has_pdf: bool = True  # search pages tell of withdrawn papers that they have none
+    day: date  # of the first submission in UTC; where `submitted` is not told, our best guess
+    title: str = ""
+    authors: list[str] = field(default_factory=list)
+    abstract: str = ""
+    categories: list[str] = field(default_factory=list)  # the first is the primary one
     comments: str = ""
+    # What only an abstract page and OAI-PMH tell, all of it or nothing:
+    version: int = 0
+    submitted: str = ""  # first submission, ISO 8601, UTC
+    licence: str = ""  # URL, or "unknown"
+    has_pdf: bool = True
+    withdrawn: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether version, licence and moment are known."""
+        return self.version > 0
 
     @property
     def order(self) -> tuple[date, str]:
         """Return what sorts papers by age, alike for all sources."""
-        return self.first_day, self.arxiv_id
+        return self.day, self.arxiv_id
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready object."""
-        moments = {
-            name: value.isoformat() if value else None
-            for name, value in vars(self).items()
-            if name in MOMENTS
-        }
-        return {**vars(self), **moments}
+        return asdict(self) | {"day": self.day.isoformat()}
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> Self:
         """Build a listing from what `to_dict` returned."""
-        moments = {name: read(row[name]) for name, read in MOMENTS.items() if row[name]}
-        return cls(**{**row, **moments})
+        return cls(**row | {"day": date.fromisoformat(row["day"])})
 
 
-MOMENTS = {
-    "first_day": date.fromisoformat,
-    "revised": date.fromisoformat,
-    "submitted": datetime.fromisoformat,
-}
+def completed(listing: Listing, moment: datetime, **told: Any) -> Listing:
+    """Return a listing with what an abstract page or OAI-PMH told; `moment` is that of the first submission."""
+    utc = moment.astimezone(UTC)
+    return replace(listing, day=utc.date(), submitted=utc.isoformat(timespec="seconds"), **told)
+
+
+def merged(listing: Listing, record: Listing) -> Listing:
+    """Return a complete record with what a list told where the record does not, or tells less.
+
+    A search page drops mathematics at the beginning of a title; some records lack their abstract.
+    """
+    return replace(
+        record,
+        title=max(record.title, listing.title, key=len),
+        authors=record.authors or listing.authors,
+        abstract=record.abstract or listing.abstract,
+        categories=record.categories or listing.categories,
+        comments=record.comments or listing.comments,
+    )
 
 
 @dataclass(frozen=True)
-class Page:
-    """One page of results: rows `first` to `last` of `total`, counted from 1."""
+class Reject:
+    """An entry of a list that cannot be used."""
 
-    first: int
-    last: int
-    total: int
+    item: str
+    reason: str
+    detail: str = ""
+
+
+class BadEntryError(Exception):
+    """One entry lacks what every entry has: it costs itself alone."""
+
+    def __init__(self, item: str, detail: str) -> None:
+        self.reject = Reject(clean_line(item)[:100] or "?", "an entry that cannot be read", detail)
+        super().__init__(detail)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A part of a list: with it every paper first submitted on `reached` or later is known."""
+
+    reached: date
     listings: list[Listing]
+    rejects: list[Reject] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Window:
-    """Days of first submission, from `first` up to and without `end`."""
+    """Days of first submission in UTC, from `first` up to and without `end`."""
 
     first: date
     end: date
@@ -78,59 +112,60 @@ class Window:
         """Return its length."""
         return (self.end - self.first).days
 
-    def split(self, share: float) -> tuple["Window", "Window"]:
-        """Return the older part and the newer one, which gets about that share of the days and at least one."""
-        days = min(self.days - 1, max(1, round(self.days * share)))
-        middle = self.end - days * ONE_DAY
-        return Window(self.first, middle), Window(middle, self.end)
-
-    @classmethod
-    def of(cls, config: ScrapeConfig) -> Self:
-        """Return the whole window of a question.
-
-        It begins a day early: the days of search pages begin at 04:56 UTC. Without an end it reaches over tomorrow.
-        """
-        first = max(config.first_day - ONE_DAY, date(1991, 1, 1))
-        return cls(first, config.end_day or datetime.now(UTC).date() + 2 * ONE_DAY)
-
 
 class Source(Protocol):
-    """Lists the papers of one question. Both raise Refusal for a page that cannot be had or trusted."""
+    """Lists the papers of a question; raises FetchError for a page that cannot be had or trusted."""
 
     name: str
 
-    def page(self, window: Window, start: int) -> Page:
-        """Return the results from `start` on of the papers first submitted in a window, the oldest first."""
+    def batches(self, window: Window) -> Iterator[Batch]:
+        """Yield what there is, the newest first, until a batch reaches the window's first day.
 
-    def latest(self, window: Window, start: int) -> Page:
-        """Return the same results with the latest revised first."""
-
-
-def eastern_day(moment: datetime) -> date:
-    """Return the day on which arXiv shows a moment."""
-    return moment.astimezone(EASTERN).date()
+        A source may tell of more papers than match: of other days, and where it does not read words itself of others.
+        """
 
 
-def wanted(listing: Listing, config: ScrapeConfig) -> bool | None:
-    """Tell whether a paper is asked for; None when its first moment decides and the listing does not tell it."""
-    if config.categories and not _in_categories(listing, config):
-        return False
-    if listing.submitted:
-        return in_days(listing.submitted.astimezone(UTC).date(), config)
-    # An Eastern day ends four or five hours into the next UTC day.
-    earliest, latest = (in_days(listing.first_day + days * ONE_DAY, config) for days in (0, 1))
-    return earliest if earliest == latest else None
+class Question:
+    """What is asked for, in words, categories and days."""
+
+    def __init__(self, config: ScrapeConfig) -> None:
+        self.config, self.words = config, parse(config.query)
+
+    def in_days(self, listing: Listing) -> bool:
+        """Tell whether a paper was first submitted on a day asked for."""
+        end = self.config.end_day
+        return self.config.first_day <= listing.day and not (end and listing.day >= end)
+
+    def matches(self, listing: Listing) -> bool | None:
+        """Tell whether a paper is about what is asked for; None where the listing does not tell enough."""
+        if listing.categories and not self._in_categories(listing):
+            return False
+        texts = {
+            "title": listing.title,
+            "abstract": listing.abstract,
+            "author": " ; ".join(listing.authors),
+            "comments": listing.comments,
+        }
+        texts["all"] = f"{listing.title} ; {listing.abstract}"
+        if not listing.complete and (
+            self.config.field in ("author", "comments") or not listing.abstract
+        ):
+            return None
+        return self.words.holds(stems(texts[self.config.field]))
+
+    def _in_categories(self, listing: Listing) -> bool:
+        named = listing.categories if self.config.cross_lists else listing.categories[:1]
+        asked = self.config.asked_categories
+        return not asked or any(within(name, category) for name in named for category in asked)
 
 
-def in_days(day: date, config: ScrapeConfig) -> bool:
-    """Tell whether a UTC day is asked for."""
-    return config.first_day <= day and not (config.end_day and day >= config.end_day)
+def within(category: str, asked: str) -> bool:
+    """Tell whether a category is the one asked for, or of the archive asked for."""
+    return category == asked or category.startswith(f"{asked}.")
 
 
-def _in_categories(listing: Listing, config: ScrapeConfig) -> bool:
-    named = listing.categories if config.cross_lists else listing.categories[:1]
-    return any(
-        name == asked or name.startswith(f"{asked}.")
-        for name in named
-        for asked in config.categories
-    )
+def valid_id(text: str) -> str:
+    """Return an arXiv id as it may stand in keys and paths; raise BadEntryError for any other text."""
+    if not ARXIV_ID.fullmatch(text):
+        raise BadEntryError(text, f"no arXiv id: {clean_line(text)[:100]!r}")
+    return text

@@ -36,6 +36,7 @@ SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization")  # never sent to another host
 TOO_LARGE = "too large"
 DAY_S = 86_400.0
+CONNECT_S = 4.0  # for a host that is not there at all
 
 
 class Outcome(Enum):
@@ -118,7 +119,7 @@ class Client:
     def __init__(self, headers: Mapping[str, str] | None = None, *, proxies: bool = True) -> None:
         self._client = httpx.AsyncClient(
             headers={"Accept-Encoding": "gzip", **(headers or {})},
-            timeout=None,  # noqa: S113  each exchange has a deadline
+            timeout=httpx.Timeout(None, connect=CONNECT_S),  # each exchange has a deadline
             trust_env=proxies,
         )
         self._loop = asyncio.new_event_loop()
@@ -169,7 +170,7 @@ class Client:
         except TimeoutError:
             problem = f"no whole answer in {deadline_s:g} s"
             raise FetchError(problem, Outcome.RETRY, url) from None
-        except httpx.ConnectError as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             detail = f"{url}: {error}"
             raise FetchError("no connection", Outcome.RETRY, detail, unreachable=True) from None
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:

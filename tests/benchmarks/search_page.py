@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from components.scrape.browser import navigate, open_browser
 from components.scrape.config import ScrapeConfig
-from components.scrape.search_page import SCRIPT, parse_page, search_url
+from components.scrape.search import SCRIPT, parse_page, search_url
 from components.scrape.source import Window
 from components.scrape.standin.corpus import Corpus
 from components.scrape.standin.server import StandIn
@@ -29,9 +29,7 @@ def measure() -> Iterator[Ratio]:
         config = ScrapeConfig(
             site=site.url, store=folder, state=folder, seconds_between_requests=0, timeout_s=120
         )
-        url = search_url(
-            config, Window(date(2024, 1, 1), date(2025, 1, 1)), 0, "announced_date_first"
-        )
+        url = search_url(config, Window(date(2024, 1, 1), date(2025, 1, 1)), 0)
         with open_browser(config) as browser:
             navigate(browser, url)
             seconds = []

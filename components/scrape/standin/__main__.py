@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 
 from components.scrape.standin.corpus import folder_corpus, sample_corpus
+from components.scrape.standin.live import MOODS, live_corpus
+from components.scrape.standin.live import ROBOTS as LIVE_ROBOTS
 from components.scrape.standin.question import MAX_RESULTS
 from components.scrape.standin.server import ROBOTS, StandIn
 from components.shared.errors import ArxtuneError
@@ -27,6 +29,12 @@ def main() -> None:
     )
     parser.add_argument(
         "--papers", type=Path, help="serve every PDF of this folder instead of the sample papers"
+    )
+    parser.add_argument(
+        "--profile",
+        choices=("samples", "live-like"),
+        default="samples",
+        help="live-like: 110 papers a day, 13%% of them open, the robots.txt and moods of arXiv in 2026",
     )
     parser.add_argument("--log", type=Path, help="append one JSON line a request to this file")
     parser.add_argument(
@@ -46,11 +54,17 @@ def main() -> None:
     exit_cleanly_on_sigterm()
     end_with_run()
     try:
-        corpus = folder_corpus(given.papers) if given.papers else sample_corpus()
-        faults = {
-            path: told.split(",") for path, _, told in (text.partition("=") for text in given.fault)
-        }
-        robots = given.robots.read_text("utf-8") if given.robots else ROBOTS
+        is_live = given.profile == "live-like"
+        corpus = live_corpus() if is_live else sample_corpus()
+        if given.papers:
+            corpus = folder_corpus(given.papers)
+        faults = {path: list(told) for path, told in MOODS.items()} if is_live else {}
+        for text in given.fault:
+            path, _, told = text.partition("=")
+            faults[path] = told.split(",")
+        robots = LIVE_ROBOTS if is_live else ROBOTS
+        if given.robots:
+            robots = given.robots.read_text("utf-8")
         settings = {"port": given.port, "log": given.log, "result_limit": given.result_limit}
         with StandIn(corpus, faults=faults, robots=robots, **settings) as site:
             print(site.url, flush=True)

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 
@@ -18,6 +18,14 @@ UNDATED = datetime(2024, 4, 18, 12, tzinfo=UTC)  # of files whose name tells no 
 REVISED_AFTER = timedelta(
     days=20
 )  # a sample of version 2 was revised so long after its first submission
+
+
+PHYSICS = re.compile(r"astro-ph|cond-mat|gr-qc|hep-.*|math-ph|nlin|nucl-.*|physics|quant-ph")
+
+
+def group_of(archive: str) -> str:
+    """Return the group of an archive: itself, but for those of physics."""
+    return "physics" if PHYSICS.fullmatch(archive) else archive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +43,15 @@ class Entry:
     licence: str = ""  # URL, or none
     comments: str = ""
     withdrawn: bool = False
+    raw_title: str = ""  # as typed, with TeX, where that differs
+    raw_authors: str = ""
+    modified: date | None = None  # day of the last change of the metadata, where no version tells
     pdf: Callable[[], bytes]
+
+    @property
+    def changed(self) -> date:
+        """Return the day of the last change, which OAI-PMH goes by."""
+        return self.modified or self.revised.date()
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,10 @@ class Corpus:
 
     entries: tuple[Entry, ...]
     notice: str = "Stand-in of arxtune. Not arXiv. The papers are invented."
+
+    def current(self) -> list[Entry]:
+        """Return the papers in their current versions."""
+        return list({entry.arxiv_id: entry for entry in self.entries}.values())
 
 
 def sample_corpus() -> Corpus:

@@ -7,12 +7,16 @@ html          a page instead of the document   captcha        the page that asks
 slow:2        the answer after 2 s             hang           no answer, for a minute
 drip:0.5      the answer in pieces, 0.5 s apart
 redirect:URL  302 to another place             ok             the answer itself, to leave a request out
+rate          200 with "Rate exceeded."
+
+A `!` at the end of one lasts: every further request meets it, until it is taken away. One with a `*` comes again
+after all others.
 """
 
 import threading
-import time
 from collections.abc import Mapping, Sequence
 
+from components.scrape import clock
 from components.scrape.standin import pages
 
 Reply = tuple[int, str, bytes, dict[str, str]]  # status, content type, body, further headers
@@ -28,11 +32,11 @@ class Fault:
     def delay(self) -> None:
         """Wait before the answer."""
         if self.kind in ("slow", "hang"):
-            time.sleep(float(self.argument or HANG_S))
+            clock.sleep(float(self.argument or HANG_S))
 
     def drip(self) -> None:
         """Wait between two pieces of the answer."""
-        time.sleep(float(self.argument))
+        clock.sleep(float(self.argument))
 
     def reply(self, notice: str) -> Reply | None:
         """Return what stands in for the answer, or None."""
@@ -43,6 +47,8 @@ class Fault:
             )
             html = pages.error(status, "Fault", "as asked for", notice)
             return status, "text/html; charset=utf-8", html.encode(), headers
+        if self.kind == "rate":
+            return 200, "text/plain", b"Rate exceeded.", {}
         if self.kind == "redirect":
             return 302, "text/html", b"", {"Location": self.argument}
         if self.kind in ("html", "captcha"):
@@ -69,5 +75,8 @@ class Faults:
         with self._lock:
             for prefix, told in self.waiting.items():
                 if told and path.startswith(prefix):
-                    return Fault(told.pop(0))
+                    fault = told[0] if told[0].endswith("!") else told.pop(0)
+                    if fault.endswith("*"):
+                        told.append(fault)
+                    return Fault(fault.rstrip("!*"))
         return Fault("")

@@ -1,15 +1,17 @@
 """The pages of the stand-in: arXiv's own markup as far as it carries meaning, after its templates."""
 
 import re
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
 from html import escape
 from zoneinfo import ZoneInfo
 
 from components.scrape.standin.corpus import Entry
-from components.scrape.standin.question import Question, announced, hits
+from components.scrape.standin.question import Question, announced
 from components.scrape.standin.words import stems
 
-SHOWN_AUTHORS = 25
+SHOWN_AUTHORS = 25  # on a search page
+TOGGLED_AUTHORS = 100  # on an abstract page
 EASTERN = ZoneInfo("America/New_York")
 SUFFIX = " | arXiv e-print repository"
 BANNER = "padding:.6em;background:#fff3bf;border:1px solid #b08900;font-weight:bold"
@@ -73,7 +75,7 @@ def _pagination(total: int, question: Question) -> str:
 
 
 def _row(entry: Entry, question: Question, root: str) -> str:
-    marked = hits(question)
+    marked = question.hits
     link = "" if entry.withdrawn else f'[<a href="{root}/pdf/{entry.arxiv_id}">pdf</a>]'
     tags = "".join(
         f'<span class="tag is-small {"is-grey" if number else "is-link"} tooltip is-tooltip-top"'
@@ -90,7 +92,7 @@ def _row(entry: Entry, question: Question, root: str) -> str:
         '<li class="arxiv-result">\n<div class="is-marginless">\n<p class="list-title is-inline-block">'
         f'<a href="{root}/abs/{entry.arxiv_id}">arXiv:{entry.arxiv_id}</a>\n<span>&nbsp;{link}&nbsp;</span></p>\n'
         f'<div class="tags is-inline-block">\n{tags}</div>\n</div>\n'
-        f'<p class="title is-5 mathjax">\n  {_highlight(entry.title, marked)}\n</p>\n{_authors(entry)}'
+        f'<p class="title is-5 mathjax">\n  {_damaged(entry.raw_title or entry.title, marked)}\n</p>\n{_authors(entry)}'
         f"{_abstract(entry, marked) if question.abstracts else ''}{_dates(entry)}{comments}</li>"
     )
 
@@ -108,7 +110,7 @@ def _authors(entry: Entry) -> str:
     )
 
 
-def _abstract(entry: Entry, marked: set[str]) -> str:
+def _abstract(entry: Entry, marked: frozenset[str]) -> str:
     style = 'class="is-size-7" style="white-space: nowrap;"'
     return (
         '<p class="abstract mathjax"><span class="has-text-black-bis has-text-weight-semibold">Abstract</span>:\n'
@@ -138,9 +140,15 @@ def _day(moment: datetime) -> str:
     return f"{local.day} {local:%B, %Y}"
 
 
-def _highlight(text: str, marked: set[str]) -> str:
+def _damaged(title: str, marked: frozenset[str]) -> str:
+    """Mark hits in a title; where there are any, mathematics at its beginning is lost, as it is at arXiv's."""
+    found = marked & set(stems(title))
+    return _highlight(re.sub(r"^\$[^$]*\$\s*", "", title) if found else title, marked)
+
+
+def _highlight(text: str, marked: frozenset[str]) -> str:
     def mark(part: str) -> str:
-        hit = part and part[0].isalnum() and stems(part)[0] in marked
+        hit = part and part[0].isalnum() and marked & set(stems(part))
         return f'<span class="search-hit mathjax">{escape(part)}</span>' if hit else escape(part)
 
     return "".join(mark(part) for part in re.split(r"(\w+)", text))
@@ -149,30 +157,96 @@ def _highlight(text: str, marked: set[str]) -> str:
 def abstract_page(entry: Entry, version: int, root: str, notice: str) -> str:
     """Return the page of one version of a paper."""
     key = f"{entry.arxiv_id}v{version}"
-    pairs = [("title", entry.title), *(("author", author) for author in entry.authors)]
-    pairs += [("date", f"{entry.submitted:%Y/%m/%d}"), ("arxiv_id", entry.arxiv_id)]
-    pairs += [("pdf_url", f"{root}/pdf/{entry.arxiv_id}")]
-    head = "\n".join(
-        f'<meta name="citation_{name}" content="{escape(value)}">' for name, value in pairs
-    )
-    authors = ", ".join(
-        f'<a href="/search/?searchtype=author" rel="nofollow">{escape(a)}</a>'
-        for a in entry.authors
-    )
     licence = f'<a href="{escape(entry.licence)}" title="Rights to this article">view license</a>'
+    withdrawn = '<span class="error">This paper has been withdrawn by Somebody</span>'
     body = (
+        f"{withdrawn if entry.withdrawn else ''}"
         f'<div class="dateline">[Submitted on {entry.submitted.day} {entry.submitted:%b %Y}]</div>\n'
         f'<h1 class="title mathjax"><span class="descriptor">Title:</span>{escape(entry.title)}</h1>\n'
-        f'<div class="authors"><span class="descriptor">Authors:</span>{authors}</div>\n'
+        '<div class="authors"><span class="descriptor">Authors:</span>'
+        f"{_long_byline(entry.authors)}</div>\n"
         '<blockquote class="abstract mathjax"><span class="descriptor">Abstract:</span>'
         f"{escape(entry.abstract)}</blockquote>\n"
         f'<table><tr><td class="tablecell comments mathjax">{escape(entry.comments)}</td></tr>\n'
+        f'<tr><td class="tablecell subjects">{_subjects(entry)}</td></tr>\n'
         f'<tr><td><span class="arxividv"><a href="{root}/abs/{key}">arXiv:{key}</a></span></td></tr></table>\n'
         f"{_history(entry, version)}\n"
         f'<div class="full-text"><a href="/pdf/{key}" class="abs-button download-pdf">View PDF</a>\n'
-        f'<div class="abs-license">{licence if entry.licence else ""}</div></div>'
+        f'<div class="abs-license">{licence if entry.licence and not entry.withdrawn else ""}</div></div>'
     )
-    return document(f"[{key}] {escape(entry.title)}", body, notice, head)
+    return document(f"[{key}] {escape(entry.title)}", body, notice)
+
+
+def _author_links(authors: Sequence[str]) -> str:
+    """Return a line of authors, each a link; the article of a collaboration stands outside of it."""
+    links = []
+    for author in authors:
+        name = author.removeprefix("the ")
+        link = f'<a href="/search/?searchtype=author" rel="nofollow">{escape(name)}</a>'
+        links.append(f"the {link}" if author.startswith("the ") else link)
+    return ", ".join(links)
+
+
+def _long_byline(authors: Sequence[str]) -> str:
+    """Return the authors of an abstract page, which hides those beyond the hundredth behind a link."""
+    more = len(authors) - TOGGLED_AUTHORS
+    if more < 2:
+        return _author_links(authors)
+    told = f"et al. ({more} additional authors not shown)"
+    return (
+        f"{_author_links(authors[:TOGGLED_AUTHORS])}\n<script>function toggleAuthorList() {{}}</script>"
+        f'<div id="long-author-list" style="display: none;">, {_author_links(authors[TOGGLED_AUTHORS:])}</div>'
+        f'<a href="javascript:toggleAuthorList()" id="toggle">{told}</a>'
+        "<noscript>&nbsp;You must enable JavaScript to view entire author list.</noscript>"
+    )
+
+
+def _subjects(entry: Entry) -> str:
+    first, *others = (f"Some Subject ({name})" for name in entry.categories)
+    return "; ".join([f'<span class="primary-subject">{first}</span>', *others])
+
+
+def listing_page(
+    entries: Sequence[Entry],
+    skip: int,
+    show: int,
+    mailed: Callable[[Entry], date] | None,
+    notice: str,
+) -> str:
+    """Return a page of /list; with `mailed`, which tells the day of an entry's mailing, under a heading a day."""
+    shown = entries[skip : skip + show]
+    days: dict[str, list[str]] = {}
+    for number, entry in enumerate(shown, skip + 1):
+        day = mailed(entry) if mailed else None
+        heading = f"{day:%a}, {day.day} {day:%b %Y} (showing some entries )" if day else ""
+        days.setdefault(heading, []).append(_item(entry, number))
+    lists = (
+        f"<dl id='articles'>\n{f'<h3>{heading}</h3>' if heading else ''}{''.join(items)}</dl>\n"
+        for heading, items in days.items()
+    )
+    body = f"<div class='paging'>Total of {len(entries)} entries</div>\n{''.join(lists)}"
+    if not entries:
+        body = "<dl id='articles'>\n<p>No updates for this time period.</p></dl>"
+    return document("Some Subject", f"<div id='dlpage'>{body}</div>", notice)
+
+
+def _item(entry: Entry, number: int) -> str:
+    comments = (
+        "<div class='list-comments mathjax'><span class='descriptor'>Comments:</span>"
+        f" {escape(entry.comments)}</div>"
+    )
+    return (
+        f"<dt><a name='item{number}'>[{number}]</a> "
+        f'<a href ="/abs/{entry.arxiv_id}" title="Abstract" id="{entry.arxiv_id}">\n'
+        f"arXiv:{entry.arxiv_id}\n</a>"
+        f'[<a href="/pdf/{entry.arxiv_id}" title="Download PDF" id="pdf-{entry.arxiv_id}">pdf</a>]</dt>\n'
+        "<dd><div class='meta'><div class='list-title mathjax'><span class='descriptor'>Title:</span>\n"
+        f" {escape(entry.title)}</div>\n"
+        f"<div class='list-authors'>{_author_links(entry.authors)}</div>\n"
+        f"{comments if entry.comments else ''}"
+        f"<div class='list-subjects'><span class='descriptor'>Subjects:</span>\n{_subjects(entry)}</div>"
+        "</div></dd>\n"
+    )
 
 
 def _history(entry: Entry, shown: int) -> str:
@@ -184,8 +258,10 @@ def _history(entry: Entry, shown: int) -> str:
             else f'<a href="/abs/{entry.arxiv_id}v{version}">[v{version}]</a>'
         )
         moment = entry.revised if version == entry.version else entry.submitted
+        withdrawn = " <em>(withdrawn)</em>" if entry.withdrawn and version == entry.version else ""
         lines.append(
-            f"<strong>{name}</strong>\n{moment:%a}, {moment.day} {moment:%b %Y %H:%M:%S} UTC (12 KB)<br>"
+            f"<strong>{name}</strong>\n{moment:%a}, {moment.day} {moment:%b %Y %H:%M:%S} UTC"
+            f" (12 KB){withdrawn}<br>"
         )
     return (
         '<div class="submission-history"><h2>Submission history</h2>\n'

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from components.scrape.standin.corpus import ID, Corpus, Entry
-from components.scrape.standin.words import Wanted, holds, parse_words
+from components.scrape.standin.corpus import ID, Corpus, Entry, group_of
+from components.scrape.standin.words import BadQueryError, Test, stems, words_test
 
 SIZES = (25, 50, 100, 200)
 ORDERS = ("-announced_date_first", "announced_date_first", "-submitted_date", "submitted_date", "")
@@ -15,17 +15,15 @@ MEAN_TIME = timedelta(
     hours=4, minutes=56
 )  # its days begin at New York's local mean time, by an old slip
 GROUPS = {
-    "computer_science": {"cs"},
-    "economics": {"econ"},
-    "eess": {"eess"},
-    "mathematics": {"math"},
-    "q_biology": {"q-bio"},
-    "q_finance": {"q-fin"},
-    "statistics": {"stat"},
+    "computer_science": "cs",
+    "economics": "econ",
+    "eess": "eess",
+    "mathematics": "math",
+    "q_biology": "q-bio",
+    "q_finance": "q-fin",
+    "statistics": "stat",
+    "physics": "physics",
 }
-ELSEWHERE = set().union(*GROUPS.values())  # all other archives are physics
-
-
 GROUP, CROSS = "classification-", "classification-include_cross_list"
 
 
@@ -41,7 +39,8 @@ class BadForm(Exception):
 class Question:
     """One page of one search."""
 
-    words: list[tuple[str, Wanted]]  # field, and what must occur in it
+    test: Test  # of its words
+    hits: frozenset[str]  # stems to mark in the results
     groups: tuple[str, ...]  # of archives; none: all
     cross_lists: bool
     date_type: str
@@ -70,7 +69,8 @@ def parse(parameters: Mapping[str, str], limit: int = MAX_RESULTS) -> Question:
     if since and until and since >= until:
         raise BadForm("End date must be later than start date")
     return Question(
-        words=_words(parameters),
+        test=_test(parameters),
+        hits=frozenset(stem for text in _terms(parameters).values() for stem in stems(text)),
         groups=tuple(
             name.removeprefix(GROUP)
             for name in parameters
@@ -87,14 +87,25 @@ def parse(parameters: Mapping[str, str], limit: int = MAX_RESULTS) -> Question:
     )
 
 
-def _words(parameters: Mapping[str, str]) -> list[tuple[str, Wanted]]:
-    words = []
+def _terms(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return the words of each row of the form, by its number."""
+    found = {}
     for name, text in parameters.items():
         if match := re.fullmatch(r"terms-(\d+)-term", name):
-            if text.startswith(("*", "?")):
-                raise BadForm("Search cannot start with a wildcard (* ?).")
-            words.append((parameters.get(f"terms-{match[1]}-field", "title"), parse_words(text)))
-    return words
+            found[match[1]] = text
+    return found
+
+
+def _test(parameters: Mapping[str, str]) -> Test:
+    tests = []
+    for number, text in _terms(parameters).items():
+        if text.startswith(("*", "?")):
+            raise BadForm("Search cannot start with a wildcard (* ?).")
+        try:
+            tests.append(words_test(text, parameters.get(f"terms-{number}-field", "title")))
+        except BadQueryError:
+            raise BadRequest(400) from None
+    return lambda entry: all(test(entry) for test in tests)
 
 
 def _bound(text: str, end: bool = False) -> datetime | None:
@@ -125,10 +136,7 @@ def announced(entry: Entry) -> datetime:
 
 def answer(corpus: Corpus, question: Question) -> list[Entry]:
     """Return all papers that match, current versions only, in the order asked for."""
-    current = {
-        entry.arxiv_id: entry for entry in corpus.entries
-    }  # in order of version: the last one stays
-    found = [entry for entry in current.values() if _matches(entry, question)]
+    found = [entry for entry in corpus.current() if _matches(entry, question)]
     by_day = question.order.endswith("submitted_date")
 
     def key(entry: Entry) -> tuple[datetime, str]:
@@ -138,7 +146,7 @@ def answer(corpus: Corpus, question: Question) -> list[Entry]:
 
 
 def _matches(entry: Entry, question: Question) -> bool:
-    if not all(holds(entry, field, wanted) for field, wanted in question.words):
+    if not question.test(entry):
         return False
     if question.groups and not _in_groups(entry, question):
         return False
@@ -152,15 +160,6 @@ def _matches(entry: Entry, question: Question) -> bool:
 
 
 def _in_groups(entry: Entry, question: Question) -> bool:
-    archives = {
-        name.split(".")[0] for name in entry.categories[: None if question.cross_lists else 1]
-    }
-    return any(
-        archives & GROUPS[group] if group in GROUPS else archives - ELSEWHERE
-        for group in question.groups
-    )
-
-
-def hits(question: Question) -> set[str]:
-    """Return the stems to mark in the results."""
-    return {stem for _field, wanted in question.words for phrase in wanted for stem in phrase}
+    named = entry.categories if question.cross_lists else entry.categories[:1]
+    groups = {group_of(name.split(".")[0]) for name in named}
+    return any(GROUPS.get(group) in groups for group in question.groups)

@@ -5,19 +5,21 @@ import hashlib
 import json
 import re
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from components.scrape.standin import api, pages, question
+from components.scrape import clock
+from components.scrape.standin import api, lists, oai, pages, question
 from components.scrape.standin.corpus import Corpus, Entry
 from components.scrape.standin.faults import Fault, Faults, Reply
+from components.scrape.standin.words import BadQueryError
 from components.shared.loopback import LoopbackServer, QuickHandler
 
 ROBOTS = "# {notice}\nUser-agent: *\nAllow: /\n"
+LIST = re.compile(r"/list/([^/]+)/([^/]+)")
 PAPER = re.compile(r"/(abs|pdf)/(.+?)(?:v(\d+))?(\.pdf)?")
 RANGE = re.compile(r"bytes=(\d+)-")
 PIECE = 16_384  # bytes a chunk
@@ -51,6 +53,7 @@ class StandIn(LoopbackServer):
         arrivals: Sequence[tuple[int, Entry]] = (),
         robots: str = ROBOTS,
         result_limit: int = question.MAX_RESULTS,
+        oai_page: int = oai.PAGE,
         port: int = 0,
         log: Path | None = None,
     ) -> None:
@@ -61,6 +64,7 @@ class StandIn(LoopbackServer):
             result_limit,
         )
         self.requests: list[Request] = []
+        self.oai_page = oai_page
         self._lock = threading.Lock()
         super().__init__(type("Handler", (_Handler,), {"site": self}), port)
         if log:
@@ -87,7 +91,7 @@ class StandIn(LoopbackServer):
 
     def end(self, request: Request) -> None:
         """Complete the log of a request."""
-        request.ended = time.time()
+        request.ended = clock.now()
         if self._log:
             with self._lock, self._log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(request)) + "\n")
@@ -102,7 +106,10 @@ class StandIn(LoopbackServer):
         if parts.path == "/api/query":
             return self._api(dict(parse_qsl(parts.query)))
         if parts.path == "/oai":
-            return self._xml(200, api.oai(self.corpus, dict(parse_qsl(parts.query)), self.url))
+            asked = dict(parse_qsl(parts.query))
+            return self._xml(200, oai.answer(self.corpus, asked, self.url, self.oai_page))
+        if match := LIST.fullmatch(parts.path):
+            return self._list(match[1], match[2], dict(parse_qsl(parts.query)))
         if match := PAPER.fullmatch(parts.path):
             if match[4]:
                 return 301, "text/html", b"", {"Location": parts.path.removesuffix(".pdf")}
@@ -135,6 +142,12 @@ class StandIn(LoopbackServer):
             200, pages.results(question.answer(self.corpus, asked), asked, self.url, notice)
         )
 
+    def _list(self, category: str, period: str, parameters: dict[str, str]) -> Reply:
+        try:
+            return self.page(200, lists.answer(self.corpus, category, period, parameters))
+        except question.BadRequest as problem:
+            return self.failure(int(str(problem)))
+
     def _api(self, parameters: dict[str, str]) -> Reply:
         if (
             int(parameters.get("start", "0") or 0) >= self.result_limit
@@ -143,7 +156,7 @@ class StandIn(LoopbackServer):
             return self.failure(500)
         try:
             return self._xml(200, api.feed(self.corpus, parameters, self.url))
-        except api.BadQuery as problem:
+        except BadQueryError as problem:
             return self._xml(
                 400, api.atom(api.error_entry(str(problem)), self.corpus.notice, 1, 0, 1)
             )
@@ -190,7 +203,7 @@ class _Handler(QuickHandler):
     server_version = "arxtune-standin"
 
     def do_GET(self) -> None:  # noqa: N802  # the name that the base class looks for
-        request = Request(time.time(), self.command, self.path)
+        request = Request(clock.now(), self.command, self.path)
         self.site.begin(request)
         fault = self.site.faults.next(self.path)
         try:

@@ -1,5 +1,7 @@
 """A small invented corpus, and configs that ask a stand-in as fast as it answers."""
 
+import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from components.scrape import clock
 from components.scrape.config import ScrapeConfig
 from components.scrape.standin.corpus import Entry
 from components.scrape.standin.pdf import render
@@ -24,6 +27,7 @@ def make_entry(arxiv_id: str, **fields: Any) -> Entry:
         "abstract": "It is about things.",
         "revised": submitted,
         "pdf": lambda: PDF,
+        "licence": "http://creativecommons.org/licenses/by/4.0/",
         "submitted": submitted,
     }
     return Entry(arxiv_id=arxiv_id, **(values | fields))
@@ -39,8 +43,33 @@ def configure(tmp_path: Path) -> Callable[..., ScrapeConfig]:
             "state": str(tmp_path / "state"),
             "seconds_between_requests": 0,
             "timeout_s": 60,
+            "teacher": "embedded",
+            "base_model": "tiny",
             "site": site,
         }
         return ScrapeConfig(**(values | knobs))
 
     return make
+
+
+class VirtualClock:
+    """A clock that pauses take no time on."""
+
+    def __init__(self) -> None:
+        self._ahead, self._lock = 0.0, threading.Lock()
+
+    def now(self) -> float:
+        return time.time() + self._ahead
+
+    def sleep(self, seconds: float) -> None:
+        with self._lock:
+            self._ahead += max(0.0, seconds)
+
+
+@pytest.fixture
+def virtual(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
+    """Put a virtual clock in the place of the real one, for stage and stand-in alike."""
+    found = VirtualClock()
+    monkeypatch.setattr(clock, "now", found.now)
+    monkeypatch.setattr(clock, "sleep", found.sleep)
+    return found

@@ -3,25 +3,32 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 
+from components.scrape.browser import Browser
+from components.scrape.config import ScrapeConfig
+from components.scrape.listing import SCRIPT
 from components.scrape.standin.corpus import Corpus
 from components.scrape.standin.server import StandIn
+from components.shared.loopback import LoopbackServer, QuickHandler
 from tests.components.scrape.conftest import make_entry
 
 LIST = """
-import sys, time
-from components.scrape.catalogue import Catalogue
+import sys
+from components.scrape.browser import Browser
 from components.scrape.config import ScrapeConfig
-from components.scrape.core import open_source
+from components.scrape.search import SearchSource
 from components.scrape.site import Site
+from components.scrape.source import Window
+from datetime import date
 url, folder = sys.argv[1:]
 config = ScrapeConfig(site=url, store=folder, state=folder, seconds_between_requests=0, max_papers=2000, timeout_s=120)
-with Site(config) as site, open_source(config, site, "search") as source:
-    catalogue = Catalogue("unsaved")
-    catalogue.update(config, source, 2000)
-    print(len(catalogue.listings), flush=True)
+with Site(config) as site, Browser(config) as browser:
+    site.read_robots()
+    for batch in SearchSource(config, site, browser).batches(Window(date(2024, 4, 18), date(2024, 8, 1))):
+        print(len(batch.listings), flush=True)
     sys.stdin.read()
 """
 GIBIBYTE = 2**30
@@ -63,3 +70,34 @@ def test_stage_and_browser_read_six_pages_of_200_rows_in_less_than_a_gibibyte(
             stage.communicate()
         assert len(site.asked("/search")) == 6
     assert 100 * 2**20 < peak < GIBIBYTE
+
+
+def test_chromium_asks_for_nothing_but_the_page(tmp_path: Path) -> None:
+    """Manifests, icons and what a page preloads are requests too."""
+    page = (
+        "<html><head><title>x</title><link rel=manifest href=/site.webmanifest><link rel=icon href=/i.ico>"
+        "<link rel=preload as=fetch href=/api/query><link rel=stylesheet href=/x.css></head>"
+        "<body><img src=/a.png><script src=/x.js></script>"
+        "<div class=paging>Total of 0 entries</div></body></html>"
+    )
+
+    class Page(QuickHandler):
+        asked: ClassVar[list[str]] = []
+
+        def do_GET(self) -> None:  # noqa: N802
+            self.asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+    class Server(LoopbackServer):
+        pass
+
+    with Server(Page) as server:
+        config = ScrapeConfig(site=server.url, state=str(tmp_path), seconds_between_requests=0)
+        with Browser(config) as browser:
+            for _ in range(2):
+                browser.read(f"{server.url}/list/cs.CL/recent", SCRIPT)
+    assert Page.asked == ["/list/cs.CL/recent"] * 2

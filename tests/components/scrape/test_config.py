@@ -22,7 +22,7 @@ from components.shared.errors import ConfigError
         ({"categories": ("computers",)}, "must be like cs.CL"),
         ({"categories": ("cs.CL OR x",)}, "must be like cs.CL"),
         ({"field": "everything"}, "one of all, title"),
-        ({"source": "scholar"}, "one of auto, search, api"),
+        ({"source": "scholar"}, "one of auto, list, search, oai, api"),
         ({"max_papers": 0}, "at least 1"),
         ({"max_papers": 20_001}, "at most 20000"),
         ({"page_size": 60}, "one of 25, 50, 100, 200"),
@@ -52,6 +52,7 @@ def test_all_hosts_of_arxiv_are_one_site_with_apis_of_its_own() -> None:
         assert config.host == "arxiv.org"
         assert config.api_root == "https://export.arxiv.org/api/query"
         assert config.oai_root == "https://oaipmh.arxiv.org/oai"
+        assert config.pdf_root == "https://export.arxiv.org/pdf"
     assert ScrapeConfig(site="http://127.0.0.1:80").api_root == "http://127.0.0.1:80/api/query"
 
 
@@ -60,3 +61,15 @@ def test_the_contact_stands_in_the_user_agent() -> None:
     assert (
         ScrapeConfig(contact="me@example.org").user_agent == "arxtune/0.1 (contact: me@example.org)"
     )
+
+
+def test_the_default_question_is_of_one_category_and_others_of_any() -> None:
+    assert ScrapeConfig().asked_categories == ("cs.CL",)
+    assert ScrapeConfig(query="proteins").asked_categories == ()
+    assert ScrapeConfig(categories=("math",)).asked_categories == ("math",)
+
+
+def test_patience_is_for_sites_elsewhere_unless_it_is_asked_for() -> None:
+    assert ScrapeConfig().patience_s == 6 * 3600
+    assert ScrapeConfig(site="http://localhost:1").patience_s == 0
+    assert ScrapeConfig(site="http://localhost:1", patience_hours=1).patience_s == 3600

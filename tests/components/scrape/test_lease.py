@@ -20,22 +20,23 @@ from components.scrape.lease import FileLease, Lease, open_lease
 from components.scrape.standin.corpus import Corpus
 from components.scrape.standin.server import Request, StandIn
 from components.shared.cluster import Cluster
-from components.shared.errors import ClusterError, SourceError, ToolError
-from tests.components.scrape.conftest import make_entry
+from components.shared.errors import ClusterError, ToolError
+from components.shared.http import FetchError
+from tests.components.scrape.conftest import VirtualClock, make_entry
 from tests.components.scrape.lease_api import LeaseServer
 
 PACE = 0.03
 ASK = """
 import sys
 from components.scrape.config import ScrapeConfig
-from components.scrape.refusal import Refusal
 from components.scrape.site import Site
+from components.shared.http import FetchError
 url, state, count, pace = sys.argv[1:]
 with Site(ScrapeConfig(site=url, state=state, store=state, seconds_between_requests=float(pace))) as site:
     for number in range(int(count)):
         try:
-            site.fetch(f"{url}/pdf/2406.00001v1?{number}")
-        except Refusal:
+            site.read(f"{url}/pdf/2406.00001v1?{number}", bytes)
+        except FetchError:
             pass
 """
 
@@ -85,10 +86,10 @@ def test_retry_after_binds_every_process(tmp_path: Path) -> None:
 
 
 def test_the_time_of_the_last_request_outlives_the_process(tmp_path: Path) -> None:
-    with FileLease(tmp_path / "lease").turn(0.5):
+    with FileLease(tmp_path / "lease").turn("", "", {"": 0.5}):
         pass
     started = time.time()
-    with FileLease(tmp_path / "lease").turn(0.5):
+    with FileLease(tmp_path / "lease").turn("", "", {"": 0.5}):
         assert time.time() - started > 0.4
 
 
@@ -96,7 +97,7 @@ def test_a_process_killed_in_its_turn_leaves_the_lease_with_the_pace(tmp_path: P
     code = f"""
 import time, pathlib
 from components.scrape.lease import FileLease
-with FileLease(pathlib.Path({str(tmp_path / "lease")!r})).turn(1.0):
+with FileLease(pathlib.Path({str(tmp_path / "lease")!r})).turn("", "", {{"": 1.0}}):
     print("mine", flush=True)
     time.sleep(60)
 """
@@ -105,14 +106,14 @@ with FileLease(pathlib.Path({str(tmp_path / "lease")!r})).turn(1.0):
         holder.stdout.readline()
         began = time.time()
         holder.send_signal(signal.SIGKILL)
-    with FileLease(tmp_path / "lease").turn(0):
+    with FileLease(tmp_path / "lease").turn("", "", {}):
         assert 0.5 < time.time() - began < 300
 
 
 def test_a_lease_cut_off_by_a_crash_is_read_as_just_used(tmp_path: Path) -> None:
     (tmp_path / "lease").write_text('{"free_at": 17')
     started = time.time()
-    with FileLease(tmp_path / "lease").turn(0):
+    with FileLease(tmp_path / "lease").turn("", "", {}):
         assert time.time() - started > 0.9
 
 
@@ -140,7 +141,7 @@ def test_pods_take_turns_at_one_pace_in_spite_of_conflicts() -> None:
 
     def work(lease: Lease) -> None:
         for _ in range(5):
-            with lease.turn(0.05):
+            with lease.turn("", "", {"": 0.05}):
                 began = time.time()
                 time.sleep(0.01)
                 turns.append((began, time.time()))
@@ -163,7 +164,7 @@ def test_a_pod_that_died_with_the_lease_is_waited_for_and_followed() -> None:
         dead = pod(server, duration_s=1)
         dead._acquire()
         began = time.monotonic()
-        with pod(server, duration_s=1).turn(0):
+        with pod(server, duration_s=1).turn("", "", {}):
             assert 0.9 < time.monotonic() - began < 300
 
 
@@ -173,10 +174,10 @@ def test_a_long_request_keeps_the_lease_by_renewing_it() -> None:
         lease, got_it = pod(server, duration_s=4), threading.Event()
 
         def other() -> None:
-            with pod(server, duration_s=4).turn(0):
+            with pod(server, duration_s=4).turn("", "", {}):
                 got_it.set()
 
-        with lease.turn(0):
+        with lease.turn("", "", {}):
             thread = threading.Thread(target=other)
             thread.start()
             for _ in range(14):
@@ -187,13 +188,13 @@ def test_a_long_request_keeps_the_lease_by_renewing_it() -> None:
         assert got_it.is_set()
 
 
-def test_parking_is_seen_by_every_pod() -> None:
+def test_a_block_is_seen_by_every_pod() -> None:
     with LeaseServer() as server:
-        with pod(server).turn(0) as slate:
-            slate.park(60, "HTTP 403")
+        with pod(server).turn("", "", {}) as state:
+            state.block("", 60, "HTTP 403")
         with (
-            pytest.raises(SourceError, match=r"left alone until .* because of HTTP 403"),
-            pod(server).turn(0),
+            pytest.raises(FetchError, match=r"left alone: until .* because of HTTP 403"),
+            pod(server).turn("", "", {}),
         ):
             pass
 
@@ -214,7 +215,27 @@ def test_outside_a_cluster_the_lease_is_a_file_and_kubernetes_is_refused(
         open_lease(configure("http://127.0.0.1:1", lease="kubernetes"))
 
 
-def test_the_slate_is_readable_json(tmp_path: Path) -> None:
-    with FileLease(tmp_path / "lease").turn(3):
-        pass
-    assert set(json.loads((tmp_path / "lease").read_text())) == {"free_at", "parked_until", "why"}
+def test_the_state_is_readable_json(tmp_path: Path) -> None:
+    with FileLease(tmp_path / "lease").turn("a", "a/x", {"a": 9, "": 3}) as state:
+        state.block("a/x", 60, "HTTP\x1b[2J 503")
+    held = json.loads((tmp_path / "lease").read_text())
+    assert set(held["free_at"]) == {"a", ""}
+    assert held["blocked"]["a/x"][1] == "HTTP 503"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"free_at": 17',
+        "[]",
+        "null",
+        '{"free_at": {"": "soon"}, "blocked": {"": [1e308, "x"]}}',
+        '{"free_at": {"": 1e18}, "blocked": {"": [99999999999999, "x"]}}',
+        '{"blocked": {"": 5}}',
+    ],
+)
+def test_a_damaged_state_stops_nobody(tmp_path: Path, virtual: VirtualClock, text: str) -> None:
+    (tmp_path / "lease").write_text(text)
+    began = virtual.now()
+    with FileLease(tmp_path / "lease").turn("", "", {}):
+        assert virtual.now() - began <= 3601

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ def test_an_unchanged_site_is_asked_for_one_page_and_no_pdf(
         scrape(config, tmp_path / "second")
         assert [request.path.split("?")[0] for request in site.requests[before:]] == [
             "/robots.txt",
+            "/oai",
             "/api/query",
         ]
     assert state_of(tmp_path / "first") == state_of(tmp_path / "second")
@@ -73,11 +74,11 @@ def test_five_new_papers_and_two_new_versions_are_seven_pdfs(
     with StandIn(Corpus(PAPERS)) as site:
         config = configure(site.url, source="api")
         scrape(config, tmp_path / "first")
-        later = PAPERS[-1].revised + timedelta(days=3)
+        later = datetime.now(UTC)
         site.publish(*(replace(entry, version=2, revised=later) for entry in PAPERS[2:4]))
         site.publish(
             *(
-                make_entry(f"2407.{number:05d}", submitted="2024-07-01T12:00:00Z")
+                make_entry(f"2407.{number:05d}", submitted=f"{later:%Y-%m-%dT%H:%M:%SZ}")
                 for number in range(1, 6)
             )
         )
@@ -88,13 +89,14 @@ def test_five_new_papers_and_two_new_versions_are_seven_pdfs(
     assert {"2406.00003v2", "2406.00004v2"} < set(ids(tmp_path / "second"))
 
 
-def test_a_paper_announced_later_than_the_overlap_is_found_by_the_count(
+def test_a_paper_announced_late_is_found_by_its_day_of_change(
     configure: Configure, tmp_path: Path
 ) -> None:
     with StandIn(Corpus(PAPERS)) as site:
         config = configure(site.url, source="api", overlap_days=1)
         scrape(config, tmp_path / "first")
-        site.publish(make_entry("2406.00099", submitted="2024-06-02T12:00:00Z"))
+        today = datetime.now(UTC).date()
+        site.publish(make_entry("2406.00099", submitted="2024-06-02T12:00:00Z", modified=today))
         scrape(config, tmp_path / "second")
     assert "2406.00099v1" in ids(tmp_path / "second")
 
@@ -151,8 +153,8 @@ def test_when_the_budget_ends_the_rest_are_rejects_that_the_next_run_takes(
     configure: Configure, tmp_path: Path
 ) -> None:
     with StandIn(Corpus(PAPERS)) as site:
-        summary = scrape(configure(site.url, source="api", max_requests=12), tmp_path / "papers")
-        assert len(site.requests) == 12
+        summary = scrape(configure(site.url, source="api", max_requests=15), tmp_path / "papers")
+        assert len(site.requests) == 15
         assert summary["dropped"] == {"no request left": 3}
         summary = scrape(configure(site.url, source="api"), tmp_path / "papers")
         assert (summary["kept"], summary["facts"]["fetched"]) == (8, 3)
@@ -183,7 +185,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
     with StandIn(Corpus(PAPERS)) as site:
         store, state = str(folder / "store"), str(folder / "state")
         config = ScrapeConfig(
-            site=site.url, store=store, state=state, seconds_between_requests=0, source="api"
+            site=site.url,
+            store=store,
+            state=state,
+            seconds_between_requests=0,
+            source="api",
+            teacher="embedded",
+            base_model="tiny",
         )
         scrape(config, folder / "papers")
     return state_of(folder / "papers")
@@ -222,7 +230,8 @@ from components.scrape.config import ScrapeConfig
 from components.scrape.core import scrape
 url, folder = sys.argv[1:]
 folders = {"store": f"{folder}/store", "state": f"{folder}/state"}
-config = ScrapeConfig(site=url, seconds_between_requests=0.02, source="api", **folders)
+free = {"seconds_between_requests": 0.02, "teacher": "embedded", "base_model": "tiny"}
+config = ScrapeConfig(site=url, source="api", **free, **folders)
 print("go", flush=True)
 scrape(config, Path(folder) / "papers")
 """

@@ -1,4 +1,4 @@
-"""The site is asked slowly, believed carefully, and left alone when it is down."""
+"""The site is asked slowly, believed carefully, and left alone when it refuses."""
 
 import socket
 from collections.abc import Callable, Sequence
@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 
 from components.scrape.config import ScrapeConfig
-from components.scrape.core import choose_source
-from components.scrape.pdf_check import PdfChecker
-from components.scrape.refusal import Refusal
-from components.scrape.search_page import PATH
-from components.scrape.site import BudgetSpentError, Site
+from components.scrape.pdf_check import fault_of
+from components.scrape.search import PATH
+from components.scrape.site import MAX_FAILURES, BudgetSpentError, Site
 from components.scrape.standin.corpus import Corpus
 from components.scrape.standin.server import StandIn
-from components.shared.errors import SourceError
-from tests.components.scrape.conftest import PDF, make_entry
+from components.shared.http import FetchError, Outcome
+from tests.components.scrape.conftest import PDF, VirtualClock, make_entry
 
 BIG = PDF + bytes(200_000) + b"%%EOF"  # several pieces
 CORPUS = Corpus((make_entry("2406.00001"), make_entry("2406.00002", pdf=lambda: BIG)))
@@ -24,13 +22,20 @@ PAPER = "/pdf/2406.00001v1"
 Configure = Callable[..., ScrapeConfig]
 
 
+def open_site(config: ScrapeConfig) -> Site:
+    """Return a site that may be asked for everything."""
+    site = Site(config)
+    site.allows = lambda path: True  # type: ignore[method-assign]
+    return site
+
+
 def fetch(standin: StandIn, config: ScrapeConfig) -> bytes:
     """Return what the site gives for the one PDF."""
-    with Site(config) as site:
-        return site.fetch(standin.url + PAPER)
+    with open_site(config) as site:
+        return site.read(standin.url + PAPER, bytes)
 
 
-@pytest.mark.parametrize("fault", ["503:0", "429:0", "429", "500", "cut", "reset"])
+@pytest.mark.parametrize("fault", ["503:0", "429:0", "429", "500", "cut", "reset", "rate"])
 def test_a_passing_failure_is_tried_once_more(configure: Configure, fault: str) -> None:
     with StandIn(CORPUS, faults={"/pdf": [fault]}) as standin:
         assert fetch(standin, configure(standin.url)) == PDF
@@ -43,13 +48,14 @@ def test_a_passing_failure_is_tried_once_more(configure: Configure, fault: str) 
         (["404"], "HTTP 404", 1),
         (["503:0"] * 9, "HTTP 503", 4),
         (["cut"] * 9, "connection lost", 4),
-        (["hang"] * 9, "no answer in 1 s", 4),
+        (["hang"] * 9, "no whole answer in 1 s", 4),
+        (["rate"] * 9, "rate exceeded", 4),
     ],
 )
 def test_what_stays_wrong_is_refused_with_a_reason(
     configure: Configure, faults: Sequence[str], reason: str, requests: int
 ) -> None:
-    with StandIn(CORPUS, faults={"/pdf": faults}) as standin, pytest.raises(Refusal) as caught:
+    with StandIn(CORPUS, faults={"/pdf": faults}) as standin, pytest.raises(FetchError) as caught:
         fetch(standin, configure(standin.url, timeout_s=1))
     assert caught.value.reason == reason
     assert len(standin.requests) == requests
@@ -61,25 +67,76 @@ def test_a_site_that_wants_us_to_stop_is_not_asked_again_by_anyone(
 ) -> None:
     with StandIn(CORPUS, faults={"/pdf": [fault]}) as standin:
         config = configure(standin.url, seconds_between_requests=0.1)
-        with pytest.raises(SourceError, match="wants us to stop"):
-            fetch(standin, config)
-        with pytest.raises(
-            SourceError, match=r"left alone until .* UTC, because of .*run again in"
-        ):
-            fetch(standin, config)
+        for told in (r"HTTP 403|captcha", r"left alone: until .* UTC, because of"):
+            with pytest.raises(FetchError, match=told) as caught:
+                fetch(standin, config)
+            assert caught.value.outcome is Outcome.STOP
         assert len(standin.requests) == 1
 
 
-def test_retry_after_is_waited_for_and_a_long_one_ends_the_stage(configure: Configure) -> None:
-    with StandIn(CORPUS, faults={"/pdf": ["429:1", "ok", "503:9999"]}) as standin:
-        fetch(standin, configure(standin.url))
-        first, second = standin.requests
-        assert second.time - first.ended >= 1
-        with pytest.raises(SourceError, match="HTTP 503, for 9999 s"):
-            fetch(standin, configure(standin.url))
-        with pytest.raises(SourceError, match="left alone until"):
-            fetch(standin, configure(standin.url))
-        assert len(standin.requests) == 3
+@pytest.mark.parametrize(
+    "told", ["9999", "9" * 400, "86400000", "Fri, 31 Dec 9999 23:59:59 GMT", "\u00b2", "-5", "nan"]
+)
+def test_no_retry_after_breaks_a_later_run(
+    configure: Configure, virtual: VirtualClock, told: str
+) -> None:
+    with StandIn(CORPUS, faults={"/pdf": [f"429:{told}"]}) as standin:
+        config = configure(standin.url)
+        if told in ("\u00b2", "-5", "nan"):
+            assert fetch(standin, config) == PDF
+            return
+        for _ in range(2):
+            with pytest.raises(FetchError) as caught:
+                fetch(standin, config)
+            assert caught.value.outcome is Outcome.LATER
+        assert len(standin.requests) == 1
+        virtual.sleep(25 * 3600)
+        assert fetch(standin, config) == PDF
+
+
+def test_retry_after_is_waited_for_but_zero_is_no_permission(
+    configure: Configure, virtual: VirtualClock
+) -> None:
+    with StandIn(CORPUS, faults={"/pdf": ["429:200", "503:0"]}) as standin:
+        fetch(standin, configure(standin.url, seconds_between_requests=3))
+        pauses = [later.time - earlier.ended for earlier, later in pairwise(standin.requests)]
+    assert [pause >= least for pause, least in zip(pauses, (200, 15), strict=True)] == [True] * 2
+
+
+def test_what_refuses_for_ever_is_closed_and_opened_by_patience(
+    configure: Configure, virtual: VirtualClock
+) -> None:
+    """Growing pauses, one request each, and other kinds of path are asked meanwhile."""
+    with StandIn(CORPUS, faults={"/pdf": ["429!"]}) as standin:
+        config = configure(standin.url, seconds_between_requests=3, patience_hours=3)
+        with open_site(config) as site:
+            rests = 0
+            while True:
+                with pytest.raises(FetchError) as caught:
+                    site.read(standin.url + PAPER, bytes)
+                assert caught.value.outcome is Outcome.LATER
+                assert site.is_closed(config.pdf_root)
+                site.read(f"{standin.url}/abs/2406.00001", bytes)
+                if not site.rest():
+                    break
+                rests += 1
+        asked = standin.asked("/pdf")
+    assert rests <= 10
+    assert len(asked) == 4 + rests
+
+
+def test_a_few_addresses_that_fail_do_not_close_their_kind(configure: Configure) -> None:
+    faults = ["501"] * 4 * (MAX_FAILURES - 1) + ["404"] + ["501"] * 4 * MAX_FAILURES
+    with (
+        StandIn(CORPUS, faults={"/pdf": faults}) as standin,
+        open_site(configure(standin.url)) as site,
+    ):
+        closed = []
+        for _ in range(2 * MAX_FAILURES):
+            with pytest.raises(FetchError):
+                site.read(standin.url + PAPER, bytes)
+            closed.append(site.is_closed(standin.url + PAPER))
+    assert closed == [False] * (2 * MAX_FAILURES - 1) + [True]
 
 
 def test_pauses_grow_while_the_site_is_busy(configure: Configure) -> None:
@@ -91,28 +148,21 @@ def test_pauses_grow_while_the_site_is_busy(configure: Configure) -> None:
     ] * 3
 
 
-def test_three_addresses_that_fail_in_a_row_end_the_stage(configure: Configure) -> None:
-    faults = ["501"] * 8 + ["404"] + ["501"] * 12  # a 404 is an answer: the count begins anew
-    with StandIn(CORPUS, faults={"/pdf": faults}) as standin, Site(configure(standin.url)) as site:
-        for _ in range(5):
-            with pytest.raises(Refusal):
-                site.fetch(standin.url + PAPER)
-        with pytest.raises(SourceError, match="failed at 3 addresses in a row, last with HTTP 501"):
-            site.fetch(standin.url + PAPER)
-
-
 def test_the_budget_of_requests_is_never_exceeded(configure: Configure) -> None:
-    with StandIn(CORPUS) as standin, Site(configure(standin.url, max_requests=2)) as site:
+    with StandIn(CORPUS) as standin, open_site(configure(standin.url, max_requests=2)) as site:
         for _ in range(2):
-            site.fetch(standin.url + PAPER)
+            site.read(standin.url + PAPER, bytes)
         with pytest.raises(BudgetSpentError, match="max_requests=2"):
-            site.fetch(standin.url + PAPER)
+            site.read(standin.url + PAPER, bytes)
         assert len(standin.requests) == 2
 
 
 def test_a_download_goes_on_where_it_was_cut(configure: Configure, tmp_path: Path) -> None:
     part = tmp_path / "a.part"
-    with StandIn(CORPUS, faults={"/pdf": ["cut"]}) as standin, Site(configure(standin.url)) as site:
+    with (
+        StandIn(CORPUS, faults={"/pdf": ["cut"]}) as standin,
+        open_site(configure(standin.url)) as site,
+    ):
         site.download(f"{standin.url}/pdf/2406.00002v1", part)
         first, second = standin.requests
         assert (first.status, second.status) == (200, 206)
@@ -130,7 +180,7 @@ def test_a_download_begins_anew_when_the_file_has_changed(
     part = tmp_path / "a.part"
     part.write_bytes(b"the beginning of something else")
     part.with_suffix(".tag").write_text('"its tag"')
-    with StandIn(CORPUS) as standin, Site(configure(standin.url)) as site:
+    with StandIn(CORPUS) as standin, open_site(configure(standin.url)) as site:
         site.download(standin.url + PAPER, part)
         assert standin.requests[0].status == 200
     assert part.read_bytes() == PDF
@@ -142,8 +192,8 @@ def test_a_file_over_the_limit_is_given_up_while_it_streams(
     endless = Corpus((make_entry("2406.00001", pdf=lambda: bytes(2_000_000)),))
     with StandIn(endless, faults={"/pdf": ["drip:0.05"]}) as standin:
         with (
-            Site(configure(standin.url, max_pdf_bytes=100_000)) as site,
-            pytest.raises(Refusal, match="too large"),
+            open_site(configure(standin.url, max_pdf_bytes=100_000)) as site,
+            pytest.raises(FetchError, match="too large"),
         ):
             site.download(standin.url + PAPER, tmp_path / "a.part")
         assert standin.requests[0].sent < 500_000
@@ -155,81 +205,93 @@ def test_a_file_over_the_limit_is_given_up_while_it_streams(
     [
         ("https://example.org/pdf", "redirect to another site"),
         ("http://127.0.0.1:1/pdf", "redirect to another site"),
-        ("file:///etc/passwd", "redirect to another site"),
+        ("file:///etc/passwd", "not a valid address"),
+        ("http://127.0.0.1:999999/x", "not a valid address"),
         (PAPER, "redirects without end"),
     ],
 )
 def test_redirects_do_not_leave_the_site(configure: Configure, target: str, told: str) -> None:
     with (
         StandIn(CORPUS, faults={"/pdf": [f"redirect:{target}"] * 9}) as standin,
-        pytest.raises(Refusal, match=told),
+        pytest.raises(FetchError, match=told),
     ):
         fetch(standin, configure(standin.url))
 
 
 def test_a_redirect_within_the_site_is_a_request_of_its_own(configure: Configure) -> None:
     with StandIn(CORPUS) as standin:
-        with Site(configure(standin.url, seconds_between_requests=0.2)) as site:
-            assert site.fetch(f"{standin.url}{PAPER}.pdf") == PDF
+        with open_site(configure(standin.url, seconds_between_requests=0.2)) as site:
+            assert site.read(f"{standin.url}{PAPER}.pdf", bytes) == PDF
         first, second = standin.requests
     assert second.time - first.time >= 0.2
 
 
-ROBOTS = "User-agent: *\nCrawl-delay: 15\nAllow: /abs\nDisallow: /search\n"
+ROBOTS = "User-agent: *\nCrawl-delay: 15\nAllow: /abs\nDisallow: /search\nDisallow: /api\n"
 
 
-def test_robots_txt_decides_between_search_pages_and_api(configure: Configure) -> None:
-    def chosen(**knobs: object) -> str:
-        with Site(configure(standin.url, **knobs)) as site:
-            site.read_robots()
-            return choose_source(site.config, site)
-
-    with StandIn(CORPUS) as standin:
-        assert chosen() == "search"
-        assert chosen(source="api") == "api"
+def test_robots_txt_binds_pages_for_people_and_sets_their_pace(
+    configure: Configure, virtual: VirtualClock
+) -> None:
     with StandIn(CORPUS, robots=ROBOTS) as standin:
-        assert chosen() == "api"
-        assert (
-            chosen(source="search", accept_robots_risk=True)
-            == chosen(accept_robots_risk=True)
-            == "search"
-        )
-        with pytest.raises(SourceError, match=rf"disallows {PATH}.*accept_robots_risk"):
-            chosen(source="search")
-
-
-def test_the_crawl_delay_of_robots_txt_is_adopted(configure: Configure) -> None:
-    with StandIn(CORPUS, robots=ROBOTS) as standin, Site(configure(standin.url)) as site:
-        site.read_robots()
-        assert site.pace == 15
+        config = configure(standin.url)
+        with Site(config) as site:
+            site.read_robots()
+            assert site.pace == 15
+            with pytest.raises(FetchError, match=r"disallowed by robots\.txt"):
+                site.read(f"{standin.url}/search/advanced", bytes)
+            site.read(f"{standin.url}/abs/2406.00001", bytes)
+            site.read(f"{config.api_root}?search_query=all:x", bytes)
+            first, second, third = standin.requests
+            assert min(second.time - first.ended, third.time - second.ended) > 10
+        with Site(configure(standin.url, accept_robots_risk=True)) as site:
+            site.read_robots()
+            site.read(f"{standin.url}/search/advanced", bytes)
 
 
 @pytest.mark.parametrize(
-    ("faults", "allowed"), [(["404"], True), (["503"] * 9, False), (["403"], False)]
+    "line", ["Crawl-delay: \u00b2", "Disallow: http://[", "Crawl-delay: 99999999999999999999", "\0"]
 )
-def test_a_missing_robots_txt_allows_all_and_a_broken_one_nothing(
-    configure: Configure, faults: list[str], allowed: bool
+def test_a_malformed_line_of_robots_txt_is_passed_over(configure: Configure, line: str) -> None:
+    with (
+        StandIn(CORPUS, robots=f"User-agent: *\n{line}\nDisallow: /search\n") as standin,
+        Site(configure(standin.url)) as site,
+    ):
+        site.read_robots()
+        assert not site.allows(PATH)
+        assert site.pace <= 300
+
+
+def test_a_crawl_delay_without_measure_is_capped(
+    configure: Configure, virtual: VirtualClock
+) -> None:
+    with (
+        StandIn(CORPUS, robots="User-agent: *\nCrawl-delay: 999999999\n") as standin,
+        Site(configure(standin.url)) as site,
+    ):
+        site.read_robots()
+        assert site.pace == 300
+
+
+@pytest.mark.parametrize(
+    ("faults", "pages", "programs"), [(["404"], True, True), (["503"] * 9, False, True)]
+)
+def test_a_missing_robots_txt_allows_all_and_a_broken_one_only_what_is_for_programs(
+    configure: Configure, faults: list[str], pages: bool, programs: bool
 ) -> None:
     with (
         StandIn(CORPUS, faults={"/robots.txt": faults}) as standin,
         Site(configure(standin.url)) as site,
     ):
-        if allowed:
-            site.read_robots()
-            assert site.allows(PATH)
-        else:
-            with pytest.raises(SourceError, match=f"HTTP {faults[0]}"):
-                site.read_robots()
+        site.read_robots()
+        assert site.allows(PATH) == pages
+        assert bool(site.read(standin.url + PAPER, bytes)) == programs
 
 
-def test_a_site_that_does_not_answer_is_one_clear_line(configure: Configure) -> None:
+def test_a_site_that_is_not_there_is_noticed_at_once(configure: Configure) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        with (
-            Site(configure(url)) as site,
-            pytest.raises(SourceError, match=f"{url}.* does not answer .*scrape.site"),
-        ):
+        with Site(configure(url)) as site, pytest.raises(FetchError, match="no connection"):
             site.read_robots()
 
 
@@ -239,16 +301,17 @@ def test_a_site_that_does_not_answer_is_one_clear_line(configure: Configure) -> 
         (b"", "empty file"),
         (b"<html>no such paper</html>", "not a PDF"),
         (PDF[: len(PDF) // 2], "truncated PDF"),
-        (PDF + b"\n" * 3000, "truncated PDF"),
+        (PDF + b"\n" * 20_000, "truncated PDF"),
         (b"%PDF-1.4\nnothing but\n%%EOF", "unreadable PDF"),
     ],
 )
 def test_only_whole_pdfs_that_open_pass(tmp_path: Path, content: bytes, reason: str) -> None:
-    checker = PdfChecker()
-    (tmp_path / "good.pdf").write_bytes(PDF)
     (tmp_path / "bad.pdf").write_bytes(content)
-    fault = checker.fault_of(tmp_path / "bad.pdf")
+    fault = fault_of(tmp_path / "bad.pdf")
     assert fault
     assert fault[0] == reason
-    assert checker.fault_of(tmp_path / "good.pdf") is None
-    checker.close()
+
+
+def test_a_pdf_with_a_tail_of_its_servers_passes(tmp_path: Path) -> None:
+    (tmp_path / "good.pdf").write_bytes(PDF + b"<!-- " + b"x" * 5000)
+    assert fault_of(tmp_path / "good.pdf") is None

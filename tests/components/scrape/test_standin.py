@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,8 @@ def test_all_words_must_occur_whatever_their_number(site: StandIn) -> None:
     assert "2404.00004" in found
     assert "2405.00001" not in found
     assert len(ids(search(site, words="", size=100))) == len(CORPUS.entries)
+    assert len(ids(search(site, words="sparse OR withdrawn", size=100))) == 2
+    assert ids(search(site, words="the sparse AND NOT withdrawn of")) == ["2405.00001"]
 
 
 def test_results_are_paged_and_the_heading_counts_them(site: StandIn) -> None:
@@ -214,12 +217,62 @@ def test_the_api_counts_all_and_shows_some(site: StandIn) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "status"), [("(ti:a OR ti:b) ANDNOT abs:c", 200), ("ti:a AND", 400), ("x:y", 400)]
+    ("query", "status"),
+    [
+        ("(ti:a OR ti:b) ANDNOT abs:c", 200),
+        ("ti:a AND", 400),
+        ("x:y", 400),
+        ("all:retrieval AND all:AND AND all:generation", 400),
+    ],
 )
 def test_the_api_refuses_what_it_cannot_read(site: StandIn, query: str, status: int) -> None:
     answer = feed(site, query)
     assert answer.status_code == status
     assert ("<title>Error</title>" in answer.text) == (status == 400)
+
+
+def test_a_stop_word_alone_matches_nothing_at_the_api(site: StandIn) -> None:
+    count = "<opensearch:totalResults>0<"
+    assert count in feed(site, "all:of AND all:models").text
+    assert count not in feed(site, 'all:"parts of models" OR all:models').text
+
+
+def oai(site: StandIn, **asked: str) -> str:
+    query = {"verb": "ListRecords", "metadataPrefix": "arXivRaw"} | asked
+    return httpx.get(site.url + "/oai", params=query, trust_env=False).text
+
+
+def test_oai_lists_by_day_of_change_and_set_page_by_page() -> None:
+    with StandIn(CORPUS, oai_page=25) as site:
+        first = oai(site, **{"from": "2024-06-01", "set": "cs:cs:CL"})
+        assert first.count("<record>") == 25
+        token = re.search(r"<resumptionToken>(.+)</resumptionToken>", first)
+        assert token
+        rest = httpx.get(
+            site.url + "/oai",
+            params={"verb": "ListRecords", "resumptionToken": unescape(token[1])},
+            trust_env=False,
+        ).text
+        assert rest.count("<record>") == 25
+        for asked, code in (
+            ({"from": "2020-01-01", "until": "2020-02-01"}, "noRecordsMatch"),
+            ({"from": "2001-01-01"}, "badArgument"),
+            ({"set": "cs:CL!"}, "badArgument"),
+        ):
+            assert f'code="{code}"' in oai(site, **asked)
+
+
+def test_lists_are_of_mailings_and_months(site: StandIn) -> None:
+    def listed(path: str) -> httpx.Response:
+        return httpx.get(f"{site.url}/list/{path}", trust_env=False)
+
+    month = listed("cs.CL/2404?show=2000"), listed("cs.CL/2024-04?skip=1&show=25")
+    assert month[0].status_code == 400
+    assert "Total of 4 entries" in month[1].text
+    assert month[1].text.count("<dt>") == 3
+    recent = listed("cs/recent?show=2000").text
+    assert "<h3>Fri, 21 Jun 2024" in recent
+    assert listed("cs.CL/recent?show=60").status_code == 400
 
 
 def test_oai_tells_every_version_and_the_licence(site: StandIn) -> None:

@@ -1,0 +1,128 @@
+"""A world as large, as closed and as moody as arXiv: what a run gets of it, in how many requests and how much time."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from components.scrape import clock
+from components.scrape.config import ScrapeConfig
+from components.scrape.core import scrape
+from components.scrape.standin.corpus import Corpus
+from components.scrape.standin.live import MOODS, ROBOTS, live_corpus
+from components.scrape.standin.server import StandIn
+from components.shared.records import Paper, read_records
+from tests.components.scrape.conftest import PDF, VirtualClock
+
+Configure = Callable[..., ScrapeConfig]
+CLOCK_SLACK_S = 5.0  # the virtual clock moves on while a thread of the server waits for its turn
+
+
+def light(corpus: Corpus) -> Corpus:
+    """Return the corpus with one small PDF for all: rendering would take most of the time."""
+    return Corpus(tuple(replace(entry, pdf=lambda: PDF) for entry in corpus.entries))
+
+
+def run(site: StandIn, configure: Configure, folder: Path, **knobs: object) -> list[str]:
+    config = configure(site.url, seconds_between_requests=3, patience_hours=6, **knobs)
+    scrape(config, folder)
+    return [paper.arxiv_id for paper in read_records(folder / "papers.jsonl", Paper)]
+
+
+def test_the_default_question_ends_in_sixty_usable_papers(
+    configure: Configure, tmp_path: Path, virtual: VirtualClock
+) -> None:
+    corpus = light(live_corpus(14))
+    began = virtual.now()
+    with StandIn(corpus, robots=ROBOTS, faults={k: list(v) for k, v in MOODS.items()}) as site:
+        taken = run(site, configure, tmp_path)
+        asked = Counter(request.path.split("?")[0].split("/")[1] for request in site.requests)
+        gaps = [later.time - earlier.ended for earlier, later in pairwise(site.requests)]
+        assert len(taken) == asked["pdf"] == 60
+    by_id = {entry.arxiv_id: entry for entry in corpus.current()}
+    assert all("creativecommons.org" in by_id[name].licence for name in taken)
+    assert asked["list"] == 1
+    assert asked["oai"] <= 6
+    assert "search" not in asked
+    assert min(gaps) > 15 - CLOCK_SLACK_S
+    assert virtual.now() - began < 1_776, "as long as with half of it refused before"
+
+
+@pytest.mark.parametrize(
+    "off",
+    [
+        {"/list": ["429!"]},
+        {"/oai": ["429!"]},
+        {"/list": ["rate!"], "/oai": ["429!"], "/api": ["ok!"]},
+        pytest.param({"/oai": ["ok", "503:0!"]}, marks=pytest.mark.soak),
+        pytest.param({"/list": ["slow:100!"], "/oai": ["slow:100!"]}, marks=pytest.mark.soak),
+        pytest.param({"/list": ["empty!"], "/oai": ["500!"]}, marks=pytest.mark.soak),
+    ],
+    ids=str,
+)
+def test_each_source_off_or_late_gives_the_same_papers_by_another(
+    configure: Configure, tmp_path: Path, virtual: VirtualClock, off: dict[str, list[str]]
+) -> None:
+    corpus = light(live_corpus(10, a_day=30, open_share=0.4))
+    with StandIn(corpus, robots=ROBOTS) as site:
+        expected = run(site, configure, tmp_path / "one", store=str(tmp_path / "1"), max_papers=20)
+        site.faults.waiting = {path: list(told) for path, told in off.items()}
+        del site.requests[:]
+        taken = run(site, configure, tmp_path / "two", store=str(tmp_path / "2"), max_papers=20)
+        gaps = [later.time - earlier.ended for earlier, later in pairwise(site.requests)]
+    assert taken == expected
+    assert min(gaps) > 15 - CLOCK_SLACK_S
+
+
+def test_pdfs_refused_for_hours_cost_few_requests_and_then_come(
+    configure: Configure, tmp_path: Path, virtual: VirtualClock
+) -> None:
+    corpus = light(live_corpus(4, a_day=20, open_share=1.0))
+    with StandIn(corpus, robots=ROBOTS, faults={"/pdf": ["429"] * 9}) as site:
+        assert len(run(site, configure, tmp_path, max_papers=10)) == 10
+        assert len(site.asked("/pdf")) == 19
+
+
+@pytest.mark.parametrize("weeks", [4, pytest.param(52, marks=pytest.mark.soak)])
+def test_weekly_runs_cost_what_the_week_brought(
+    configure: Configure, tmp_path: Path, virtual: VirtualClock, weeks: int
+) -> None:
+    a_day = 110 if weeks > 10 else 30
+    corpus = light(live_corpus(7, a_day=a_day, open_share=0.13))
+    store = tmp_path / "store"
+    requests, sizes, everything = [], [], set()
+    with StandIn(corpus, robots=ROBOTS) as site:
+        for week in range(weeks):
+            del site.requests[:]
+            taken = run(site, configure, tmp_path / "papers", max_papers=20)
+            usable = [
+                entry.arxiv_id
+                for entry in site.corpus.current()
+                if "nonexclusive" not in entry.licence
+                and "-n" not in entry.licence
+                and not entry.withdrawn
+            ]
+            usable.sort(
+                key=lambda name: next(
+                    e for e in site.corpus.current() if e.arxiv_id == name
+                ).submitted.date()
+            )
+            assert len(taken) == 20
+            assert set(taken) <= set(usable)
+            everything |= set(taken)
+            requests.append(sum(not r.path.startswith("/pdf") for r in site.requests))
+            sizes.append(
+                sum(p.stat().st_size for p in store.glob("catalogues/**/*") if p.is_file())
+            )
+            assert {p.parent.name for p in store.glob("papers/*/*.json")} == everything
+            virtual.sleep(7 * 24 * 3600)
+            site.corpus = Corpus(
+                (*site.corpus.entries, *light(live_corpus(7, a_day=a_day, seed=week + 2)).entries)
+            )
+    assert max(requests) <= 8
+    assert max(sizes[1:]) <= 3 * sizes[1]
+    assert clock.today() > corpus.entries[0].submitted.date() + timedelta(days=7 * weeks)
