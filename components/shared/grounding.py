@@ -28,7 +28,7 @@ _TOKEN = re.compile(
     r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|[^\W\d_]+(?:[-'’][^\W_]+)*(?:-\d+)*|[%‰]"
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"”’)\]]*\s+(?=[\"“(\[]?[A-Z0-9])")
-_COMMAND = re.compile(r"\\[a-zA-Z]+(?:\{[0-3]\})?")  # LaTeX says how a formula looks: no word of it
+_COMMAND = re.compile(r"\\[a-zA-Z]+(?:\{[0-3]\})*")  # LaTeX says how a formula looks: no word of it
 _SUFFIX = re.compile(r"(?:'s|’s|ingly|edly|ing|ies|ied|ed|es|s|ly|er|al|e|y)$")
 _WORDS = re.compile(r"\w+")
 _UNITS = _WORDS.findall(
