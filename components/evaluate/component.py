@@ -19,7 +19,7 @@ def evaluate(
     seed: int,
     settings: str,
 ) -> str:
-    """Score base, adapter and null systems on papers that nobody trained on, and return the
+    """Score base, adapter and trivial baselines on papers that nobody trained on, and return the
     verdict."""
     from components.evaluate.__main__ import stage
 

@@ -7,6 +7,7 @@ changes only where its two best next tokens lie closer together than that.
 """
 
 import gc
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -139,7 +140,10 @@ def losses(
         nats = torch.nn.functional.cross_entropy(logits.transpose(1, 2), wanted, reduction="none")
         made = {}
         for place, row in zip(places, nats, strict=True):
-            made[place] = Loss(float(row[longest - lengths[place] :].sum()), lengths[place])
+            total = float(row[longest - lengths[place] :].sum())
+            if not math.isfinite(total):
+                raise ModelError("the model's loss is no number", "train it again")
+            made[place] = Loss(total, lengths[place])
         found.update(made)
         on_batch(made)
 

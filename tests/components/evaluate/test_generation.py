@@ -170,3 +170,18 @@ def test_losses_are_those_of_the_model_on_the_completion_and_its_end(
                 float(model(ids, labels=labels).loss), abs=1e-4
             )
         assert loss.tokens == int((labels != -100).sum())
+
+
+def test_a_loss_that_is_no_number_is_one_line_and_no_figure(loaded: tuple[Any, Any]) -> None:
+    import torch
+
+    weights = loaded[0].lm_head.weight
+    kept = weights.detach().clone()
+    with torch.no_grad():
+        weights[0, 0] = float("nan")
+    try:
+        with pytest.raises(ModelError, match="loss is no number"):
+            losses(*loaded, [("x", " y")], BatchSize(1))
+    finally:
+        with torch.no_grad():
+            weights.copy_(kept)

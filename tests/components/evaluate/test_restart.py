@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from restart_child import evaluate_once
 
 from components.shared.records import write_records
 from components.shared.store import FolderStore
+from components.shared.verdict import Verdict
 from tests.fork_server import preloading
 
 pytestmark = pytest.mark.soak
@@ -52,6 +54,10 @@ def start(root: Path, inputs: list[Path]) -> multiprocessing.process.BaseProcess
     return process
 
 
+def answered(root: Path) -> bytes:
+    return (root / "evaluation/answers.jsonl").read_bytes()
+
+
 def stored(root: Path) -> list[Path]:
     return list(root.glob("store/evaluations/*/*/*.json"))
 
@@ -79,14 +85,13 @@ def test_killed_at_random_points_and_run_again(tmp_path: Path) -> None:
         process.join(300)
         assert process.exitcode == 0, (killed / "log").read_text()
 
-    for name in ("answers.jsonl", "verdict.json"):
-        assert (killed / "evaluation" / name).read_bytes() == (
-            whole / "evaluation" / name
-        ).read_bytes()
+    assert answered(killed) == answered(whole)
+    verdicts = [Verdict.read(root / "evaluation/verdict.json") for root in (killed, whole)]
+    assert len({replace(verdict, at="", run="").text for verdict in verdicts}) == 1
     made = Counter(
         (path.parent, name)
         for path in stored(killed)
-        for name in json.loads(path.read_text("utf-8"))
+        for name in json.loads(path.read_text("utf-8"))["value"]
     )
     assert len(made) == 4 * len(EXAMPLES)
     assert set(made.values()) == {1}, "what was stored before a kill is not made again"
