@@ -17,6 +17,7 @@ from components.finetune import distributed, estimate, recipe
 from components.finetune.base import Base
 from components.finetune.config import TINY, FinetuneConfig
 from components.finetune.encode import Encoded, encode, split_by_length
+from components.shared.bases import copy_tokenizer
 from components.shared.errors import DataError, ModelError, StoreError
 from components.shared.memory import available_memory
 from components.shared.progress import say
@@ -289,6 +290,7 @@ def save(
 
     weights = adapter_of(trainer.model)
     trainer.model.save_pretrained(str(out / "weights"), state_dict=weights, safe_serialization=True)
+    copy_tokenizer(training.base.path, out / "weights")  # an adapter is of no use without it
     log = trainer.state.log_history
     rows = [row for row in log if "loss" in row or "eval_loss" in row]
     lines = [json.dumps(row, sort_keys=True) + "\n" for row in rows]

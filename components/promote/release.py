@@ -14,11 +14,13 @@ list cannot hold because it names the list, and merged/, which has a list of its
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from components.promote import card
 from components.shared import manifest
+from components.shared.bases import card_name
 from components.shared.errors import DataError
 from components.shared.licences import Obligation, named
 from components.shared.records import (
@@ -70,9 +72,10 @@ def lay_out(
     papers = {source.paper for source in sources} | _seen_before(store, release, about)
     write_atomically(folder / TRAINED, json.dumps(sorted(papers)))
     name = named(release, duties)
-    write_atomically(folder / "README.md", card.model_card(name, about, verdict, sources, duties))
-    write_atomically(folder / "NOTICE", card.notice(name, about, sources, duties))
-    write_atomically(folder / "LICENSE", card.licence(name, about, duties))
+    public = replace(about, base=card_name(about.base))  # never a path of this machine
+    write_atomically(folder / "README.md", card.model_card(name, public, verdict, sources, duties))
+    write_atomically(folder / "NOTICE", card.notice(name, public, sources, duties))
+    write_atomically(folder / "LICENSE", card.licence(name, public, duties))
     tuned, gain = verdict.system(TUNED), verdict.against(BASE)
     entry = Release(
         version=0,
@@ -153,5 +156,5 @@ def _copy_adapter(adapter: Path, about: Adapter, folder: Path) -> None:
             shutil.copy(adapter / name, folder / name)
     settings = folder / "adapter_config.json"
     if settings.exists():
-        text = {**_json(settings), "base_model_name_or_path": about.base}
+        text = {**_json(settings), "base_model_name_or_path": card_name(about.base)}
         write_atomically(settings, json.dumps(text, indent=2, sort_keys=True) + "\n")

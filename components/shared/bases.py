@@ -182,7 +182,7 @@ def base_terms(name: str) -> str:
 def card_name(name: str) -> str:
     """Return the name of a base for a card that others read: never a path of this machine."""
     if not is_folder(name):
-        return name
+        return Path(name).name if name.startswith(("/", ".", "~")) else name
     declared = _card(name).get("model_id") or _card(name).get("base_model")
     return str(declared) if isinstance(declared, str) else Path(locate(name)).name
 

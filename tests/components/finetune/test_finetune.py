@@ -71,6 +71,14 @@ def test_an_adapter_names_its_base_data_and_weights(base: Path, whole: Path) -> 
     assert all({"loss", "learning_rate"} <= row.keys() for row in steps)
 
 
+def test_an_adapter_carries_its_tokenizer(base: Path, whole: Path) -> None:
+    from transformers import AutoTokenizer
+
+    text = "The routed model sends each token."
+    own = AutoTokenizer.from_pretrained(whole / "adapter/weights")(text)["input_ids"]
+    assert own == AutoTokenizer.from_pretrained(base)(text)["input_ids"]
+
+
 def test_the_same_again_is_not_trained_again(
     base: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,6 +93,7 @@ def test_a_card_names_no_path_of_this_machine(folder: Path) -> None:
     (folder / "README.md").write_text("---\nmodel_id: someone/model\n---\n")
     assert card_name(str(folder)) == "someone/model"
     assert card_name("someone/model@abc") == "someone/model@abc"
+    assert card_name("/srv/models/gone-from-here") == "gone-from-here"
     assert (card_name("smollm2"), base_terms("smollm2")) == (
         "HuggingFaceTB/SmolLM2-135M-Instruct",
         "Apache-2.0",
