@@ -193,7 +193,7 @@ def test_what_fails_is_a_reject_with_a_reason_and_stops_nothing(
         "2404.00004": "no PDF offered",
         "2405.00003": "HTTP 404",
         "2405.00004": "not a PDF",
-        "2405.00005": "truncated PDF",
+        "2405.00005": "broken PDF (cut off)",
         "2405.00006": "empty file",
     }
     assert "Local file mine.pdf" in dropped["2405.00005"]["detail"]
