@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
-from components.shared.config import WithForecast, WithSeed, WithStore, knob
+from components.shared.config import WithForecast, WithOwnPapers, WithSeed, WithStore, knob
 from components.shared.errors import ConfigError
 
 ARXIV_PACE = 3.0  # seconds between requests that arXiv's terms of use ask for
@@ -25,7 +25,7 @@ Source = Literal["auto", "list", "search", "oai", "api"]
 DEFAULT_QUERY, ITS_CATEGORY = "language models", "cs.CL"
 
 
-class ScrapeConfig(WithStore, WithSeed, WithForecast):
+class ScrapeConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
     """What to look for, where, and how politely."""
 
     stage: ClassVar[str] = "scrape"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from components.scrape.config import ScrapeConfig
 from components.scrape.source import Listing, Source
 from components.scrape.stored import age_of, stored_papers, update_stored
+from components.shared import corpus
 from components.shared.errors import ArxtuneError, ConfigError, DataError, SourceError
 from components.shared.feasibility import TooLittleData, VerdictNeeds, require_verdict
 from components.shared.http import FetchError, Outcome
@@ -128,12 +129,18 @@ class Scrape:
 
     def _forecast(self, chosen: list[Listing]) -> None:
         """Tell what a verdict would rest on; the stages that cost money end where it is too little."""
+        config = self.config
+        in_sight = {listing.arxiv_id for listing in chosen}
+        if not config.own_papers:
+            question = corpus.Question.asked(self._question())
+            in_sight |= {held.paper for held in corpus.held_papers(self.store, question)}
         try:
             told = require_verdict(
-                [listing.arxiv_id for listing in chosen],
-                self.config.seed,
+                in_sight,
+                config.seed,
                 VerdictNeeds(),
-                train_anyway=self.config.train_anyway,
+                own=config.own_papers,
+                train_anyway=config.train_anyway,
             )
         except TooLittleData as problem:
             told = str(problem)
@@ -225,15 +232,7 @@ class Scrape:
         self.ledger.keep(len(self.taken))
         self.ledger.facts |= {
             "site": config.site_kind,
-            "question": {  # what curate joins the corpus by
-                "query": config.query,
-                "field": config.field,
-                "categories": list(config.asked_categories),
-                "cross_lists": config.cross_lists,
-                "published_after": config.published_after,
-                "published_before": config.published_before,
-                "site": config.site_kind,
-            },
+            "question": self._question(),
             "source": "+".join(self.finder.used) or "store",
             "query": config.query,
             "published_after": config.published_after,
@@ -247,6 +246,19 @@ class Scrape:
         self.taken.sort(key=lambda paper: paper.arxiv_id)
         write_records(self.folder / "papers.jsonl", self.taken)
         return self.ledger.write(self.folder)
+
+    def _question(self) -> dict[str, Any]:
+        """Return what is asked: by this, curate finds the corpus that the papers belong to."""
+        config = self.config
+        return {
+            "query": config.query,
+            "field": config.field,
+            "categories": list(config.asked_categories),
+            "cross_lists": config.cross_lists,
+            "published_after": config.published_after,
+            "published_before": config.published_before,
+            "site": config.site_kind,
+        }
 
 
 def choose_sources(

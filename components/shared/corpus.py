@@ -9,7 +9,7 @@ What happened to a paper since, a withdrawal or another licence, scrape writes i
 papers/<id>/v<version>.json; it counts here.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,15 @@ class Question:
                 name: facts.get(name) for name in ("site", "query", "published_after")
             }
             if summary.get("stage") == "scrape" and asked.get("query"):
-                words = {name: value for name, value in asked.items() if name not in WINDOW}
-                first, end = (str(asked.get(name) or "") for name in WINDOW)
-                return cls(digest(words)[:16], first, end)
+                return cls.asked(asked)
         return None
+
+    @classmethod
+    def asked(cls, facts: Mapping[str, Any]) -> "Question":
+        """Return the question by the facts that scrape tells of it."""
+        words = {name: value for name, value in facts.items() if name not in WINDOW}
+        first, end = (str(facts.get(name) or "") for name in WINDOW)
+        return cls(digest(words)[:16], first, end)
 
     def covers(self, day: str) -> bool:
         """Tell whether a day of first submission, YYYY-MM-DD, lies in the question's days."""
