@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 
-from components.scrape.standin.describe import describe
+from components.scrape.standin.describe import Described, describe
 from components.scrape.standin.pdf import render
 from components.shared.errors import DataError
 
@@ -114,15 +114,15 @@ def folder_corpus(folder: Path) -> Corpus:
         raise DataError(f"{folder}: holds no PDF file", "put the papers there as *.pdf")
     taken: set[tuple[str, int]] = set()
     entries = []
-    for path, (title, abstract) in zip(files, describe(files), strict=True):
+    for path, told in zip(files, describe(files), strict=True):
         arxiv_id, version = _identity(path, taken)
         taken.add((arxiv_id, version))
-        entries.append(_local(path, arxiv_id, version, title, abstract))
+        entries.append(_local(path, arxiv_id, version, told))
     entries.sort(key=lambda entry: (entry.arxiv_id, entry.version))
     return Corpus(tuple(entries), "Stand-in of arxtune. Not arXiv. The papers are local files.")
 
 
-def _local(path: Path, arxiv_id: str, version: int, title: str, abstract: str) -> Entry:
+def _local(path: Path, arxiv_id: str, version: int, told: Described) -> Entry:
     dated = ID.fullmatch(arxiv_id)
     submitted = (
         datetime(2000 + int(arxiv_id[:2]), int(arxiv_id[2:4]), 1, 12, tzinfo=UTC)
@@ -132,9 +132,9 @@ def _local(path: Path, arxiv_id: str, version: int, title: str, abstract: str) -
     return Entry(
         arxiv_id=arxiv_id,
         version=version,
-        title=title or path.stem,
-        authors=("Unknown",),
-        abstract=abstract or f"The text of {path.name} could not be read.",
+        title=told.title or path.stem,
+        authors=told.authors or ("Unknown",),
+        abstract=told.abstract or f"The text of {path.name} could not be read.",
         submitted=submitted,
         revised=submitted + (version - 1) * timedelta(days=1),
         comments=f"Local file {path.name}",

@@ -1,9 +1,11 @@
-"""Read title and opening of local PDFs in a child process: a hostile file costs its deadline, never the server."""
+"""Read title, authors and opening of local PDFs in a child: a hostile file costs its deadline only."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from components.scrape.standin.front_page import STAMP, fragments, title_and_authors
 from components.shared.errors import ArxtuneError
 from components.shared.sandbox import run_in_child
 from components.shared.text import clean_line
@@ -11,15 +13,20 @@ from components.shared.text import clean_line
 DEADLINE_S = 10.0  # for one file
 MEMORY_MIB = 2048
 ABSTRACT = 1500  # characters of the first page that pass for its abstract
-STAMP = re.compile(
-    r"arXiv:\S+"
-)  # in the margin of arXiv's own PDFs, often the first line of the text
+AUTHORS = 200  # of one paper
 
-Described = tuple[str, str]  # title and abstract, "" where unreadable
+
+@dataclass(frozen=True)
+class Described:
+    """What a PDF tells of itself, on single lines: "" and () for what it does not."""
+
+    title: str = ""
+    authors: tuple[str, ...] = ()
+    abstract: str = ""
 
 
 def describe(files: Sequence[Path]) -> list[Described]:
-    """Return title and abstract of each file."""
+    """Return what each file tells."""
     return [_described(path) for path in files]
 
 
@@ -27,23 +34,35 @@ def _described(path: Path) -> Described:
     try:
         return run_in_child(_read, str(path), deadline_s=DEADLINE_S, memory_mib=MEMORY_MIB)
     except (ArxtuneError, OSError):
-        return "", ""
+        return Described()
 
 
 def _read(path: str) -> Described:
-    """Return title and abstract of one PDF, "" for what it does not tell."""
+    """Return what one PDF tells: in its metadata, else on its first page."""
     from pypdf import PdfReader
 
     try:
         reader = PdfReader(path)
-        told = reader.metadata.title if reader.metadata else ""
+        told: Mapping[str, object] = reader.metadata or {}
         text = reader.pages[0].extract_text()
+        title, authors = title_and_authors(fragments(reader.pages[0]))
     except Exception:  # whatever a broken file makes of the parser, the file is served all the same
-        return "", ""
-    lines = [clean_line(line) for line in text.splitlines()]
-    lines = [line for line in lines if line and not STAMP.match(line)]
-    named = clean_line(str(told or ""))
-    title = named if named and not STAMP.match(named) else "".join(lines[:1])
+        return Described()
+    named = clean_line(str(told.get("/Title") or ""))
+    if named and not STAMP.match(named):
+        title = named
+    if not title:
+        lines = [clean_line(line) for line in text.splitlines()]
+        title = next((line for line in lines if line and not STAMP.match(line)), "")
+    signed = clean_line(str(told.get("/Author") or "")).translate({ord("{"): None, ord("}"): None})
+    if signed:
+        authors = re.split(r"\s*(?:;|,| and )\s*", signed)
+    names = [clean_line(author) for author in authors]
     whole = clean_line(text)
     opening = re.search(r"\babstract\b[\s.:-]*", whole, re.IGNORECASE)
-    return title[:300], whole[opening.end() if opening else 0 :][:ABSTRACT]
+    start = opening.end() if opening else 0
+    return Described(
+        title=clean_line(title)[:300],
+        authors=tuple(name[:100] for name in names if name)[:AUTHORS],
+        abstract=whole[start:][:ABSTRACT],
+    )
