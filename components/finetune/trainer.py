@@ -162,10 +162,12 @@ class CheckpointClock(TrainerCallback):  # type: ignore[misc]
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        # The launcher of several processes asks all of them, and more than once.
-        if distributed.world_size() == 1 and (self.signal or not self.stepped):
+        # Before the first step there is nothing to save. Later only a second Ctrl-C ends at once: at the first one the
+        # terminal asks this process, and so does the runner that it asked too.
+        again = number == self.signal == signal.SIGINT
+        if distributed.world_size() == 1 and (again or not self.stepped):
             raise SystemExit(128 + number)
-        self.signal = number
+        self.signal = self.signal or number
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.stepped = True

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +227,46 @@ def test_nothing_is_trained_on_a_base_with_a_nan(
     with pytest.raises(ModelError, match=r"loss at step \d is not a finite number"):
         run(tmp_path, bad, held_out=held_out)
     assert not [*FolderStore(tmp_path / "store").list("adapters")]
+
+
+@pytest.mark.parametrize(
+    ("signals", "status", "going_on"),
+    [
+        ([signal.SIGINT], 130, True),
+        ([signal.SIGTERM], 143, True),
+        ([signal.SIGINT, signal.SIGTERM], 130, True),  # Ctrl-C, passed on by the runner too
+        ([signal.SIGINT, signal.SIGINT], 130, False),  # a second Ctrl-C: at once
+    ],
+)
+def test_a_signal_saves_a_checkpoint_and_the_same_command_goes_on(
+    base: Path,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    signals: list[signal.Signals],
+    status: int,
+    going_on: bool,
+) -> None:
+    from trl import SFTTrainer
+
+    plain = SFTTrainer.compute_loss
+
+    def asked(self: Any, *arguments: Any, **named: Any) -> Any:
+        if self.state.global_step == 1:
+            for number in signals:
+                signal.raise_signal(number)
+        return plain(self, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SFTTrainer, "compute_loss", asked)
+        with pytest.raises(SystemExit) as ended:
+            run(tmp_path, base)
+    assert ended.value.code == status
+    said = capsys.readouterr().out
+    where = "goes on from the checkpoint of step 2" if going_on else "starts at step 1"
+    assert f"the same command {where}" in said
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    run(tmp_path, base)
+    assert ("going on from the checkpoint of step 2" in capsys.readouterr().out) == going_on
+    assert about(tmp_path)["adapter_digest"] == about(whole)["adapter_digest"]
