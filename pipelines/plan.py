@@ -1,4 +1,5 @@
-"""Tell what a training would need, before anything is fetched, paid for or loaded: `arxtune plan`."""
+"""Tell what a training would need, before anything is fetched, paid for or loaded: `arxtune
+plan`."""
 
 import argparse
 from pathlib import Path
@@ -84,7 +85,8 @@ def check_counts(examples: int, tokens: int) -> None:
 
 
 def device_of(gpu: str, memory: float) -> "Device":
-    """Return how a training runs on a GPU by name, or here; raise ConfigError for one that it cannot run on."""
+    """Return how a training runs on a GPU by name, or here; raise ConfigError for one that it
+    cannot run on."""
     from components.finetune.recipe import OLD_GPUS, device_for, this_device
     from components.finetune.speed import PEAKS
     from components.shared.errors import ConfigError

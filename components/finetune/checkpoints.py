@@ -1,6 +1,7 @@
 """Checkpoints in the store: written whole or not at all, rotated, verified before they are trusted.
 
-checkpoints/<hash of recipe, base and data>/<step>/    what the Trainer saves: adapter, optimizer, RNG, state
+checkpoints/<hash of recipe, base and data>/<step>/    what the Trainer saves: adapter, optimizer,
+RNG, state
 """
 
 import shutil
@@ -24,7 +25,8 @@ class Checkpoints:
         self.store, self.prefix = store, f"checkpoints/{key}"
 
     def save(self, step: int, folder: Path) -> None:
-        """Store the checkpoint of a step, then remove all but the newest ones; raise StoreError if it cannot be."""
+        """Store the checkpoint of a step, then remove all but the newest ones; raise StoreError if
+        it cannot be."""
         self.store.put_folder(self._key(step), folder)
         for old in self.steps()[KEPT:]:
             self.store.delete_folder(self._key(old))
@@ -35,9 +37,11 @@ class Checkpoints:
         return sorted({int(key.split("/")[0]) for key in keys}, reverse=True)
 
     def newest(self, folder: Path) -> Path | None:
-        """Fetch the newest whole checkpoint below `folder`; damaged ones are passed over with a line.
+        """Fetch the newest whole checkpoint below `folder`; damaged ones are passed over with a
+        line.
 
-        Of several processes the first finds it, and each node fetches it once: all go on from the same one.
+        Of several processes the first finds it, and each node fetches it once: all go on from the
+        same one.
         """
         found = self._find(folder) if distributed.rank() == 0 else None
         step: int | None = distributed.all_gather(found)[0]
@@ -70,7 +74,8 @@ class Checkpoints:
 
 
 def keep_trying(what: str, call: Callable[[], None], *, seconds: float) -> None:
-    """Call until it works; a store that is away is waited for, with a line, for some seconds at most."""
+    """Call until it works; a store that is away is waited for, with a line, for some seconds at
+    most."""
     deadline = time.monotonic() + seconds
     while True:
         try:

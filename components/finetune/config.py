@@ -47,8 +47,9 @@ class FinetuneConfig(WithStore, WithSeed, WithForecast):
     )
     recipe: Literal["fitted", "reference"] = knob(
         "fitted",
-        "what stands for the four knobs below that are left open: fitted follows the rows of the data and has at "
-        "least 20 steps an epoch where there are as many; reference is 3 epochs, 4 x 4 rows a step, 5 steps of warm-up",
+        "what stands for the four knobs below that are left open: fitted follows the rows of the data "
+        "and has at least 20 steps an epoch where there are as many; reference is 3 epochs, 4 x 4 rows "
+        "a step, 5 steps of warm-up",
     )
     epochs: float = knob(0.0, "passes over the training examples; 0 is the recipe's", low=0)
     batch_size: int = knob(0, "rows on the device at the same time; 0 is the recipe's", low=0)
@@ -58,11 +59,12 @@ class FinetuneConfig(WithStore, WithSeed, WithForecast):
     warmup_steps: int = knob(-1, "steps until the peak; -1 is the recipe's, 5% of all", low=-1)
     gradient_checkpointing: bool | None = knob(
         None,
-        "compute activations twice to save memory; left out, only where memory does not do without it",
+        "compute activations twice to save memory; left out, only where memory asks for it",
     )
     optimizer: str = knob(
         "auto",
-        "a name of transformers; auto is paged_adamw_8bit on one GPU, adamw_8bit on several, adamw_torch on a CPU",
+        "a name of transformers; auto is paged_adamw_8bit on one GPU, adamw_8bit on several, "
+        "adamw_torch on a CPU",
     )
     learning_rate: float = knob(2e-4, "peak learning rate", low=0, high=1e6)
     schedule: Literal["linear", "cosine", "constant"] = knob("linear", "shape of the learning rate")
@@ -89,7 +91,8 @@ class FinetuneConfig(WithStore, WithSeed, WithForecast):
     )
     nodes: int = knob(
         0,
-        "nodes that train together; more than one are the pods of a Kubeflow TrainJob; 0 is ARXTUNE_NODES, else 1",
+        "nodes that train together; more than one are the pods of a Kubeflow TrainJob; 0 is "
+        "ARXTUNE_NODES, else 1",
         low=0,
     )
     checkpoint_minutes: float = knob(

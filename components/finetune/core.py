@@ -23,15 +23,17 @@ FACTS = (
     *("tokens_per_second", "completion_tokens_per_second", "mfu", "peak_memory", "device"),
 )
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Training</title>
-<style>body{{font:16px system-ui,sans-serif;margin:2em}}th{{text-align:left;padding-right:2em}}</style>
+<style>body{{font:16px system-ui;margin:2em}}th{{text-align:left;padding-right:2em}}</style>
 <h1>Training</h1><table>{rows}</table><p>The evaluate stage's report draws the loss.</html>
 """
 
 
 def finetune(config: FinetuneConfig, train: Path, adapter: Path, curve: Path) -> dict[str, Any]:
-    """Train a LoRA adapter on the examples; the same examples, recipe and base are trained on only once.
+    """Train a LoRA adapter on the examples; the same examples, recipe and base are trained on only
+    once.
 
-    `adapter` becomes a folder: weights, adapter.json, steps.jsonl; `curve` a page of figures for people.
+    `adapter` becomes a folder: weights, adapter.json, steps.jsonl; `curve` a page of figures for
+    people.
     """
     found = list(read_records(train / "examples.jsonl", Example))
     ledger = Ledger("finetune", "training examples")
@@ -55,7 +57,8 @@ def finetune(config: FinetuneConfig, train: Path, adapter: Path, curve: Path) ->
 
 
 def _made(config: FinetuneConfig, examples: Sequence[Example], folder: Path) -> Adapter:
-    """Return the adapter, in `folder`: from the store where it was trained before, else trained now."""
+    """Return the adapter, in `folder`: from the store where it was trained before, else trained
+    now."""
     config = config.changed(nodes=config.nodes or int(os.environ.get("ARXTUNE_NODES") or 1))
     store = open_store(config.store)
     base = prepare_base(config, store, folder)

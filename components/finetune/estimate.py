@@ -1,6 +1,7 @@
 """How much memory and time a training needs, estimated before any weight is loaded.
 
-From the base's configuration alone: the model is built without memory (torch's "meta" device) and its weights counted.
+From the base's configuration alone: the model is built without memory (torch's "meta" device) and
+its weights counted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,8 @@ HEAD_TILE = (4096, 32768)  # tokens and vocabulary that trl's loss has logits of
 HEAD_TILES = {True: 1.5, False: 10.0}  # of them in memory at once, on CUDA and without
 FRAGMENTS = 1.3  # what a process on a CPU holds of activations, over what is in use: as measured
 USABLE = 0.95  # share of the memory that is there
-SHARE_OF_PEAK = 0.24  # that an H100 reaches at the shape of Llama-3-8B in 4 bits, as measured (docs/performance.md)
+# That an H100 reaches at the shape of Llama-3-8B in 4 bits, as measured (docs/performance.md).
+SHARE_OF_PEAK = 0.24
 EVALUATION = 1 / 3  # of a training token's cost: only forward
 GIB = 2**30
 
@@ -114,7 +116,8 @@ def shape_of(model_config: Any) -> Shape:
 
 
 def memory(config: FinetuneConfig, shape: Shape, longest: int, *, cuda: bool) -> Memory:
-    """Estimate what each process needs of a fitted config whose longest example has `longest` tokens."""
+    """Estimate what each process needs of a fitted config whose longest example has `longest`
+    tokens."""
     size = 2 if cuda else 4  # bytes of a plain weight and of an activation
     quantised = config.quantisation == "nf4"
     trained = config.lora_r * shape.adapted
@@ -141,7 +144,8 @@ def memory(config: FinetuneConfig, shape: Shape, longest: int, *, cuda: bool) ->
 def _kept_by_a_layer(config: FinetuneConfig, shape: Shape, length: int, *, cuda: bool) -> float:
     """Return the numbers that a layer keeps of each token for its backward pass.
 
-    Counted on Llama with autograd's hooks for saved tensors. In bf16 norms are computed in float32; the
+    Counted on Llama with autograd's hooks for saved tensors. In bf16 norms are computed in float32;
+    the
     mask of sdpa is kept as wide as a row; dropout keeps each adapter's inputs once more.
     """
     rank = config.lora_r
@@ -198,7 +202,8 @@ def duration_here(config: FinetuneConfig, model_config: Any, shape: Shape, work:
 def choose_checkpointing(
     config: FinetuneConfig, shape: Shape, longest: int, *, there: int, cuda: bool
 ) -> FinetuneConfig:
-    """Return the config with gradient checkpointing decided: only where `there` bytes do not do without it."""
+    """Return the config with gradient checkpointing decided: only where `there` bytes do not do
+    without it."""
     if config.gradient_checkpointing is not None:
         return config
     without = config.changed(gradient_checkpointing=False)
@@ -207,7 +212,8 @@ def choose_checkpointing(
 
 
 def lower_memory_variants(config: FinetuneConfig) -> Iterator[tuple[str, FinetuneConfig]]:
-    """Yield settings that need less memory and train the same way, the cheapest first; each builds on the last."""
+    """Yield settings that need less memory and train the same way, the cheapest first; each builds
+    on the last."""
     said: list[str] = []
     steps: list[dict[str, Any]] = []
     if not config.gradient_checkpointing:
@@ -224,7 +230,8 @@ def lower_memory_variants(config: FinetuneConfig) -> Iterator[tuple[str, Finetun
 
 
 def check(config: FinetuneConfig, shape: Shape, longest: int, *, there: int, cuda: bool) -> Memory:
-    """Return the estimate; raise ModelError with the fix when a process cannot fit into `there` bytes."""
+    """Return the estimate; raise ModelError with the fix when a process cannot fit into `there`
+    bytes."""
     needed = memory(config, shape, longest, cuda=cuda)
     if needed.total <= USABLE * there:
         return needed

@@ -1,14 +1,19 @@
 """The recipe: what the device can do, how many rows make a step, and the libraries' own arguments.
 
-`finetune.recipe=reference` takes the constants of the reference project (REFERENCE). Ours differs on purpose:
+`finetune.recipe=reference` takes the constants of the reference project (REFERENCE). Ours differs
+on purpose:
 
-    pad token          never the end token alone: the end would be masked, and the model would never stop
+    pad token          never the end token alone: the end would be masked, and the model would never
+    stop
     end token          the last token of every completion, and part of the loss
     loss               over the completion only; the prompt is given, not learned
-    packing            examples never attend to each other, and none is cut in two ("bfd", not "wrapped")
+    packing            examples never attend to each other, and none is cut in two ("bfd", not
+    "wrapped")
     precision          bf16 on a GPU, float32 on a CPU
-    steps              as many rows a step, as much warm-up and as many epochs as the data allow (see `fit`)
-    rows at a time     one packed row with sdpa, whose mask covers all pairs of tokens of all rows at a time
+    steps              as many rows a step, as much warm-up and as many epochs as the data allow
+    (see `fit`)
+    rows at a time     one packed row with sdpa, whose mask covers all pairs of tokens of all rows
+    at a time
 """
 
 import math
@@ -105,7 +110,8 @@ def this_device(processes: int = 1) -> Device:
 
 
 def check_compiler() -> None:
-    """Raise ConfigError on a GPU where Triton cannot build what trl's loss needs; nothing is loaded before."""
+    """Raise ConfigError on a GPU where Triton cannot build what trl's loss needs; nothing is loaded
+    before."""
     import torch
 
     if not torch.cuda.is_available():
@@ -148,7 +154,8 @@ def bounded(config: FinetuneConfig, model_config: Any) -> FinetuneConfig:
 
 
 def settle(config: FinetuneConfig, device: Device, processes: int = 1) -> FinetuneConfig:
-    """Return the config with `auto` replaced by what the device does; raise ConfigError for what it cannot."""
+    """Return the config with `auto` replaced by what the device does; raise ConfigError for what it
+    cannot."""
     cpu = device.precision == "float32"
     chosen = {"quantisation": config.quantisation, "attention": config.attention}
     for name, value in chosen.items():
@@ -229,7 +236,8 @@ def rows_of(config: FinetuneConfig, lengths: Sequence[int]) -> int:
 
 
 def steps_per_epoch(config: FinetuneConfig, rows: int) -> int:
-    """Return the optimizer's steps an epoch of a fitted config: the last one may hold fewer rows."""
+    """Return the optimizer's steps an epoch of a fitted config: the last one may hold fewer
+    rows."""
     return math.ceil(math.ceil(rows / config.batch_size) / config.gradient_accumulation)
 
 
@@ -244,7 +252,8 @@ def describe(config: FinetuneConfig, rows: int) -> str:
 
 
 def accumulation_for(config: FinetuneConfig, processes: int) -> int:
-    """Return the batches of each process to one step, which covers as many rows as in one process."""
+    """Return the batches of each process to one step, which covers as many rows as in one
+    process."""
     if config.gradient_accumulation % processes == 0:
         return config.gradient_accumulation // processes
     rows = config.batch_size * config.gradient_accumulation
@@ -259,7 +268,8 @@ def accumulation_for(config: FinetuneConfig, processes: int) -> int:
 
 
 def targets_of(model: Any) -> str | list[str]:
-    """Return where adapters go: all seven projections of every layer, or all linear layers of other architectures."""
+    """Return where adapters go: all seven projections of every layer, or all linear layers of other
+    architectures."""
     names = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}
     return list(PROJECTIONS) if names.issuperset(PROJECTIONS) else ALL_LINEAR
 
@@ -286,7 +296,8 @@ def arguments(
     processes: int = 1,
     held_out: bool = False,
 ) -> Any:
-    """Return trl's SFTConfig of a fitted config; checkpoints are asked for by a callback, not by a schedule."""
+    """Return trl's SFTConfig of a fitted config; checkpoints are asked for by a callback, not by a
+    schedule."""
     from trl import SFTConfig
 
     bf16 = device.precision == "bf16"

@@ -1,4 +1,5 @@
-"""How fast a training is and could be: a device's peak, a model's operations a token, memory in use."""
+"""How fast a training is and could be: a device's peak, a model's operations a token, memory in
+use."""
 
 import copy
 import resource
@@ -17,7 +18,8 @@ TIMED_FLOPS = 2e10  # about as much is spent on timing a layer
 
 
 def device_name() -> str:
-    """Return what the training runs on, as its maker calls it, with the number of processes that share the work."""
+    """Return what the training runs on, as its maker calls it, with the number of processes that
+    share the work."""
     import torch
 
     name = f"CPU, {torch.get_num_threads()} threads"
@@ -28,7 +30,8 @@ def device_name() -> str:
 
 
 def peak_flops(name: str) -> float:
-    """Return the peak in FLOP/s that the data sheet of a GPU names; 0 for one that PEAKS does not know."""
+    """Return the peak in FLOP/s that the data sheet of a GPU names; 0 for one that PEAKS does not
+    know."""
     known = max((part for part in PEAKS if part in name), key=len, default="")
     return PEAKS.get(known, 0) * 1e12
 
@@ -36,7 +39,8 @@ def peak_flops(name: str) -> float:
 def mfu(flops_per_second: float) -> float:
     """Return the share of the peak that all processes reach, at most 1.
 
-    The peak is the data sheet's, or what a matrix product reaches here: on a CPU others may use it at that moment.
+    The peak is the data sheet's, or what a matrix product reaches here: on a CPU others may use it
+    at that moment.
     """
     import torch
 
@@ -72,7 +76,8 @@ def _timed(call: Any) -> float:
 
 
 def layer_flops(model_config: Any, rows: int, length: int) -> float:
-    """Return the FLOP/s that one layer of a base reaches here on a batch of rows, forward and backward.
+    """Return the FLOP/s that one layer of a base reaches here on a batch of rows, forward and
+    backward.
 
     It is made for the purpose, with random weights, and no larger a batch than TIMED_FLOPS allows.
     """
@@ -103,9 +108,12 @@ def layer_flops(model_config: Any, rows: int, length: int) -> float:
 def flops_per_token(frozen: int, trained: int, *, layers: int, width: int, length: float) -> float:
     """Return the operations that training needs for one token of a sequence of `length` tokens.
 
-    A weight costs 2 operations forward and 2 for the gradient of its input; a trained one 2 more for its own gradient
-    (Kaplan et al. 2020, arXiv:2001.08361, section 2.1; frozen weights need no gradient). Causal attention reads half
-    of the sequence: 2 x 2 x length/2 x width a layer forward, twice that backward. Embeddings are looked up, not
+    A weight costs 2 operations forward and 2 for the gradient of its input; a trained one 2 more
+    for its own gradient
+    (Kaplan et al. 2020, arXiv:2001.08361, section 2.1; frozen weights need no gradient). Causal
+    attention reads half
+    of the sequence: 2 x 2 x length/2 x width a layer forward, twice that backward. Embeddings are
+    looked up, not
     multiplied; operations done again by gradient checkpointing are no progress and do not count.
     """
     return 4 * frozen + 6 * trained + layers * 6 * length * width

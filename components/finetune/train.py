@@ -1,6 +1,7 @@
 """One training on one page: load, encode, fit, train, save.
 
-`Training` says what is to be trained, and its key names the adapter in the store. `run` does it, in this process or
+`Training` says what is to be trained, and its key names the adapter in the store. `run` does it, in
+this process or
 together with others that `accelerate launch` or a TrainJob started (see worker.py).
 """
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from components.finetune.trainer import ProgressCallback, Trainer
 
 LIBRARIES = ("torch", "transformers", "trl", "peft")
-# Knobs that do not change what is trained. Base and release to go on from have identities of their own; where it is
+# Knobs that do not change what is trained. Base and release to go on from have identities of their
+# own; where it is
 # trained and in how many processes changes what dropout draws, and adapter.json tells.
 EXCLUDED_FROM_KEY = (
     *("store", "base_model", "continue_from", "train_anyway"),
@@ -75,7 +77,8 @@ class Training:
 
 @dataclass(frozen=True)
 class Data:
-    """What is trained on: `held_out` examples are only watched, those `too_long` for a row are left out."""
+    """What is trained on: `held_out` examples are only watched, those `too_long` for a row are left
+    out."""
 
     train: Sequence[Encoded]
     held_out: Sequence[Encoded] = ()
@@ -145,7 +148,8 @@ def held_out_papers(papers: Sequence[str], share: float, seed: int) -> set[str]:
 
 
 def plan(training: Training, data: Data) -> FinetuneConfig:
-    """Return the config fitted to device and data; say what it will need, and refuse what cannot fit."""
+    """Return the config fitted to device and data; say what it will need, and refuse what cannot
+    fit."""
     from components.finetune.speed import device_name
     from components.shared.models import device, load_config
 
@@ -175,7 +179,8 @@ def fitted(config: FinetuneConfig, base: str, data: Data) -> tuple[FinetuneConfi
 
 
 def fetch_start(training: Training, folder: Path) -> Path | None:
-    """Fetch the release whose adapter training goes on from, if there is one; its weights lie at the top."""
+    """Fetch the release whose adapter training goes on from, if there is one; its weights lie at
+    the top."""
     if training.start is None:
         return None
     prefix = training.start["prefix"]
@@ -187,7 +192,8 @@ def fetch_start(training: Training, folder: Path) -> Path | None:
 
 
 def find_start(config: FinetuneConfig, store: Store, base: Base) -> Mapping[str, Any] | None:
-    """Return the entry of the release to go on from; raise ModelError when its adapter is for another base."""
+    """Return the entry of the release to go on from; raise ModelError when its adapter is for
+    another base."""
     name = config.continue_from
     if not name:
         return None
@@ -277,7 +283,8 @@ def train(trainer: "Trainer", config: FinetuneConfig, checkpoints: Any, resume: 
 
 
 def rows_repeated(rows: int, batch_size: int) -> int:
-    """Return how many rows of an epoch accelerate's sampler gives out twice: it fills a batch for every process."""
+    """Return how many rows of an epoch accelerate's sampler gives out twice: it fills a batch for
+    every process."""
     count = distributed.world_size()
     return -rows % (batch_size * count) if count > 1 else 0
 
@@ -326,7 +333,8 @@ SETTLED = (
 
 
 def loss_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return first and last losses; held-out ones are from before training, then after each epoch."""
+    """Return first and last losses; held-out ones are from before training, then after each
+    epoch."""
     losses = [row["loss"] for row in rows if "loss" in row]
     held_out = [row["eval_loss"] for row in rows if "eval_loss" in row]
     return {

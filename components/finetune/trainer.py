@@ -1,4 +1,5 @@
-"""trl's SFTTrainer with our checkpoints, and what happens beside its steps: progress, signals, early stopping."""
+"""trl's SFTTrainer with our checkpoints, and what happens beside its steps: progress, signals,
+early stopping."""
 
 import contextlib
 import math
@@ -26,7 +27,8 @@ FINITE = {"loss": "loss", "grad_norm": "gradient norm", "eval_loss": "held-out l
 
 
 class Trainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
-    """SFTTrainer whose checkpoints go to the store; one that cannot be written costs a line, not the training."""
+    """SFTTrainer whose checkpoints go to the store; one that cannot be written costs a line, not
+    the training."""
 
     checkpoints: Checkpoints | None = None
     clock: "CheckpointClock"
@@ -59,7 +61,8 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
 
     @contextlib.contextmanager
     def _gathered_rng(self, folder: Path) -> Iterator[None]:
-        """Give process 0 the random states of all, saved on nodes of their own; one that failed takes part."""
+        """Give process 0 the random states of all, saved on nodes of their own; one that failed
+        takes part."""
         own = folder / f"rng_state_{distributed.rank()}.pth"
         try:
             yield
@@ -92,7 +95,8 @@ def not_a_number(what: str) -> ModelError:
 
 
 class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
-    """Say how far the training is, measure each logged step, and stop at the first loss that is no number."""
+    """Say how far the training is, measure each logged step, and stop at the first loss that is no
+    number."""
 
     progress: Progress
     seconds = 0.0  # spent in steps of this process; evaluations and checkpoints are not counted
@@ -135,13 +139,16 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
 
 
 class CheckpointClock(TrainerCallback):  # type: ignore[misc]
-    """Ask for a checkpoint every some minutes, and for a last one when asked to stop, after the step under way.
+    """Ask for a checkpoint every some minutes, and for a last one when asked to stop, after the
+    step under way.
 
-    A checkpoint due at the last step of an epoch waits until the epoch's held-out loss is known: a resumed training
+    A checkpoint due at the last step of an epoch waits until the epoch's held-out loss is known: a
+    resumed training
     then has the same history and the same random numbers as one that never stopped.
     """
 
-    signal = 0  # that asked this process to stop: the training ends early, and the process has to as well
+    # That asked this process to stop: the training ends early, and the process has to as well.
+    signal = 0
     stopped = False  # the training is over before its last step
     stepped = False  # a step was begun: before that there is nothing to save
 
@@ -162,7 +169,8 @@ class CheckpointClock(TrainerCallback):  # type: ignore[misc]
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        # Before the first step there is nothing to save. Later only a second Ctrl-C ends at once: at the first one the
+        # Before the first step there is nothing to save. Later only a second Ctrl-C ends at once:
+        # at the first one the
         # terminal asks this process, and so does the runner that it asked too.
         again = number == self.signal == signal.SIGINT
         if distributed.world_size() == 1 and (again or not self.stepped):
@@ -197,7 +205,8 @@ class CheckpointClock(TrainerCallback):  # type: ignore[misc]
 
 
 class EarlyStop(TrainerCallback):  # type: ignore[misc]
-    """Stop when the held-out loss has not improved for some epochs; its memory is the log, which checkpoints keep."""
+    """Stop when the held-out loss has not improved for some epochs; its memory is the log, which
+    checkpoints keep."""
 
     def __init__(self, patience: int) -> None:
         self.patience = patience

@@ -1,13 +1,15 @@
 """One of the processes that train together, on this machine or in the pods of a TrainJob.
 
-    accelerate launch --multi_gpu --num_processes 4 -m components.finetune.worker STORE requests/<key>
+    accelerate launch --multi_gpu --num_processes 4 -m components.finetune.worker STORE
+    requests/<key>
 
 What is to be trained waits in the store, and the adapter goes there:
 
     requests/<key>/job.json          settings, base, and the release to go on from
     requests/<key>/examples.jsonl    the training examples
 
-It ends with 0 when the adapter is in the store, with 128 + signal when it was asked to stop and has left a checkpoint,
+It ends with 0 when the adapter is in the store, with 128 + signal when it was asked to stop and has
+left a checkpoint,
 and with 1 and one line for an error of ours.
 """
 
@@ -29,7 +31,8 @@ from components.shared.records import Example, read_records, write_atomically, w
 from components.shared.stage import fail, known_error
 from components.shared.store import Store, open_store
 
-# A bar has no end of line: what the stage passes on would follow on it. Read when datasets is imported.
+# A bar has no end of line: what the stage passes on would follow on it. Read when datasets is
+# imported.
 QUIET = {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
 GRACE_S = (
     5.0  # in which process 0 tells an error that all have; any other process then tells its own
@@ -53,7 +56,8 @@ def put_request(training: Training) -> str:
 
 
 def get_request(store: Store, url: str, request: str, folder: Path) -> Training:
-    """Return the training that a request asks for; what it needs is fetched below `folder`, once on each node."""
+    """Return the training that a request asks for; what it needs is fetched below `folder`, once on
+    each node."""
     with distributed.first_on_node() as first:
         if first and not store.get_folder(request, folder / "request"):
             problem = f"store {url}: request {request} is incomplete"

@@ -1,4 +1,5 @@
-"""The memory that may be used: free on the GPU, or this process's part of its cgroup, pod or machine."""
+"""The memory that may be used: free on the GPU, or this process's part of its cgroup, pod or
+machine."""
 
 import os
 import resource
@@ -6,7 +7,8 @@ from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
-# Under these names version 2 and version 1 of control groups keep the limit, what is in use, and its file cache.
+# Under these names version 2 and version 1 of control groups keep the limit, what is in use, and
+# its file cache.
 FILES = (
     ("memory.max", "memory.current", "file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache"),
@@ -16,8 +18,10 @@ FILES = (
 def available_memory() -> int:
     """Return the bytes that this process may still take where its model lies.
 
-    On an NVIDIA GPU what torch keeps for itself without using it counts as free. On a CPU the smallest of
-    what the machine has free and what each control group above this process leaves (a container's and a
+    On an NVIDIA GPU what torch keeps for itself without using it counts as free. On a CPU the
+    smallest of
+    what the machine has free and what each control group above this process leaves (a container's
+    and a
     pod's limit are such groups); processes that torchrun started on one machine share it.
     """
     import torch
@@ -40,7 +44,8 @@ def host_memory() -> int:
 
 
 def _left_in_cgroups() -> list[int]:
-    """Return the bytes left in each control group of this process that has a limit; none where they cannot be read."""
+    """Return the bytes left in each control group of this process that has a limit; none where they
+    cannot be read."""
     try:
         lines = OWN_CGROUPS.read_text("utf-8").splitlines()
     except OSError:

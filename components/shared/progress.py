@@ -1,15 +1,20 @@
 """Progress lines that read well in a terminal, a pod log and a file: stage, what, how far, how
 long."""
 
+import os
 import sys
 import time
+from pathlib import Path
 
 MARK = "| "  # opens every line meant for a person, so that a runner can tell it from library noise
 
 
 def say(stage: str, message: str) -> None:
     """Print one line for a person."""
-    print(f"{MARK}{stage:<9} {message}", file=sys.stdout, flush=True)
+    try:
+        print(f"{MARK}{stage:<9} {message}", file=sys.stdout, flush=True)
+    except BrokenPipeError:  # whoever listened has ended: what is being saved is saved all the same
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # as long as the process
 
 
 class Progress:

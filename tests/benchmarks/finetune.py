@@ -1,7 +1,10 @@
-"""Useful (completion) tokens a second of training: the reference project's recipe against ours, same model and data.
+"""Useful (completion) tokens a second of training: the reference project's recipe against ours,
+same model and data.
 
-The reference recipe as it was: prompt and answer as one text, all of it learned, rows cut at 2,048 tokens wherever that
-falls, gradient checkpointing. Ours as configured. Both losses are over the completions of papers neither has seen.
+The reference recipe as it was: prompt and answer as one text, all of it learned, rows cut at 2,048
+tokens wherever that
+falls, gradient checkpointing. Ours as configured. Both losses are over the completions of papers
+neither has seen.
 On an NVIDIA GPU `make test-gpu` does the same with a model of Llama-3-8B's shape.
 """
 
@@ -43,7 +46,8 @@ def measure() -> Iterator[Ratio]:
     base = str(bases.TINY_FOLDER)
     encoded = encode(load_tokenizer(base), quoting_examples())
     data, watched = Data(encoded[:TRAINED]), encoded[TRAINED:]
-    # On a CPU short rows are padded, for attention there costs the square of a packed row; 16 examples a step, as there.
+    # On a CPU short rows are padded, for attention there costs the square of a packed row; 16
+    # examples a step, as there.
     knobs = {"packing": False, "batch_size": 4, "gradient_accumulation": 4}
     ours = FinetuneConfig(**KNOBS, **knobs, gradient_checkpointing=False)
     with tempfile.TemporaryDirectory() as name:

@@ -1,7 +1,10 @@
-"""Check and measure what only an NVIDIA GPU shows, in the order of someone who has one for an hour: `make test-gpu`.
+"""Check and measure what only an NVIDIA GPU shows, in the order of someone who has one for an hour:
+`make test-gpu`.
 
-Cheap checks come first, each builds on the ones before it, and every line is in the report as soon as it is known.
-Speeds are of a model of Llama-3-8B's shape with random weights, which nothing has to be fetched for.
+Cheap checks come first, each builds on the ones before it, and every line is in the report as soon
+as it is known.
+Speeds are of a model of Llama-3-8B's shape with random weights, which nothing has to be fetched
+for.
 """
 
 import argparse
@@ -113,7 +116,8 @@ def learns(bench: Bench) -> str:
 
 
 def stops_and_goes_on(bench: Bench) -> str:
-    """Ctrl-C saves a checkpoint, the same command goes on, and the end is that of a run left alone."""
+    """Ctrl-C saves a checkpoint, the same command goes on, and the end is that of a run left
+    alone."""
     whole = run_stage(bench, "whole")
     folder = bench.scratch / "stopped"
     command = [sys.executable, "-m", "components.finetune", "--checkpoint-minutes", "0"]
@@ -222,7 +226,8 @@ def run_stage(bench: Bench, name: str) -> dict[str, Any]:
 
 
 def make_large(bench: Bench) -> Path:
-    """Write a model of Llama-3-8B's shape with random weights; in memory, where that is a file system."""
+    """Write a model of Llama-3-8B's shape with random weights; in memory, where that is a file
+    system."""
     import torch
     from transformers import LlamaForCausalLM
 
@@ -240,7 +245,8 @@ def make_large(bench: Bench) -> Path:
 
 
 def large_data(rows: int) -> Data:
-    """Return examples of 150 to 450 tokens, a fifth of each taught, that pack into about `rows` rows."""
+    """Return examples of 150 to 450 tokens, a fifth of each taught, that pack into about `rows`
+    rows."""
     choose = random.Random(0)
     found = []
     for number in range(rows * 2048 // 302):
@@ -315,11 +321,13 @@ def speeds(bench: Bench) -> str:
     if alike[0] < alike[1]:
         problems.append("1 x 16 is slower than 4 x 4 with sdpa")
     assert not problems, "; ".join(problems)
-    return f"{bench.layers} layers, {bench.steps} steps of 16 rows of 2,048 tokens, the first not counted"
+    work_done = f"{bench.steps} steps of 16 rows of 2,048 tokens, the first not counted"
+    return f"{bench.layers} layers, {work_done}"
 
 
 def figures_of(trainer: Any, data: Data) -> tuple[float, float]:
-    """Return tokens and completion tokens a second, without the first step, in which kernels are compiled."""
+    """Return tokens and completion tokens a second, without the first step, in which kernels are
+    compiled."""
     rows = [row for row in trainer.state.log_history if "loss" in row]
     seconds = rows[-1]["seconds"] - rows[0]["seconds"]
     tokens = rows[-1]["num_input_tokens_seen"] - rows[0]["num_input_tokens_seen"]

@@ -20,7 +20,8 @@ def planned(base: Path, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a tokenizer and the configuration of an 8B model; its weights are never read."""
+    """Return a folder with a tokenizer and the configuration of an 8B model; its weights are never
+    read."""
     folder = random_llama(tmp_path_factory.mktemp("an-8b"))
     llama_3_8b().save_pretrained(folder)
     return folder

@@ -1,4 +1,5 @@
-"""Finetune in processes of its own, which tests may kill: forked from one that has imported torch and trl already."""
+"""Finetune in processes of its own, which tests may kill: forked from one that has imported torch
+and trl already."""
 
 import contextlib
 import multiprocessing
@@ -50,7 +51,8 @@ def start(
     prepare: Callable[[], None] | None = None,
     environment: dict[str, str] | None = None,
 ) -> Any:
-    """Start the stage in `folder`, whose train/ holds the examples; what it prints is appended to folder/log."""
+    """Start the stage in `folder`, whose train/ holds the examples; what it prints is appended to
+    folder/log."""
     process = context.Process(target=_run, args=(base, folder, store, prepare, environment))
     process.start()
     return process

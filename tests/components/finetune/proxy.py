@@ -1,4 +1,5 @@
-"""A door in front of a server, which can be shut: connections are refused while it is, as when the server is away."""
+"""A door in front of a server, which can be shut: connections are refused while it is, as when the
+server is away."""
 
 import contextlib
 import selectors
@@ -7,7 +8,8 @@ import threading
 
 
 class Door:
-    """Pass bytes between clients of `self.port` and the server at `target`; `shut` and `open` it at will."""
+    """Pass bytes between clients of `self.port` and the server at `target`; `shut` and `open` it at
+    will."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self.target = target

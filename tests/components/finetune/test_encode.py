@@ -1,4 +1,5 @@
-"""Examples as tokens, over random examples: the loss covers exactly the completion and its end, and nothing is cut."""
+"""Examples as tokens, over random examples: the loss covers exactly the completion and its end, and
+nothing is cut."""
 
 import random
 from pathlib import Path

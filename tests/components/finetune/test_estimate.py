@@ -1,4 +1,5 @@
-"""Memory and time are estimated from a configuration alone, and what cannot fit is refused with the fix."""
+"""Memory and time are estimated from a configuration alone, and what cannot fit is refused with the
+fix."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Several processes train what one does: the same recipe, one adapter, and an end that all of them share."""
+"""Several processes train what one does: the same recipe, one adapter, and an end that all of them
+share."""
 
 import json
 import os
@@ -160,7 +161,8 @@ def start(base: Path, folder: Path, **knobs: Any) -> "subprocess.Popen[str]":
 def wait_for_step(
     process: "subprocess.Popen[str]", folder: Path, step: int
 ) -> list[psutil.Process]:
-    """Return all processes that the stage has started, once the checkpoint of a step is in the store."""
+    """Return all processes that the stage has started, once the checkpoint of a step is in the
+    store."""
     until = time.monotonic() + DEADLINE
     while not any(
         int(path.parent.name) >= step for path in folder.glob("store/checkpoints/*/*/manifest.json")
@@ -237,7 +239,8 @@ def free_port() -> int:
 
 
 def start_node(request: str, folder: Path, number: int, port: int) -> "subprocess.Popen[str]":
-    """Start torchrun as the pod of a node does: two nodes of one process, each with a disk of its own."""
+    """Start torchrun as the pod of a node does: two nodes of one process, each with a disk of its
+    own."""
     command = [
         sys.executable,
         "-m",

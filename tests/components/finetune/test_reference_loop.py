@@ -1,4 +1,5 @@
-"""Training through trl equals a plain PyTorch loop: own LoRA layers, AdamW, each example alone, no packing."""
+"""Training through trl equals a plain PyTorch loop: own LoRA layers, AdamW, each example alone, no
+packing."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Killed at any step and started again, the training ends with the very weights of one that was left alone."""
+"""Killed at any step and started again, the training ends with the very weights of one that was
+left alone."""
 
 import json
 import os

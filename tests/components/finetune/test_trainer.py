@@ -1,4 +1,5 @@
-"""The trainer: the loss covers completion and end token alone, padding is not the end, packing mixes nothing."""
+"""The trainer: the loss covers completion and end token alone, padding is not the end, packing
+mixes nothing."""
 
 from pathlib import Path
 from typing import Any
