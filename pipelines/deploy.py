@@ -30,7 +30,7 @@ from pipelines.profile import EMBEDDED, Profile, make_profile, parameters
 
 Object = dict[str, Any]
 ARTIFACTS_SECRET = "mlpipeline-minio-artifact"  # noqa: S105  Kubeflow's name for it
-OTHER_KEYS = ("GROQ_API_KEY", "HF_TOKEN")
+OTHER_KEYS = ("GROQ_API_KEY", "ARXTUNE_TEACHER_KEY", "HF_TOKEN")
 SERVER_SIDE = ("--server-side", "--field-manager=arxtune", "--force-conflicts")
 UP_SECONDS = 600
 
