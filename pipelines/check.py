@@ -17,7 +17,6 @@ from components.shared import bases
 from components.shared.config import StageConfig
 from components.shared.errors import ArxtuneError, ConfigError, DataError, StoreError
 from components.shared.feasibility import MIN_TRAIN_PAPERS, VerdictNeeds
-from components.shared.names import safe_name
 from pipelines import doctor
 from pipelines.profile import EMBEDDED_STORE, STAND_IN, Profile
 from pipelines.stages import STAGES
@@ -63,14 +62,9 @@ def programs(asked: Asked) -> None:
         doctor.programs(doctor.Targets())
 
 
-def release(asked: Asked) -> None:
-    """The name of the release."""
-    safe_name(asked.config("promote").release, "the release name")
-
-
 def push(asked: Asked) -> None:
     """What publishing on the hub needs."""
-    target = asked.config("promote").push_to
+    target = asked.profile.settings.get("promote", {}).get("push_to")
     if target and not os.environ.get("HF_TOKEN"):
         raise ConfigError(
             f"promote.push_to={target!r}: needs a token", "set HF_TOKEN, or leave push_to out"
@@ -145,7 +139,6 @@ def teacher(asked: Asked) -> None:
 CHECKS: tuple[Callable[[Asked], None], ...] = (
     machine,
     programs,
-    release,
     push,
     papers,
     triples,
@@ -165,6 +158,10 @@ def faults(asked: Asked) -> list[ArxtuneError]:
             return error
         return None
 
+    wrong = run(lambda asked: asked.profile.check())  # first: it converts what the others read
     with ThreadPoolExecutor(len(CHECKS)) as pool:
-        found = list(pool.map(run, CHECKS))
-    return [error for error in found if error]
+        found = [error for error in pool.map(run, CHECKS) if error]
+    if wrong:  # which stops each check that reads the same setting
+        found = [error for error in found if str(error) not in str(wrong)]
+        return [wrong, *found]
+    return found

@@ -84,7 +84,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     add_knobs(parser, parameters(), make_profile(None, {}, []).parameters)
 
 
-def profile_of(arguments: argparse.Namespace) -> Profile:
+def profile_of(arguments: argparse.Namespace, *, checked: bool = True) -> Profile:
     """Return the merged settings of a command line."""
     flags = {name: getattr(arguments, name) for name in parameters() if hasattr(arguments, name)}
     implied: Mapping[str, Any] = {}
@@ -99,7 +99,7 @@ def profile_of(arguments: argparse.Namespace) -> Profile:
     if arguments.papers is not None:
         assignments += _everywhere("own_papers")
     base = find_profile(arguments.profile)
-    return make_profile(arguments.config, flags, assignments, base, implied)
+    return make_profile(arguments.config, flags, assignments, base, implied, checked=checked)
 
 
 def _everywhere(name: str) -> list[str]:
@@ -112,7 +112,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from pipelines import local
     from pipelines.summary import summarise
 
-    profile = profile_of(arguments)
+    profile = profile_of(arguments, checked=False)
     faults = check.faults(check.Asked.of(arguments, profile))
     for fault in faults[:-1]:
         print(f"{ERROR_MARK}{fault}", file=sys.stderr)
