@@ -13,24 +13,25 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
 from components.scrape import clock
 from components.scrape.config import ScrapeConfig
 from components.scrape.lease import state_folder
-from components.scrape.pdf_check import fault_of
 from components.scrape.site import Site
 from components.scrape.source import Listing
-from components.shared.errors import ArxtuneError
+from components.shared.errors import ArxtuneError, DataError
 from components.shared.http import TOO_LARGE, FetchError, Outcome
+from components.shared.pdf import check
 from components.shared.progress import say
 from components.shared.records import Paper, digest, file_digest
+from components.shared.sandbox import run_in_child
 from components.shared.store import Store
 
 REST = timedelta(days=7)  # between tries of a paper that failed often, or for good
 MAX_FAILED_RUNS = 3
+CHECK_S, CHECK_MIB = 60.0, 1024  # for opening one PDF in a child
 STALE_S = 7 * 24 * 3600.0  # a download that no run came back to
 
 
@@ -46,12 +47,7 @@ class Downloader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.spool.close()
 
     def paper(self, listing: Listing, source: str) -> Paper:
@@ -85,11 +81,12 @@ class Downloader:
         self._check_rejected(key)
         self._asked[listing.arxiv_id] = key
         whole = self._whole(name, key)
-        if fault := fault_of(whole):
+        try:
+            run_in_child(check, str(whole), deadline_s=CHECK_S, memory_mib=CHECK_MIB)
+        except DataError as error:
             whole.unlink()
             self.store.delete(f"{key}.pdf")  # where a run that was killed may have put it
-            reason, detail = fault
-            raise FetchError(reason, Outcome.LATER, detail)
+            raise FetchError(error.problem, Outcome.LATER) from None
         paper = Paper(
             arxiv_id=listing.arxiv_id,
             version=listing.version,

@@ -41,9 +41,17 @@ MOODS = {"/api": ["rate*", "429*", "slow:100*"], "/oai": ["503:0*", "ok*", "ok*"
 
 
 def live_corpus(
-    days: int = DAYS, *, a_day: int = PAPERS_A_DAY, seed: int = 1, open_share: float = OPEN_SHARE
+    days: int = DAYS,
+    *,
+    a_day: int = PAPERS_A_DAY,
+    seed: int = 1,
+    open_share: float = OPEN_SHARE,
+    after: int = 0,
 ) -> Corpus:
-    """Return the papers of the days up to yesterday, which rest on the texts of the sample papers."""
+    """Return the papers of the days up to yesterday, which rest on the texts of the sample papers.
+
+    They are numbered from `after` + 1 in each month.
+    """
     samples, chance = sample_corpus().entries, random.Random(seed)
     today = clock.today()
     entries: list[Entry] = []
@@ -54,7 +62,7 @@ def live_corpus(
         for second in seconds:
             moment = datetime.combine(day, time(), UTC) + timedelta(seconds=second)
             month = f"{day:%y%m}"
-            numbers[month] = numbers.get(month, 0) + 1
+            numbers[month] = numbers.get(month, after) + 1
             name = f"{month}.{numbers[month]:05d}"
             entries.append(
                 _paper(name, samples[len(entries) % len(samples)], moment, chance, open_share)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from components.scrape.config import ScrapeConfig
-from components.scrape.pdf_check import fault_of
 from components.scrape.search import PATH
 from components.scrape.site import MAX_FAILURES, BudgetSpentError, Site
 from components.scrape.standin.corpus import Corpus
@@ -293,24 +292,3 @@ def test_a_site_that_is_not_there_is_noticed_at_once(configure: Configure) -> No
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
         with Site(configure(url)) as site, pytest.raises(FetchError, match="no connection"):
             site.read_robots()
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "empty file"),
-        (b"<html>no such paper</html>", "not a PDF"),
-        (PDF[: len(PDF) // 2], "broken PDF (cut off)"),
-        (b"%PDF-1.4\nnothing but\n%%EOF", "no pages"),
-    ],
-)
-def test_only_whole_pdfs_that_open_pass(tmp_path: Path, content: bytes, reason: str) -> None:
-    (tmp_path / "bad.pdf").write_bytes(content)
-    fault = fault_of(tmp_path / "bad.pdf")
-    assert fault
-    assert fault[0] == reason
-
-
-def test_a_pdf_with_a_tail_of_its_servers_passes(tmp_path: Path) -> None:
-    (tmp_path / "good.pdf").write_bytes(PDF + b"<!-- " + b"x" * 50_000)
-    assert fault_of(tmp_path / "good.pdf") is None
