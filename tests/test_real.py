@@ -1,4 +1,4 @@
-"""What only a real language model shows: `make test-real` fetches SmolLM2-135M once and takes up to an hour on two cores."""
+"""What only a real language model shows: `make test-real`, up to an hour on two cores."""
 
 import json
 import os

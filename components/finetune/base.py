@@ -41,7 +41,7 @@ def prepare_base(config: FinetuneConfig, store: Store, adapter: Path) -> Base:
 def choose_examples(
     config: FinetuneConfig, examples: Sequence[Example], ledger: Ledger
 ) -> list[Example]:
-    """Return the examples to train on: at most max_examples; tell of them, and of the CPU recipe."""
+    """Return at most max_examples to train on; tell of them, and of the CPU recipe."""
     if bases.tuned_on_cpu(config.base_model) and config.recipe == "fitted":
         taken = [
             f"{name}={value}"

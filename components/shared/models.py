@@ -205,7 +205,7 @@ def load_base(
 
 
 def _keep_narrow_layers_unpacked(model: Any) -> None:
-    """Keep bitsandbytes from packing 4-bit weights for AVX-512 where their widths do not allow it."""
+    """Keep bitsandbytes from packing 4-bit weights for AVX-512 where widths do not allow it."""
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             blocks = module.in_features % 64 == 0 and module.out_features % 32 == 0
@@ -221,7 +221,7 @@ def not_finite(model: Any) -> str:
 
 
 def attach_adapter(model: Any, folder: Path, name: str, *, trainable: bool = False) -> Any:
-    """Return the model with the adapter in `folder` on top; raise ModelError when it does not fit."""
+    """Return the model with the adapter in `folder`; raise ModelError when it does not fit."""
     from peft import PeftModel
 
     wanted = _check_adapter(folder)
