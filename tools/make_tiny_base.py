@@ -32,7 +32,7 @@ LOUDNESS = 2.0  # of what is repeated, against the present token
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes; widths are multiples of 64, which quantised CPU kernels want. The first two layers repeat."""
+    """Sizes, of which widths are multiples of 64, as quantised CPU kernels want."""
 
     vocabulary: int = 1024
     hidden: int = 256
@@ -57,7 +57,7 @@ def make_base(folder: Path, seed: int = 0, recipe: Recipe = Recipe()) -> None:
 
 
 def _make_tokenizer(recipe: Recipe) -> Any:
-    """Train a byte-level BPE in which a word is one thing wherever it stands, after a quotation mark too."""
+    """Train a byte-level BPE in which a word is one thing wherever it stands."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

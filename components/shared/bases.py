@@ -85,7 +85,7 @@ def has_gpu() -> bool:
 
 
 def tuned_on_cpu(name: str) -> bool:
-    """Tell whether a base is a real one that will be tuned on a CPU: it gets a recipe of its own."""
+    """Tell whether a base is a real one, tuned on a CPU: it gets a recipe of its own."""
     return name != TINY and not has_gpu()
 
 

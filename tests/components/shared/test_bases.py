@@ -1,4 +1,4 @@
-"""A base is found by its name, whatever form it is published in, and known by all that it is made of."""
+"""A base is found by its name, in any form, and known by all that it is made of."""
 
 import json
 import shutil

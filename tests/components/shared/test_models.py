@@ -1,4 +1,4 @@
-"""Models as they are published: odd ones work, and what cannot be used is refused in one clear line."""
+"""Models as they are published: odd ones work, unusable ones are one clear line."""
 
 import json
 import shutil
