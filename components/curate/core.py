@@ -1,6 +1,6 @@
 """Curate: triples -> train, test."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,9 @@ def curate(
     told = f"{len(split[TRAIN])} to train on, {len(split[TEST])} to test on"
     say("curate", f"{told}, {len(ledger.rejects)} dropped")
     if not ledger.kept and not config.train_anyway:
-        reasons = (f"{count} {reason}" for reason, count in ledger.dropped.items())
         problem = f"none of {summary['seen']} triples was kept: nothing to train on"
-        raise TooLittleData(problem, f"dropped: {', '.join(reasons) or 'none'}; see rejects.jsonl")
+        reasons = ", ".join(f"{count} {reason}" for reason, count in ledger.dropped.items())
+        raise TooLittleData(problem, f"dropped: {reasons or 'none'}; see rejects.jsonl")
     return summary
 
 
@@ -98,34 +98,33 @@ class _Run:
             return
         store = open_store(self.config.store)
         corpus.keep(store, question, self.material.sources.values(), self.material.triples)
-        mine: dict[str, list[Triple]] = {}
+        mine: dict[str, list[Triple]] = defaultdict(list)
         for triple in self.material.triples:
-            mine.setdefault(triple.paper, []).append(triple)
+            mine[triple.paper].append(triple)
         joined: list[Triple] = []
-        bounds = {True: self.config.test_papers, False: self.config.corpus_rows}
-        taken = {True: 0, False: 0}  # papers to test on, rows to train on
+        test_papers = train_rows = 0
         for held in corpus.held_papers(store, question):
+            tests = side_of(self.config, held.paper, held.day) == TEST
             found = mine.pop(held.paper, None)
-            is_test = self._is_tested(held)
-            if taken[is_test] >= bounds[is_test]:
+            full = test_papers >= self.config.test_papers
+            if not tests:
+                full = train_rows >= self.config.corpus_rows
+            if full:
                 for triple in found or ():
                     self.drop(triple, Gate.BOUND)
                 continue
             if found is None:
                 found = self._read_held(store, held)
-            taken[is_test] += min(1, len(found)) if is_test else len(found)
+            if tests:
+                test_papers += bool(found)
+            else:
+                train_rows += len(found)
             joined += found
         for found in mine.values():  # their days lie outside the question's
             joined += found
         self.material.triples = joined
         if self.held:
             say("curate", f"{len(self.held)} papers of earlier runs join from the store")
-
-    def _is_tested(self, held: corpus.Held) -> bool:
-        source = Source(
-            paper=held.paper, version=0, title="", authors=[], licence="", submitted=held.day
-        )
-        return side_of(self.config, source) == TEST
 
     def _read_held(self, store: Store, held: corpus.Held) -> list[Triple]:
         entry = corpus.read_paper(store, held)
@@ -171,8 +170,8 @@ class _Run:
     def papers(self, triples: Iterable[Triple]) -> dict[str, Source]:
         """Return the papers of the triples, each in its first version."""
         found: dict[str, Source] = {}
-        for triple in sorted(triples, key=lambda t: t.version):
-            found.setdefault(triple.paper, self.material.source(triple))
+        for source in self.sources_of(triples):
+            found.setdefault(source.paper, source)
         return found
 
     def split(self, triples: Sequence[Triple], relatives: Relatives) -> dict[str, list[Triple]]:
@@ -185,7 +184,7 @@ class _Run:
             if side in found:
                 found[side].append(triple)
             else:
-                kin = ", ".join(sorted(relatives.of.get(triple.paper, ())))
+                kin = ", ".join(sorted(relatives.get(triple.paper, ())))
                 self.drop(triple, Gate(side), f"kin: {kin}" if side == Gate.RELATIVE else "")
         clean = []
         shares = overlaps(found[TRAIN], found[TEST])

@@ -1,13 +1,12 @@
 """The gates that a triple passes, in order, and the tests of its quality."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
 from components.curate.config import CurateConfig
-from components.curate.language import is_foreign
 from components.curate.ngrams import hashes, words
 from components.shared.records import Triple
 
@@ -54,6 +53,26 @@ _PHONE = re.compile(
     r"(?<![\w.])\+\d{1,3}[\s.-]?(?:\(\d{1,4}\)[\s.-]?)?(?:\d[\s.-]?){7,12}(?!\w)"
     r"|(?<![\w.-])(?:\(\d{3}\)\s?|\d{3}[-.])\d{3}[-.]\d{4}(?![\w.-]*\d)"
 )
+# Words that make the grammar of a language; those that English has too are left out of the others.
+_ENGLISH = frozenset(
+    words("the of and to in is a that for with on as are by this be from we it an at which or not")
+)
+_OTHERS = [
+    frozenset(words(text))
+    for text in (
+        "el la los las de que en una por con para es del al como más pero sus esta este se lo",
+        "le les des du est une dans que pour qui sur pas avec sont au aux ce cette nous par et la",
+        "der die das und ist nicht von den mit ein eine einer für auf dem im zu werden wird "
+        "sich auch",
+        "o os as do da em um uma para com não que dos das ao é são na no mais",
+        "il lo gli di che è per una con non del della sono nel alla anche più le",
+        "het een van en niet op voor met zijn dat te wordt de worden ook deze",
+        "och det att en som för på är av inte med den till ett",
+        "i w na z do że się nie jest to oraz dla od przez jako",
+    )
+]
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_NOT_LATIN = re.compile("[^\0-\u024f\u0370-\u03ff]")  # the Greek is that of formulas
 EXAMPLE_GRAM = 8
 EXAMPLES = Path(__file__).with_name("prompt_examples.txt")
 
@@ -89,46 +108,40 @@ class Gate(StrEnum):
 
 def fault(config: CurateConfig, triple: Triple) -> Gate | None:
     """Return the first quality gate that a triple does not pass, or None."""
-    return next((gate for gate, stops in QUALITY.items() if stops(config, triple)), None)
+    return next(_faults(config, triple), None)
 
 
-def _is_trivial(config: CurateConfig, triple: Triple) -> bool:
-    found = words(triple.output)
-    return not found or bool(_TRIVIAL.fullmatch(" ".join(found)))
-
-
-def _is_copied(config: CurateConfig, triple: Triple) -> bool:
-    output = words(triple.output)
-    return output in (words(triple.input), words(triple.instruction))
-
-
-def _is_ungrounded(config: CurateConfig, triple: Triple) -> bool:
-    """A triple without evidence on a known page has nothing to be judged against."""
+def _faults(config: CurateConfig, triple: Triple) -> Iterator[Gate]:
+    """Yield the quality gates that stop a triple, in their order; each is tried when asked for."""
+    asked, given, answer = words(triple.instruction), words(triple.input), words(triple.output)
+    if not asked:
+        yield Gate.EMPTY
+    if not answer or _TRIVIAL.fullmatch(" ".join(answer)):
+        yield Gate.TRIVIAL
+    if answer in (given, asked):
+        yield Gate.COPIED
+    length = triple_tokens(triple)
+    if length < config.min_tokens:
+        yield Gate.SHORT
+    if length > config.max_tokens:
+        yield Gate.LONG
+    if _is_meta(triple):
+        yield Gate.META
+    # The input is a page's own text, where an algorithm may well say "Input:".
+    if _PROMPT.search(triple.instruction) or _PROMPT.search(triple.output):
+        yield Gate.PROMPT
+    if _is_personal(f"{triple.instruction}\n{triple.input}\n{triple.output}"):
+        yield Gate.PERSONAL
+    if _is_foreign(triple.output) or _is_foreign(f"{triple.instruction} {triple.input}"):
+        yield Gate.FOREIGN
+    # Without evidence on a known page there is nothing to judge by; what is no number is no score.
     known = triple.page > 0 and triple.evidence
-    return bool(known) and not triple.grounding >= config.min_grounding  # not a number is no score
-
-
-def _is_meta(config: CurateConfig, triple: Triple) -> bool:
-    """What stands in the input too is a quotation: papers about language models quote refusals."""
-    found = [_META_START.match(triple.output), *_META.finditer(triple.output)]
-    return any(
-        match and match.group().strip().lower() not in triple.input.lower() for match in found
-    )
-
-
-def _has_prompt(config: CurateConfig, triple: Triple) -> bool:
-    """The input is a page's own text, where an algorithm may well say "Input:"."""
-    return bool(_PROMPT.search(triple.instruction) or _PROMPT.search(triple.output))
-
-
-def _is_personal(config: CurateConfig, triple: Triple) -> bool:
-    text = f"{triple.instruction}\n{triple.input}\n{triple.output}"
-    mail = ("@" in text or "at]" in text or "at)" in text) and _EMAIL.search(text)
-    return bool(mail or _PHONE.search(text))
-
-
-def _is_foreign(config: CurateConfig, triple: Triple) -> bool:
-    return is_foreign(triple.output) or is_foreign(f"{triple.instruction} {triple.input}")
+    if known and not triple.grounding >= config.min_grounding:
+        yield Gate.UNGROUNDED
+    # An example that prompts in use show to their teacher, known by the hashes of its 8-grams, so
+    # that nobody's sentences are shipped.
+    if not _examples().isdisjoint(hashes(f"{triple.input} {triple.output}", EXAMPLE_GRAM)):
+        yield Gate.EXAMPLE
 
 
 def tokens(text: str) -> int:
@@ -137,7 +150,7 @@ def tokens(text: str) -> int:
     No tokenizer is at hand here; finetune counts with the base model's own and drops what is too
     long for it.
     """
-    return max(len(re.findall(r"\w+|[^\w\s]", text)), len(text.encode("utf-8", "replace")) // 4)
+    return max(len(_TOKEN.findall(text)), len(text.encode("utf-8", "replace")) // 4)
 
 
 def triple_tokens(triple: Triple) -> int:
@@ -145,28 +158,37 @@ def triple_tokens(triple: Triple) -> int:
     return tokens(triple.instruction) + tokens(triple.input) + tokens(triple.output)
 
 
-QUALITY: dict[Gate, Callable[[CurateConfig, Triple], bool]] = {
-    Gate.EMPTY: lambda config, triple: not words(triple.instruction),
-    Gate.TRIVIAL: _is_trivial,
-    Gate.COPIED: _is_copied,
-    Gate.SHORT: lambda config, triple: triple_tokens(triple) < config.min_tokens,
-    Gate.LONG: lambda config, triple: triple_tokens(triple) > config.max_tokens,
-    Gate.META: _is_meta,
-    Gate.PROMPT: _has_prompt,
-    Gate.PERSONAL: _is_personal,
-    Gate.FOREIGN: _is_foreign,
-    Gate.UNGROUNDED: _is_ungrounded,
-    Gate.EXAMPLE: lambda config, triple: repeats_an_example(triple),
-}
+def _is_meta(triple: Triple) -> bool:
+    """What stands in the input too is a quotation: papers about language models quote refusals."""
+    given = triple.input.lower()
+    for found in (_META_START.match(triple.output), *_META.finditer(triple.output)):
+        if found and found.group().strip().lower() not in given:
+            return True
+    return False
 
 
-def repeats_an_example(triple: Triple) -> bool:
-    """Tell whether a triple repeats an example that prompts in use show to their teacher.
+def _is_personal(text: str) -> bool:
+    mail = ("@" in text or "at]" in text or "at)" in text) and _EMAIL.search(text)
+    return bool(mail or _PHONE.search(text))
 
-    The examples are known by the hashes of their 8-grams, so that nobody's sentences are shipped.
+
+def _is_foreign(text: str) -> bool:
+    """Tell whether a text is not English: another script, or another language's small words.
+
+    Names, formulas and invented words say nothing, so that a text without small words passes.
     """
-    found = hashes(f"{triple.input} {triple.output}", EXAMPLE_GRAM)
-    return not _examples().isdisjoint(found)
+    letters = [character for character in text if character.isalpha()]
+    strange = _NOT_LATIN.findall("".join(letters))
+    if len(strange) > len(letters) / 2:
+        return True
+    found = words(text)
+    english = _count(found, _ENGLISH)
+    other = max(_count(found, language) for language in _OTHERS)
+    return other >= 3 and other > 2 * english
+
+
+def _count(found: list[str], vocabulary: frozenset[str]) -> int:
+    return len([word for word in found if word in vocabulary])
 
 
 @cache

@@ -25,7 +25,9 @@ _MASK = 2**64 - 1
 
 def words(text: str) -> list[str]:
     """Return the words of a text."""
-    return _WORD.findall((text if text.isascii() else unicodedata.normalize("NFKC", text)).lower())
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return _WORD.findall(text.lower())
 
 
 def grams(text: str, n: int) -> set[Gram]:
@@ -37,7 +39,7 @@ def grams(text: str, n: int) -> set[Gram]:
 def near_duplicates(
     texts: Sequence[str],
     threshold: float,
-    same: Callable[[int, int], bool] = lambda earlier, later: True,
+    same: Callable[[int, int], bool] | None = None,
 ) -> dict[int, int]:
     """Return {text: an earlier text that it nearly repeats}, by their places in `texts`.
 
@@ -61,7 +63,7 @@ def near_duplicates(
         for earlier in sorted(candidates):
             shared = len(mine & sets[earlier])
             union = len(mine) + len(sets[earlier]) - shared
-            if shared >= threshold * union and same(earlier, later):
+            if shared >= threshold * union and (same is None or same(earlier, later)):
                 repeats[later] = earlier
                 break
         for gram in rarest:
@@ -99,7 +101,8 @@ def overlaps(train: Sequence[Triple], test: Sequence[Triple]) -> list[float]:
     shares = []
     for row in test:
         mine = _grams_of_row(row, wording)
-        shares.append(sum(map(known.__contains__, mine)) / max(1, len(mine)))
+        common = [gram for gram in mine if gram in known]
+        shares.append(len(common) / max(1, len(mine)))
     return shares
 
 

@@ -7,11 +7,9 @@ on or tested before stays where it is.
 """
 
 import calendar
-import contextlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import combinations
 
@@ -23,6 +21,7 @@ from components.shared.records import Source, Triple
 
 TRAIN, TEST = "train", "test"
 Side = str  # TRAIN or TEST, or in its place the Gate that stops a paper
+Relatives = Mapping[str, Collection[str]]  # of a paper: those that are nearly the same text
 
 # Share of the shorter paper's 8-grams that both have. The same authors repeat themselves, so that
 # less is proof enough.
@@ -30,17 +29,8 @@ NEAR_COPY, SAME_AUTHORS = 0.5, 0.1
 EVIDENCE = 5  # fewer common 8-grams than this are one common clause
 BOILERPLATE = 20  # an 8-gram of more papers than this is a phrase of the field
 
-_NEW_ID, _OLD_ID = (
-    re.compile(r"(\d\d)(\d\d)\.\d{4,5}"),
-    re.compile(r"[a-z-]+(?:\.[A-Z]{2})?/(\d\d)(\d\d)\d{3}"),
-)
-
-
-@dataclass(frozen=True)
-class Relatives:
-    """Pairs of papers that are nearly the same text."""
-
-    of: Mapping[str, Collection[str]]
+_NEW_ID = re.compile(r"(\d\d)(\d\d)\.\d{4,5}")
+_OLD_ID = re.compile(r"[a-z-]+(?:\.[A-Z]{2})?/(\d\d)(\d\d)\d{3}")
 
 
 def sides(
@@ -54,12 +44,15 @@ def sides(
     Of a set of one's own, given by the rows of each paper, the test side is given what a verdict
     needs.
     """
-    chosen = {paper: side_of(config, source) for paper, source in sources.items()}
+    chosen: dict[str, Side] = {}
+    for paper, source in sources.items():
+        chosen[paper] = side_of(config, paper, source.submitted)
     if own_rows and not config.test_after:
+        chosen = dict.fromkeys(sources, TRAIN)
         testing = held_out(sources, config.seed, config.needs, own=True, examples=own_rows)
-        chosen = {paper: TEST if paper in testing else TRAIN for paper in sources}
-    for paper in sorted(sources, key=lambda paper: age(sources[paper])):
-        for kin in relatives.of.get(paper, ()):
+        chosen |= dict.fromkeys(testing, TEST)
+    for paper in sorted(sources, key=lambda name: age(sources[name])):
+        for kin in relatives.get(paper, ()):
             older = kin in sources and age(sources[kin]) < age(sources[paper])
             if older and {chosen[kin], chosen[paper]} == {TRAIN, TEST}:
                 chosen[paper] = Gate.RELATIVE
@@ -68,15 +61,15 @@ def sides(
 
 def age(source: Source) -> tuple[date, str]:
     """Return what papers are ordered by, oldest first; it never changes for a paper."""
-    days = _days(source)
-    return (days[0] if days else date.max), source.paper
+    first, _ = _days(source.paper, source.submitted) or (date.max, date.max)
+    return first, source.paper
 
 
-def side_of(config: CurateConfig, source: Source) -> Side:
+def side_of(config: CurateConfig, paper: str, submitted: str) -> Side:
     """Return the side of a paper by itself, or the gate that stops it."""
     if not config.test_after:
-        return TEST if position(source.paper, config.seed) < config.test_fraction else TRAIN
-    days = _days(source)
+        return TEST if position(paper, config.seed) < config.test_fraction else TRAIN
+    days = _days(paper, submitted)
     if days is None:
         return Gate.UNDATED
     first, last = days
@@ -86,22 +79,27 @@ def side_of(config: CurateConfig, source: Source) -> Side:
     return TRAIN if last < border - timedelta(days=config.embargo_days) else Gate.EMBARGO
 
 
-def _days(source: Source) -> tuple[date, date] | None:
+def _days(paper: str, submitted: str) -> tuple[date, date] | None:
     """Return the first and last day of a paper's submission; an arXiv id tells the month."""
-    with contextlib.suppress(ValueError):  # no day, or none that can be read
-        day = date.fromisoformat(source.submitted[:10])
-        return day, day
-    found = _NEW_ID.fullmatch(source.paper) or _OLD_ID.fullmatch(source.paper)
+    try:
+        day = date.fromisoformat(submitted[:10])
+    except ValueError:
+        return _month(paper)
+    return day, day
+
+
+def _month(paper: str) -> tuple[date, date] | None:
+    found = _NEW_ID.fullmatch(paper) or _OLD_ID.fullmatch(paper)
     if not found or not 1 <= int(found[2]) <= 12:
         return None
     year, month = int(found[1]), int(found[2])
-    year += 1900 if "/" in source.paper and year > 90 else 2000
+    year += 1900 if "/" in paper and year > 90 else 2000
     return date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1])
 
 
 def find_relatives(sources: Mapping[str, Source], triples: Iterable[Triple]) -> Relatives:
     """Find papers that are nearly the same, as far as their triples' inputs and outputs tell."""
-    of_paper: dict[str, set[Gram]] = {paper: set() for paper in sources}
+    of_paper: dict[str, set[Gram]] = defaultdict(set)
     for triple in triples:
         of_paper[triple.paper] |= grams(triple.input, SHARED) | grams(triple.output, SHARED)
     holders: dict[Gram, list[str]] = defaultdict(list)
@@ -113,13 +111,14 @@ def find_relatives(sources: Mapping[str, Source], triples: Iterable[Triple]) -> 
         if 1 < len(papers) <= BOILERPLATE:
             shared.update(combinations(papers, 2))
     found: dict[str, set[str]] = defaultdict(set)
-    authors = {paper: _authors(source) for paper, source in sources.items()}
     for (one, other), count in shared.items():
-        enough = SAME_AUTHORS if authors[one] and authors[one] == authors[other] else NEAR_COPY
+        authors = _authors(sources[one])
+        same = bool(authors) and authors == _authors(sources[other])
+        enough = SAME_AUTHORS if same else NEAR_COPY
         if count >= max(EVIDENCE, enough * min(len(of_paper[one]), len(of_paper[other]))):
             found[one].add(other)
             found[other].add(one)
-    return Relatives(found)
+    return found
 
 
 def _authors(source: Source) -> frozenset[str]:

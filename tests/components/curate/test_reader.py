@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from components.curate.reader import MAX_CHARACTERS, read_material, split_id
+from components.curate.reader import read_material
+from components.curate.rows import MAX_CHARACTERS, split_id
 from components.shared.errors import DataError
 from components.shared.ledger import Ledger
 from tests.components.curate.running import prose, rejects, run_on, side
