@@ -93,7 +93,7 @@ def source_of(values: Mapping[str, Any], paper: str, version: int) -> Source | N
     if not isinstance(listed, list):
         listed = [listed]
     authors = [_line("authors", author) for author in listed if isinstance(author, str)]
-    told = dict.fromkeys(("licence", "title", "submitted"), "")
+    told: dict[str, Any] = dict.fromkeys(("licence", "title", "submitted"), "")
     for name in told:
         if isinstance(values.get(name), str):
             told[name] = _line(name, values[name])
