@@ -1,7 +1,7 @@
 """The scrape stage; by hand:
 
-python -m components.scrape --papers out/papers --store out/store --query "language models" --max-papers 20
-"""
+python -m components.scrape --papers out/papers --store out/store --query "language models"
+--max-papers 20"""
 
 from components.scrape.config import ScrapeConfig
 from components.scrape.core import scrape

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from bs4 import BeautifulSoup
 
 VERSION = re.compile(
-    r"\[v(\d{1,4})\]\s*\w{3},\s+(\d{1,2} \w{3} \d{4} \d\d:\d\d:\d\d) UTC(?: \([^)]{0,20}\))?( \(withdrawn\))?"
+    r"\[v(\d{1,4})\]\s*\w{3},\s+(\d{1,2} \w{3} \d{4} \d\d:\d\d:\d\d) UTC"
+    r"(?: \([^)]{0,20}\))?( \(withdrawn\))?"
 )
 CATEGORY = re.compile(r"\(([a-z-]+(?:\.[A-Za-z-]+)?)\)\s*$")
 
 
 def parse_abstract(html: bytes, listing: Listing) -> Listing:
-    """Return a listing completed by an abstract page; what the page does not tell stays as it was."""
+    """Return a listing completed by an abstract page; what the page does not tell stays as it
+    was."""
     from bs4 import BeautifulSoup
 
     page = BeautifulSoup(html, "html.parser")

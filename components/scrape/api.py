@@ -1,8 +1,7 @@
 """arXiv's Atom API as a source: https://info.arxiv.org/help/api/user-manual.html.
 
-Our own few lines rather than a client library: those bring their own transport, which knows neither the lease that
-all our requests share nor our budget.
-"""
+Our own few lines rather than a client library: those bring their own transport, which knows
+neither the lease that all our requests share nor our budget."""
 
 import re
 from collections.abc import Iterator
@@ -45,7 +44,8 @@ class ApiSource:
         self.config, self.site = config, site
 
     def batches(self, window: Window) -> Iterator[Batch]:
-        """Yield a page at a time; beyond the results that are shown of one question, by an older window."""
+        """Yield a page at a time; beyond the results that are shown of one question, by an older
+        window."""
         start = 0
         while True:
             total, listings, rejects = self._page(window, start)
@@ -94,7 +94,8 @@ def search_query(config: ScrapeConfig, window: Window) -> str:
 
 
 def parse_feed(xml: bytes, start: int, size: int) -> tuple[int, list[Listing], list[Reject]]:
-    """Parse an answer of the API; raise FetchError unless it holds every entry that it announces."""
+    """Parse an answer of the API; raise FetchError unless it holds every entry that it
+    announces."""
     from defusedxml.ElementTree import fromstring
 
     try:

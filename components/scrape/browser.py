@@ -19,9 +19,10 @@ from components.shared.http import FetchError, Outcome, Response
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome, ChromeOptions
 
-# Ends the browser's process group and removes its folder as soon as the pipe to this process closes, be it by
-# SIGKILL: without it ten processes and a profile stay behind. The first line of the pipe names the group. It
-# ignores what may be sent to all our descendants, else it would end before its work.
+# Ends the browser's process group and removes its folder as soon as the pipe to this process
+# closes, be it by SIGKILL: without it ten processes and a profile stay behind. The first line of
+# the pipe names the group. It ignores what may be sent to all our descendants, else it would end
+# before its work.
 REAPER_SCRIPT = """
 trap '' TERM INT HUP
 read -r group
@@ -39,7 +40,8 @@ ARGUMENTS = (
     "--disable-breakpad",
     "--no-first-run",
 )
-# JavaScript is off because MathJax rewrites titles and abstracts; execute_script works all the same.
+# JavaScript is off because MathJax rewrites titles and abstracts; execute_script works all the
+# same.
 PREFERENCES = {
     "profile.managed_default_content_settings.javascript": 2,
     "profile.managed_default_content_settings.images": 2,
@@ -78,7 +80,8 @@ def open_browser(config: ScrapeConfig) -> Iterator["Chrome"]:
         if isinstance(browser.command_executor, RemoteConnection):
             browser.command_executor.client_config.timeout = config.timeout_s + SLACK_S
         browser.execute_cdp_cmd("Network.enable", {})
-        yield browser  # never asked to quit: chromedriver hears that only after the page it waits for
+        # Never asked to quit: chromedriver hears that only after the page it waits for.
+        yield browser
 
 
 def find_tools() -> tuple[str, str]:
@@ -117,7 +120,8 @@ def _options(config: ScrapeConfig, chromium: str, folder: Path) -> "ChromeOption
 
 
 def _own(config: ScrapeConfig, folder: Path) -> tuple[str, ...]:
-    """Return the arguments of this run: no redirect of the site can lead the browser to another host."""
+    """Return the arguments of this run: no redirect of the site can lead the browser to another
+    host."""
     hosts = ", ".join(f"EXCLUDE {host}" for host in (config.host, f"*.{config.host}"))
     return (
         f"--user-data-dir={folder / 'profile'}",
@@ -137,7 +141,8 @@ def in_container() -> bool:
 
 @contextmanager
 def _reaper() -> Iterator[tuple[Path, Callable[[], None]]]:
-    """Yield a folder for the browser, and what its driver calls before it starts: it names itself to the reaper."""
+    """Yield a folder for the browser, and what its driver calls before it starts: it names
+    itself to the reaper."""
     folder = Path(tempfile.mkdtemp(prefix="arxtune-browser-"))
     with subprocess.Popen(
         ["/bin/sh", "-c", REAPER_SCRIPT, "reaper", str(folder)],
@@ -171,7 +176,8 @@ class Browser:
         self._stack.close()
 
     def read(self, url: str, script: str) -> dict[str, Any]:
-        """Return what a script makes of a page; raise FetchError unless the page came with status 200."""
+        """Return what a script makes of a page; raise FetchError unless the page came with
+        status 200."""
         if self._chrome is None:
             self._chrome = self._stack.enter_context(open_browser(self.config))
         navigate(self._chrome, url)
@@ -211,7 +217,8 @@ def navigate(browser: "Chrome", url: str) -> None:
 
 
 def _block_all_but(browser: "Chrome", url: str) -> None:
-    """Let the browser ask for this page alone: no style, script, font, picture, frame or manifest that it names."""
+    """Let the browser ask for this page alone: no style, script, font, picture, frame or
+    manifest that it names."""
     page = url.partition("?")[0]
     patterns = [{"urlPattern": allowed, "block": False} for allowed in (page, f"{page}?*")]
     patterns.append({"urlPattern": "*://*:*/*", "block": True})
@@ -225,7 +232,8 @@ def network_log(browser: "Chrome") -> list[dict[str, Any]]:
 
 
 def _retry_after(browser: "Chrome", url: str) -> str:
-    """Return the Retry-After of the page just loaded: WebDriver shows no headers, its log of the network does."""
+    """Return the Retry-After of the page just loaded: WebDriver shows no headers, its log of the
+    network does."""
     for message in network_log(browser):
         response = message["params"].get("response", {})
         if message["method"] == "Network.responseReceived" and response.get("url") == url:

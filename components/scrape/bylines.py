@@ -1,8 +1,9 @@
-r"""Names as arXiv's metadata writes them: with TeX's accents, affiliations, suffixes and collaborations.
+r"""Names as arXiv's metadata writes them: with TeX's accents, affiliations, suffixes and
+collaborations.
 
-OAI-PMH tells the line of authors as it was typed, the abstract page the same line with TeX turned into letters; the
-API and the search pages lose parts of it (suffixes, the article of "the ATLAS Collaboration", all beyond the 25th).
-"""
+OAI-PMH tells the line of authors as it was typed, the abstract page the same line with TeX
+turned into letters; the API and the search pages lose parts of it (suffixes, the article of "the
+ATLAS Collaboration", all beyond the 25th)."""
 
 import re
 import unicodedata
@@ -38,7 +39,8 @@ LETTERS = {
     "i": "ı",
     "j": "ȷ",
 }
-# \'e \'{e} {\'e} \'{\i} \c{c} \v s: a mark and its letter, and a brace around both where there is one
+# \'e \'{e} {\'e} \'{\i} \c{c} \v s: a mark and its letter, and a brace around both where there is
+# one
 ACCENT = re.compile(
     r"(\{)?\\(?:(?P<sign>[`'^\"~=.])|(?P<name>[uvHcrkd])(?=[\s{\\]))\s*"
     r"(?:\{\s*\\?(?P<braced>[A-Za-z])\s*\}|\\?(?P<bare>[A-Za-z]))(?(1)\})"
@@ -53,7 +55,8 @@ DIVIDER = re.compile(
 
 
 def untex(text: str) -> str:
-    """Return text with TeX's accents and letters as letters; mathematics and other commands stay as they are."""
+    """Return text with TeX's accents and letters as letters; mathematics and other commands stay
+    as they are."""
     if "\\" not in text:
         return text
     text = ACCENT.sub(_accented, text)

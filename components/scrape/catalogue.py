@@ -1,8 +1,8 @@
-"""What earlier runs know of a question: every paper that matches from a day on, used or passed over, and up to when.
+"""What earlier runs know of a question: every paper that matches from a day on, used or passed
+over, and up to when.
 
-It is one entry of the store, written anew, and holds no more than the last run had to look at: what it costs does not
-grow with history.
-"""
+It is one entry of the store, written anew, and holds no more than the last run had to look at:
+what it costs does not grow with history."""
 
 from dataclasses import dataclass, field
 from datetime import date
@@ -54,7 +54,8 @@ class Catalogue:
         )
 
     def save(self, store: Store, site: str, depth: int) -> None:
-        """Write the state, then remove the entries before it: a run that is killed leaves one of them."""
+        """Write the state, then remove the entries before it: a run that is killed leaves one of
+        them."""
         if self.until is None:  # nothing was listed yet
             return
         row = {

@@ -1,4 +1,5 @@
-"""The clock that pauses go by, in one place, so that tests can put one in its place that takes no time."""
+"""The clock that pauses go by, in one place, so that tests can put one in its place that takes
+no time."""
 
 import time
 from datetime import UTC, date, datetime

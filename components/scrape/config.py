@@ -16,7 +16,8 @@ FIRST_YEAR = 1991  # arXiv's search answers earlier dates with its form
 MEGABYTE = 2**20
 SITE = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:(?P<port>\d{1,5}))?")
 ARCHIVES = (
-    "astro-ph|cond-mat|cs|econ|eess|gr-qc|hep-ex|hep-lat|hep-ph|hep-th|math|math-ph|nlin|nucl-ex|nucl-th|physics"
+    "astro-ph|cond-mat|cs|econ|eess|gr-qc|hep-ex|hep-lat|hep-ph|hep-th|math|math-ph|nlin"
+    "|nucl-ex|nucl-th|physics"
     "|q-bio|q-fin|quant-ph|stat"
 )
 CATEGORY = re.compile(rf"({ARCHIVES})(\.[A-Za-z]+(-[a-z]+)?)?")
@@ -65,7 +66,8 @@ class ScrapeConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
     )
     source: Source = knob(
         "auto",
-        "how to ask; auto: search pages where robots.txt allows them, else lists; then oai, then api",
+        "how to ask; auto: search pages where robots.txt allows them, else lists; then oai, "
+        "then api",
     )
     accept_robots_risk: bool = knob(False, "ask even what robots.txt disallows")
     page_size: Literal[25, 50, 100, 200] = knob(200, "results on one page")
@@ -95,7 +97,8 @@ class ScrapeConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
     )
     state: str = knob(
         "",
-        "folder of this machine for the lease and downloads under way; none: ~/.local/state/arxtune",
+        "folder of this machine for the lease and downloads under way; none: "
+        "~/.local/state/arxtune",
     )
 
     @model_validator(mode="after")
@@ -191,7 +194,8 @@ class ScrapeConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
 
     @property
     def site_kind(self) -> str:
-        """Return what papers of this site are remembered under: the host, or `loopback` whatever the port."""
+        """Return what papers of this site are remembered under: the host, or `loopback` whatever
+        the port."""
         return "loopback" if self.on_loopback else str(urlsplit(self.site).hostname)
 
     @property

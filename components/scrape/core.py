@@ -1,4 +1,5 @@
-"""Scrape: find the newest papers of a question that may be used, then fetch what the store does not have."""
+"""Scrape: find the newest papers of a question that may be used, then fetch what the store does
+not have."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -78,7 +79,8 @@ class Scrape:
         return summary
 
     def _choose(self, usable: Iterator[Listing], count: int) -> list[Listing]:
-        """Return the newest papers that may be used, all known before the first PDF is asked for."""
+        """Return the newest papers that may be used, all known before the first PDF is asked
+        for."""
         config = self.config
         chosen: list[Listing] = []
         say(
@@ -100,7 +102,8 @@ class Scrape:
         return chosen
 
     def _settle_for_stored(self, error: ArxtuneError, chosen: list[Listing], count: int) -> None:
-        """Complete what was chosen with what the store has; raise SourceError where that is nothing."""
+        """Complete what was chosen with what the store has; raise SourceError where that is
+        nothing."""
         if isinstance(error, FetchError):
             self.offline = error
         named = {listing.arxiv_id for listing in chosen}
@@ -128,7 +131,8 @@ class Scrape:
             say("scrape", f"{count} stored papers were withdrawn or have another licence now")
 
     def _forecast(self, chosen: list[Listing]) -> None:
-        """Tell what a verdict would rest on; the stages that cost money end where it is too little."""
+        """Tell what a verdict would rest on; the stages that cost money end where it is too
+        little."""
         config = self.config
         in_sight = {listing.arxiv_id for listing in chosen}
         if not config.own_papers:
@@ -147,7 +151,8 @@ class Scrape:
         say("scrape", told)
 
     def _fetch(self, chosen: list[Listing], usable: Iterator[Listing], count: int) -> None:
-        """Take papers until there are enough; one that fails is replaced by the next that may be used."""
+        """Take papers until there are enough; one that fails is replaced by the next that may be
+        used."""
         progress = Progress("scrape", "papers", min(count, len(chosen)))
         for listing in chosen:
             self._take(listing)

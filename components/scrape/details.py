@@ -1,7 +1,8 @@
-"""What a list does not tell of a paper: its version, licence, first moment, and whether it was withdrawn.
+"""What a list does not tell of a paper: its version, licence, first moment, and whether it was
+withdrawn.
 
-OAI-PMH tells it of many papers at once, or of one; where it refuses, the paper's abstract page does.
-"""
+OAI-PMH tells it of many papers at once, or of one; where it refuses, the paper's abstract page
+does."""
 
 from datetime import date, timedelta
 from urllib.parse import quote
@@ -40,7 +41,8 @@ class Details:
         return True
 
     def prepare(self, listings: list[Listing], since: date) -> None:
-        """Read the details of many papers at once, all first submitted since a day, where that takes fewer requests."""
+        """Read the details of many papers at once, all first submitted since a day, where that
+        takes fewer requests."""
         missing = [paper for paper in listings if not self._known(paper).complete]
         days = (min(self.oai.since, clock.today()) - since).days + 1
         per_page = DAYS_A_PAGE if self.config.asked_categories else DAYS_A_PAGE_OF_ALL

@@ -1,8 +1,9 @@
-"""Turn listings into papers: from the store where it has them, else fetched, verified, and put there for good.
+"""Turn listings into papers: from the store where it has them, else fetched, verified, and put
+there for good.
 
-A file is streamed into the spool, a folder of this machine, where a run that was killed finds what it had; no PDF
-is ever read whole into memory. What fails is remembered, so that a hopeless one is not asked for every week.
-"""
+A file is streamed into the spool, a folder of this machine, where a run that was killed finds
+what it had; no PDF is ever read whole into memory. What fails is remembered, so that a hopeless
+one is not asked for every week."""
 
 import contextlib
 import fcntl
@@ -55,7 +56,8 @@ class Downloader:
         return self.stored(listing) or self._fetch(listing, source)
 
     def stored(self, listing: Listing) -> Paper | None:
-        """Return a paper that the store has whole, from the same site, with its PDF in the folder."""
+        """Return a paper that the store has whole, from the same site, with its PDF in the
+        folder."""
         key = f"papers/{listing.arxiv_id}/v{listing.version}"
         try:
             row = self.store.get_json(f"{key}.json")
@@ -114,7 +116,8 @@ class Downloader:
         return paper
 
     def _whole(self, name: str, key: str) -> Path:
-        """Return a PDF fetched to its end: by an earlier run that was killed before it wrote the record, or now."""
+        """Return a PDF fetched to its end: by an earlier run that was killed before it wrote the
+        record, or now."""
         part = self.spool.folder / f"{name.replace('/', '-')}.part"
         whole = part.with_suffix(".pdf")
         recorded = self.store.stat(f"{key}.json") is not None
@@ -128,7 +131,8 @@ class Downloader:
         return whole
 
     def remember(self, arxiv_id: str, error: FetchError) -> None:
-        """Note in the store that a paper asked for in this run was refused, where that speaks of the paper."""
+        """Note in the store that a paper asked for in this run was refused, where that speaks of
+        the paper."""
         key = self._asked.get(arxiv_id)
         if key and not self.site.closed:
             now = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="seconds")
@@ -158,10 +162,11 @@ def _reject_log(key: str) -> str:
 
 
 class Spool:
-    """A folder of this machine for downloads under way, of one store and one site, in the hands of one process.
+    """A folder of this machine for downloads under way, of one store and one site, in the hands
+    of one process.
 
-    Another process at the same time takes the next folder; a run after a crash takes the same one again.
-    """
+    Another process at the same time takes the next folder; a run after a crash takes the same
+    one again."""
 
     def __init__(self, config: ScrapeConfig, store: Store) -> None:
         log = "installation"

@@ -1,8 +1,8 @@
-"""Find the papers of a question that may be used, the newest first, reading on only as long as more are wanted.
+"""Find the papers of a question that may be used, the newest first, reading on only as long as
+more are wanted.
 
-Each source is asked until it fails; then the next one goes on where it was. When all fail, the site's patience
-decides whether they are asked again.
-"""
+Each source is asked until it fails; then the next one goes on where it was. When all fail, the
+site's patience decides whether they are asked again."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -56,7 +56,8 @@ class Finder:
         self._allowed = allowed_names(config.allow_licences)
 
     def usable(self) -> Iterator[Listing]:
-        """Yield the papers that may be used, complete; raise SourceError where no source answers."""
+        """Yield the papers that may be used, complete; raise SourceError where no source
+        answers."""
         for listing in self._matching():
             self.matching += 1
             reject = self._reject(listing)
@@ -100,7 +101,8 @@ class Finder:
         self.exhausted = True
 
     def _catch_up(self, until: date) -> None:
-        """Read what is new since the last run, with an overlap where only days of submission are told."""
+        """Read what is new since the last run, with an overlap where only days of submission are
+        told."""
         told = self.details.changed_since(until - ONE_DAY)
         overlap = 1 if told else self.config.overlap_days
         first = max(self.config.first_day, until - overlap * ONE_DAY)

@@ -1,10 +1,10 @@
 """The lease of a cluster: a coordination.k8s.io/v1 Lease that all pods of a namespace share.
 
-Every change names the resourceVersion that it rests on, so of two pods that take the lease at once one gets a
-conflict. A holder that died is noticed as others of Kubernetes are: by a lease that did not change for as long as it
-was to last, on the clock of whoever waits, so that clocks need not agree. What the lease remembers between requests
-is in its annotations; there the clocks of the nodes must agree to well under the pace, as NTP keeps them.
-"""
+Every change names the resourceVersion that it rests on, so of two pods that take the lease at
+once one gets a conflict. A holder that died is noticed as others of Kubernetes are: by a lease
+that did not change for as long as it was to last, on the clock of whoever waits, so that clocks
+need not agree. What the lease remembers between requests is in its annotations; there the clocks
+of the nodes must agree to well under the pace, as NTP keeps them."""
 
 import os
 import random
@@ -68,7 +68,8 @@ class KubernetesLease(Lease):
         )  # a conflict means that it is no longer ours to release
 
     def renew(self) -> None:
-        """Say that a long request still lasts, a few times within the time that the lease is held for."""
+        """Say that a long request still lasts, a few times within the time that the lease is
+        held for."""
         if time.monotonic() - self._renewed > self.duration_s / 4:
             self._write(_state_of(self._held))
 

@@ -1,9 +1,9 @@
-"""One request pace for a whole installation: a file lock on one machine, a Kubernetes Lease in a cluster.
+"""One request pace for a whole installation: a file lock on one machine, a Kubernetes Lease in a
+cluster.
 
-Whoever asks a site holds its lease for that one request. What the last request left behind, when the next one may
-start and what is to be left alone until when, is kept with the lease and so binds every process and every pod, also
-after a crash.
-"""
+Whoever asks a site holds its lease for that one request. What the last request left behind, when
+the next one may start and what is to be left alone until when, is kept with the lease and so
+binds every process and every pod, also after a crash."""
 
 import contextlib
 import fcntl
@@ -57,7 +57,8 @@ class PaceState:
             until, reason = self.blocked.get(name, (0.0, ""))
             left = until - clock.now()
             if 0 < left <= LONGEST_BLOCK_S:
-                told = f"until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M:%S} UTC, because of {reason}"
+                day = datetime.fromtimestamp(until, UTC)
+                told = f"until {day:%Y-%m-%d %H:%M:%S} UTC, because of {reason}"
                 raise FetchError("left alone", outcome, told, after_s=left)
 
     def to_json(self) -> str:
@@ -89,10 +90,9 @@ class Lease(ABC):
     def turn(self, host: str, kind: str, paces: dict[str, float]) -> Iterator[PaceState]:
         """Wait until a request may start, and hold the lease while it lasts.
 
-        `paces` tells the seconds for hosts, and for all of them. A pace counts from the end of a request to the start
-        of the next, so that a site sees no two of them closer than that however long they travel. Raises FetchError
-        for what is to be left alone.
-        """
+        `paces` tells the seconds for hosts, and for all of them. A pace counts from the end of a
+        request to the start of the next, so that a site sees no two of them closer than that
+        however long they travel. Raises FetchError for what is to be left alone."""
         state = self._wait_for(host, kind)
         try:
             self._pace(state, paces)
@@ -195,7 +195,8 @@ def state_folder(config: ScrapeConfig) -> Path:
         if config.state:
             problem = f"scrape.state={config.state!r}: {error.strerror}"
             raise StoreError(problem, "name a folder to write to") from None
-    # A container with a read-only root, or a user without a home: its temporary folder is all there is.
+    # A container with a read-only root, or a user without a home: its temporary folder is all there
+    # is.
     folder = Path(tempfile.gettempdir()) / f"arxtune-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():

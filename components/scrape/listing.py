@@ -1,8 +1,8 @@
-"""arXiv's lists as a source, read with Selenium: what robots.txt allows a browser, and the newest that there is.
+"""arXiv's lists as a source, read with Selenium: what robots.txt allows a browser, and the
+newest that there is.
 
-/list/cs.CL/recent shows the last five mailings, /list/cs.CL/2026-11 those of a month, 2,000 rows a page: no licence,
-no abstract and no day of submission, but every id.
-"""
+/list/cs.CL/recent shows the last five mailings, /list/cs.CL/2026-11 those of a month, 2,000 rows
+a page: no licence, no abstract and no day of submission, but every id."""
 
 import re
 from collections.abc import Iterator
@@ -31,7 +31,8 @@ Row = dict[str, Any]
 
 SHOW = 2000  # rows on a page; only certain numbers are taken
 SCRIPT = """
-const text = (node, selector) => (found => found ? found.textContent : '')(node.querySelector(selector));
+const content = node => node ? node.textContent : '';
+const text = (node, selector) => content(node.querySelector(selector));
 const rows = Array.from(document.querySelectorAll('dl#articles dt')).map(dt => {
   const dd = dt.nextElementSibling, heading = dt.parentNode.querySelector('h3');
   return {
@@ -56,7 +57,8 @@ CATEGORY = re.compile(r"\(([a-z-]+(?:\.[A-Za-z-]+)?)\)\s*$")
 
 
 class ListSource:
-    """Lists papers by the lists of the question's categories; `recent_only` leaves what is older to others."""
+    """Lists papers by the lists of the question's categories; `recent_only` leaves what is older
+    to others."""
 
     name = "list"
 
@@ -67,7 +69,8 @@ class ListSource:
         self.recent_only = recent_only
 
     def batches(self, window: Window) -> Iterator[Batch]:
-        """Yield the last mailings, then month by month: a paper is mailed after it was submitted, never before."""
+        """Yield the last mailings, then month by month: a paper is mailed after it was
+        submitted, never before."""
         if window.end > clock.today():
             yield self._recent()
         if self.recent_only:

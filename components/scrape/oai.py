@@ -1,8 +1,9 @@
-"""arXiv's OAI-PMH as a source, and as what tells the licence of a paper: https://info.arxiv.org/help/oa.
+"""arXiv's OAI-PMH as a source, and as what tells the licence of a paper:
+https://info.arxiv.org/help/oa.
 
-Its days are those of the last change. No paper changed before it was submitted, so whoever reads changes back to a
-day knows every paper first submitted since, with version, licence, authors and withdrawal, 2,500 a page.
-"""
+Its days are those of the last change. No paper changed before it was submitted, so whoever reads
+changes back to a day knows every paper first submitted since, with version, licence, authors and
+withdrawal, 2,500 a page."""
 
 import re
 from collections.abc import Iterator
@@ -157,7 +158,8 @@ def parse_records(xml: bytes) -> Changes:
 
 
 def _parse_raw(record: "Element") -> Listing:
-    """Parse one record, in which a withdrawn version has the type I and one that is only HTML the type H."""
+    """Parse one record, in which a withdrawn version has the type I and one that is only HTML
+    the type H."""
     named = _text(record, "id")
     versions = {}
     for node in record.iter(f"{RAW}version"):

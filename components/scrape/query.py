@@ -1,20 +1,21 @@
-"""Words as a person types them, matched here, so that every source gives the same papers for the same question.
+"""Words as a person types them, matched here, so that every source gives the same papers for the
+same question.
 
     language models            both words, in any order
     "language model" OR LLM    a phrase, or a word
     agents NOT (chess OR go)   without papers that hold what follows
     transform*                 words that begin so
 
-Upper and lower case, accents and a plural's s make no difference. Words that say nothing, such as "of", count only
-within a phrase.
-"""
+Upper and lower case, accents and a plural's s make no difference. Words that say nothing, such
+as "of", count only within a phrase."""
 
 import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# Lucene's English stop words: what arXiv's own search leaves out; its API finds nothing for a clause of one of them.
+# Lucene's English stop words: what arXiv's own search leaves out; its API finds nothing for a
+# clause of one of them.
 STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
@@ -30,7 +31,8 @@ WORD = re.compile(r"\w+")
 
 
 def stems(text: str) -> str:
-    """Return the words of a text with a blank before and after each: lower case, without accents and plurals."""
+    """Return the words of a text with a blank before and after each: lower case, without accents
+    and plurals."""
     bare = unicodedata.normalize("NFKD", text.casefold())
     letters = "".join(mark for mark in bare if not unicodedata.combining(mark))
     return f" {' '.join(map(_stem, WORD.findall(letters)))} "
@@ -58,7 +60,8 @@ class Phrase:
         return self.text in stemmed
 
     def broad(self, clause: Callable[[str], str]) -> str:
-        """Return clauses that every matching paper meets on a server that stems and stops words its own way."""
+        """Return clauses that every matching paper meets on a server that stems and stops words
+        its own way."""
         return " AND ".join(clause(word) for word in self.words if _plain(word))
 
 
@@ -102,7 +105,8 @@ ANYTHING = Every(())
 
 
 def parse(text: str) -> Node:
-    """Return what a question asks for; `*` is anything. Brackets and operators without a meaning are ignored."""
+    """Return what a question asks for; `*` is anything. Brackets and operators without a meaning
+    are ignored."""
     if text.strip() == "*":
         return ANYTHING
     tokens = list(TOKEN.finditer(text))[::-1]

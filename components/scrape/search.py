@@ -1,9 +1,9 @@
-"""arXiv's advanced search as a source: Selenium fetches a page, one script call takes its rows out, pure code parses
-them.
+"""arXiv's advanced search as a source: Selenium fetches a page, one script call takes its rows
+out, pure code parses them.
 
-Next is never clicked: on the last page its target resolves to the page itself, and some last pages are linked
-from nowhere. Whoever reads goes on by what the page says it shows, until the total it announces is reached.
-"""
+Next is never clicked: on the last page its target resolves to the page itself, and some last
+pages are linked from nowhere. Whoever reads goes on by what the page says it shows, until the
+total it announces is reached."""
 
 import re
 from collections.abc import Iterator
@@ -86,7 +86,8 @@ class SearchSource:
         self.config, self.site, self.browser = config, site, browser
 
     def batches(self, window: Window) -> Iterator[Batch]:
-        """Yield a window whole, or where it holds more than is needed or shown its newer part first.
+        """Yield a window whole, or where it holds more than is needed or shown its newer part
+        first.
 
         The days of a window begin at 04:56 UTC, so it begins a day early and ends a day late.
         """
@@ -138,7 +139,8 @@ class Page:
 
 
 def _split(window: Window, share: float) -> tuple[Window, Window]:
-    """Return the older part and the newer one, which gets about that share of the days and at least one."""
+    """Return the older part and the newer one, which gets about that share of the days and at
+    least one."""
     days = min(window.days - 1, max(1, round(window.days * share)))
     middle = window.end - days * ONE_DAY
     return Window(window.first, middle), Window(middle, window.end)
@@ -147,9 +149,9 @@ def _split(window: Window, share: float) -> tuple[Window, Window]:
 def search_url(config: ScrapeConfig, window: Window, start: int) -> str:
     """Return the address of the results from `start` on, of papers first submitted in a window.
 
-    All four settings that the site would else take from its cookie are named: order, size, abstracts and the kind of
-    date. The oldest come first, so that what is announced meanwhile comes last.
-    """
+    All four settings that the site would else take from its cookie are named: order, size,
+    abstracts and the kind of date. The oldest come first, so that what is announced meanwhile
+    comes last."""
     groups = {GROUPS.get(name.split(".")[0], "physics") for name in config.asked_categories}
     parameters = {
         "advanced": "",

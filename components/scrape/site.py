@@ -1,10 +1,11 @@
-"""Ask a site politely: one request at a time, paced, with an honest name, and no longer than it likes us.
+"""Ask a site politely: one request at a time, paced, with an honest name, and no longer than it
+likes us.
 
-`ask` is the one loop for all requests. An attempt that fails says what is next: RETRY after a pause, SKIP the
-address, come back LATER to this kind of path, or STOP. A kind of path (host and first folder: export.arxiv.org/pdf)
-that keeps failing is closed for this run, so that whoever asked can take another source; `rest` spends the run's
-patience in growing pauses and opens all again.
-"""
+`ask` is the one loop for all requests. An attempt that fails says what is next: RETRY after a
+pause, SKIP the address, come back LATER to this kind of path, or STOP. A kind of path (host and
+first folder: export.arxiv.org/pdf) that keeps failing is closed for this run, so that whoever
+asked can take another source; `rest` spends the run's patience in growing pauses and opens all
+again."""
 
 import random
 import re
@@ -84,7 +85,8 @@ class Site:
         self._client.close()
 
     def read_robots(self) -> None:
-        """Read robots.txt and adopt its crawl delay; where it cannot be had, pages for people are not asked for.
+        """Read robots.txt and adopt its crawl delay; where it cannot be had, pages for people
+        are not asked for.
 
         Raises FetchError where the site cannot be reached, or wants us to stop.
         """
@@ -114,7 +116,8 @@ class Site:
 
     @property
     def pace(self) -> float:
-        """Return the seconds between two requests to the site's own host, which its robots.txt may raise."""
+        """Return the seconds between two requests to the site's own host, which its robots.txt
+        may raise."""
         return max(self.config.seconds_between_requests, self._crawl_delay)
 
     def read(self, url: str, parse: Callable[[bytes], T], *, html: bool = False) -> T:
@@ -192,7 +195,8 @@ class Site:
                 say("scrape", f"{kind}: {error}; asking again in {pause:.0f} s")
 
     def _pause(self, error: FetchError, number: int) -> float:
-        """Return seconds before the next try: doubling, with jitter so that installations do not return at once.
+        """Return seconds before the next try: doubling, with jitter so that installations do not
+        return at once.
 
         What the site tells may prolong it; that it tells 0 is no permission.
         """
@@ -221,7 +225,8 @@ class Site:
         return kind_of(url) in self.closed
 
     def rest(self) -> bool:
-        """Wait, longer each time, and open again what was closed; return False when no patience is left."""
+        """Wait, longer each time, and open again what was closed; return False when no patience
+        is left."""
         if self.patience_s <= 0:
             return False
         longest = min(LONGEST_REST_S, self.patience_s)
@@ -237,7 +242,8 @@ class Site:
         return True
 
     def download(self, url: str, part: Path) -> None:
-        """Stream a file into `part`, going on where an earlier try ended, be it of an earlier run."""
+        """Stream a file into `part`, going on where an earlier try ended, be it of an earlier
+        run."""
         try:
             self.ask(url, lambda url: self._resume(url, part))
         except FetchError as error:
@@ -289,7 +295,8 @@ class Site:
         receive: Callable[[Response], Write | None] | None = None,
         also: tuple[int, ...] = (),
     ) -> Response:
-        """Return an answer of status 200, or `also` others; raise Moved where it leads on within the site."""
+        """Return an answer of status 200, or `also` others; raise Moved where it leads on within
+        the site."""
         answer = self._client.fetch(
             url,
             headers=headers,
@@ -306,14 +313,16 @@ class Site:
         return answer if answer.status in (200, *also) else answer.check()
 
     def _is_ours(self, url: str) -> bool:
-        """Tell whether an address belongs to the site: its host or one below it, no weaker scheme or other port."""
+        """Tell whether an address belongs to the site: its host or one below it, no weaker
+        scheme or other port."""
         ours, theirs = urlsplit(self.config.root), urlsplit(url)
         host = theirs.hostname or ""
         same_host = host == self.config.host or host.endswith(f".{self.config.host}")
         return same_host and theirs.port == ours.port and theirs.scheme in (ours.scheme, "https")
 
     def _is_disallowed(self, url: str) -> bool:
-        """Tell whether robots.txt forbids an address; hosts and paths for programs go by the terms of use."""
+        """Tell whether robots.txt forbids an address; hosts and paths for programs go by the
+        terms of use."""
         parts = urlsplit(url)
         programs = [self.config.api_root, self.config.oai_root]
         programs += [self.config.pdf_root] if self._robots is None else []
@@ -338,7 +347,8 @@ def retry(reason: str, detail: str = "") -> FetchError:
 
 
 def check_beginning(body: bytes) -> None:
-    """Raise FetchError where a body of status 200 is a refusal: arXiv says "Rate exceeded." that way too."""
+    """Raise FetchError where a body of status 200 is a refusal: arXiv says "Rate exceeded." that
+    way too."""
     if RATE_EXCEEDED.fullmatch(body):
         raise FetchError("rate exceeded", Outcome.RETRY, "told with status 200", http_status=429)
     if CAPTCHA.search(body[:65_536]):

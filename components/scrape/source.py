@@ -1,4 +1,5 @@
-"""What a source of papers is: arXiv's lists, its OAI-PMH, its search pages and its API tell of the same papers."""
+"""What a source of papers is: arXiv's lists, its OAI-PMH, its search pages and its API tell of
+the same papers."""
 
 import re
 from collections.abc import Iterator
@@ -54,7 +55,8 @@ class Listing:
 
 
 def completed(listing: Listing, moment: datetime, **told: Any) -> Listing:
-    """Return a listing with what an abstract page or OAI-PMH told; `moment` is that of the first submission."""
+    """Return a listing with what an abstract page or OAI-PMH told; `moment` is that of the first
+    submission."""
     utc = moment.astimezone(UTC)
     return replace(listing, day=utc.date(), submitted=utc.isoformat(timespec="seconds"), **told)
 
@@ -114,15 +116,16 @@ class Window:
 
 
 class Source(Protocol):
-    """Lists the papers of a question; raises FetchError for a page that cannot be had or trusted."""
+    """Lists the papers of a question; raises FetchError for a page that cannot be had or
+    trusted."""
 
     name: str
 
     def batches(self, window: Window) -> Iterator[Batch]:
         """Yield what there is, the newest first, until a batch reaches the window's first day.
 
-        A source may tell of more papers than match: of other days, and where it does not read words itself of others.
-        """
+        A source may tell of more papers than match: of other days, and where it does not read
+        words itself of others."""
 
 
 class Question:
@@ -137,7 +140,8 @@ class Question:
         return self.config.first_day <= listing.day and not (end and listing.day >= end)
 
     def matches(self, listing: Listing) -> bool | None:
-        """Tell whether a paper is about what is asked for; None where the listing does not tell enough."""
+        """Tell whether a paper is about what is asked for; None where the listing does not tell
+        enough."""
         if listing.categories and not self._in_categories(listing):
             return False
         texts = {
@@ -165,7 +169,8 @@ def within(category: str, asked: str) -> bool:
 
 
 def valid_id(text: str) -> str:
-    """Return an arXiv id as it may stand in keys and paths; raise BadEntryError for any other text."""
+    """Return an arXiv id as it may stand in keys and paths; raise BadEntryError for any other
+    text."""
     if not ARXIV_ID.fullmatch(text):
         raise BadEntryError(text, f"no arXiv id: {clean_line(text)[:100]!r}")
     return text

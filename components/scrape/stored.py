@@ -17,7 +17,8 @@ RECORD = re.compile(r"papers/(.+)/v(\d+)\.json")
 
 
 def stored_papers(store: Store, question: Question) -> list[tuple[Listing, date]]:
-    """Return the papers of a question that the store has, the newest first, with the day each was fetched."""
+    """Return the papers of a question that the store has, the newest first, with the day each
+    was fetched."""
     found: dict[str, tuple[Listing, date]] = {}
     for key, row in _records(store, question.config):
         try:
@@ -40,7 +41,8 @@ def age_of(papers: list[tuple[Listing, date]]) -> int:
 
 
 def update_stored(store: Store, config: ScrapeConfig, listings: Iterable[Listing]) -> int:
-    """Write today's licence and withdrawal into the records of stored papers; return how many changed."""
+    """Write today's licence and withdrawal into the records of stored papers; return how many
+    changed."""
     changed = 0
     listed = {listing.arxiv_id: listing for listing in listings}
     if not listed:

@@ -1,6 +1,7 @@
 """Serve a stand-in arXiv on loopback until SIGTERM or the end of the process that started it.
 
-    python -m components.scrape.standin --port 8000 [--papers FOLDER] [--log requests.jsonl] [--fault /pdf/=429:1,reset]
+    python -m components.scrape.standin --port 8000 [--papers FOLDER] [--log requests.jsonl]
+[--fault /pdf/=429:1,reset]
 
 Prints its URL, http://127.0.0.1:PORT, on one line as soon as it listens.
 """
@@ -34,7 +35,10 @@ def main() -> None:
         "--profile",
         choices=("samples", "live-like"),
         default="samples",
-        help="live-like: 110 papers a day, 13%% of them open, the robots.txt and moods of arXiv in 2026",
+        help=(
+            "live-like: 110 papers a day, 13%% of them open, the robots.txt and moods of "
+            "arXiv in 2026"
+        ),
     )
     parser.add_argument("--log", type=Path, help="append one JSON line a request to this file")
     parser.add_argument(
@@ -43,7 +47,10 @@ def main() -> None:
     parser.add_argument(
         "--result-limit", type=int, default=MAX_RESULTS, help="results shown of one question"
     )
-    fault_help = "what the next requests of a path meet, for example /pdf/=429:1,reset; see faults.py; may be repeated"
+    fault_help = (
+        "what the next requests of a path meet, for example /pdf/=429:1,reset; see "
+        "faults.py; may be repeated"
+    )
     parser.add_argument(
         "--fault", action="append", default=[], metavar="PATH=FAULT,...", help=fault_help
     )

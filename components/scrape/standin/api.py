@@ -21,7 +21,8 @@ SUFFIX = re.compile(r" (?:Jr|Sr)\.?$| [IV]{2,4}$")
 
 
 def feed(corpus: Corpus, parameters: Mapping[str, str], root: str) -> str:
-    """Return the Atom feed that answers a query; raise BadQueryError for one that cannot be read."""
+    """Return the Atom feed that answers a query; raise BadQueryError for one that cannot be
+    read."""
     try:
         start, size = int(parameters.get("start", 0)), int(parameters.get("max_results", 10))
     except ValueError:
@@ -41,8 +42,10 @@ def atom(entries: str, notice: str, total: int, start: int, size: int) -> str:
     """Wrap entries as a feed."""
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        '<feed xmlns="http://www.w3.org/2005/Atom" xmlns:opensearch="http://a9.com/-/spec/opensearch/1.1/"'
-        f' xmlns:arxiv="http://arxiv.org/schemas/atom">\n<!-- {notice} -->\n<title>arXiv Query</title>\n'
+        '<feed xmlns="http://www.w3.org/2005/Atom" '
+        'xmlns:opensearch="http://a9.com/-/spec/opensearch/1.1/"'
+        f' xmlns:arxiv="http://arxiv.org/schemas/atom">\n<!-- {notice} -->\n<title>arXiv '
+        "Query</title>\n"
         f"<opensearch:totalResults>{total}</opensearch:totalResults>\n"
         f"<opensearch:startIndex>{start}</opensearch:startIndex>\n"
         f"<opensearch:itemsPerPage>{size}</opensearch:itemsPerPage>\n{entries}</feed>\n"
@@ -85,7 +88,8 @@ def _entry(entry: Entry, root: str) -> str:
     )
     comment = f"<arxiv:comment>{escape(entry.comments)}</arxiv:comment>\n" if entry.comments else ""
     return (
-        f"<entry>\n<id>http://arxiv.org/abs/{key}</id>\n<title>{escape(entry.raw_title or entry.title)}</title>\n"
+        f"<entry>\n<id>http://arxiv.org/abs/{key}</id>\n<title>"
+        f"{escape(entry.raw_title or entry.title)}</title>\n"
         f"<updated>{entry.revised:%Y-%m-%dT%H:%M:%SZ}</updated>\n"
         f'<link href="{root}/abs/{key}" rel="alternate" type="text/html"/>\n'
         f'<link href="{root}/pdf/{key}" rel="related" type="application/pdf" title="pdf"/>\n'

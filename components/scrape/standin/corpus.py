@@ -143,7 +143,8 @@ def _local(path: Path, arxiv_id: str, version: int, told: Described) -> Entry:
 
 
 def _identity(path: Path, taken: set[tuple[str, int]]) -> tuple[str, int]:
-    """Return the id and version that the file name tells, else an invented id that changes with the content."""
+    """Return the id and version that the file name tells, else an invented id that changes with
+    the content."""
     match = ID.fullmatch(path.stem)
     if match and (told := (match[1], int(match[2] or 1))) not in taken:
         return told

@@ -1,4 +1,5 @@
-"""Read title, authors and opening of local PDFs in a child: a hostile file costs its deadline only."""
+"""Read title, authors and opening of local PDFs in a child: a hostile file costs its deadline
+only."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,17 +1,15 @@
 """Faults on demand: what a request may meet instead of its answer.
 
-404, 500...   that status                      429:7, 503:7   with Retry-After: 7
-reset         the connection is reset          cut            it ends within the body
-truncate      half of the body, as if all      empty          no body
-html          a page instead of the document   captcha        the page that asks whether we are human
-slow:2        the answer after 2 s             hang           no answer, for a minute
-drip:0.5      the answer in pieces, 0.5 s apart
-redirect:URL  302 to another place             ok             the answer itself, to leave a request out
-rate          200 with "Rate exceeded."
+404, 500...   that status                      429:7, 503:7   with Retry-After: 7 reset         the
+connection is reset          cut            it ends within the body truncate      half of the body,
+as if all      empty          no body html          a page instead of the document   captcha
+the page that asks whether we are human slow:2        the answer after 2 s             hang
+no answer, for a minute drip:0.5      the answer in pieces, 0.5 s apart redirect:URL  302 to another
+place             ok             the answer itself, to leave a request out rate          200 with
+"Rate exceeded."
 
-A `!` at the end of one lasts: every further request meets it, until it is taken away. One with a `*` comes again
-after all others.
-"""
+A `!` at the end of one lasts: every further request meets it, until it is taken away. One with a
+`*` comes again after all others."""
 
 import threading
 from collections.abc import Mapping, Sequence

@@ -42,7 +42,8 @@ def fragments(page: Any) -> list[Fragment]:
 
 
 def title_and_authors(pieces: list[Fragment]) -> tuple[str, list[str]]:
-    """Return the title, and the names between it and the abstract: "" and [] where none are found."""
+    """Return the title, and the names between it and the abstract: "" and [] where none are
+    found."""
     openings = [place for place, piece in enumerate(pieces) if OPENING.match(piece.text)]
     above = pieces[: openings[0]] if openings else []  # without an abstract there is no telling
     head = [piece for piece in above if not STAMP.match(piece.text.strip())]

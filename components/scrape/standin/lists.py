@@ -1,4 +1,5 @@
-"""What the stand-in's lists hold: papers by the mailing that told of them, after arXiv's own pages of /list.
+"""What the stand-in's lists hold: papers by the mailing that told of them, after arXiv's own
+pages of /list.
 
 All papers of the corpus are there for all of its doors, also those whose mailing is due tomorrow.
 """
@@ -20,7 +21,8 @@ CATEGORY = re.compile(r"[a-z-]{2,12}(\.[A-Za-z-]{2,12})?")
 
 
 def mailed(entry: Entry) -> date:
-    """Return the day of the mailing: submissions of a weekday until 14:00 are mailed in the evening, dated the next."""
+    """Return the day of the mailing: submissions of a weekday until 14:00 are mailed in the
+    evening, dated the next."""
     local = entry.submitted.astimezone(EASTERN)
     day = local.date() + timedelta(days=local.hour >= DEADLINE)
     while day.weekday() >= 5:

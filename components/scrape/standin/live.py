@@ -1,4 +1,5 @@
-"""A stand-in world that is as large, as closed and as moody as arXiv of 2026: the profile `live-like`."""
+"""A stand-in world that is as large, as closed and as moody as arXiv of 2026: the profile
+`live-like`."""
 
 import random
 from dataclasses import replace
@@ -36,7 +37,8 @@ Disallow: /oai2
 Disallow: /search
 Disallow: /api
 """
-# The API refuses for hours, and tells so in different ways; OAI-PMH is busy now and then, without a time to wait.
+# The API refuses for hours, and tells so in different ways; OAI-PMH is busy now and then, without a
+# time to wait.
 MOODS = {"/api": ["rate*", "429*", "slow:100*"], "/oai": ["503:0*", "ok*", "ok*"]}
 
 

@@ -1,4 +1,5 @@
-"""The stand-in's OAI-PMH, after arXiv's own answers: records in the format arXivRaw, one or by days of change."""
+"""The stand-in's OAI-PMH, after arXiv's own answers: records in the format arXivRaw, one or by
+days of change."""
 
 import re
 from collections.abc import Mapping

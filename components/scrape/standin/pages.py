@@ -1,4 +1,5 @@
-"""The pages of the stand-in: arXiv's own markup as far as it carries meaning, after its templates."""
+"""The pages of the stand-in: arXiv's own markup as far as it carries meaning, after its
+templates."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -20,9 +21,11 @@ BANNER = "padding:.6em;background:#fff3bf;border:1px solid #b08900;font-weight:b
 def document(title: str, body: str, notice: str, head: str = "") -> str:
     """Wrap a page; every page says what it is."""
     return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>{head}</head>\n<body>\n'
+        '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>'
+        f"{title}</title>{head}</head>\n<body>\n"
         f'<div class="standin-notice" style="{BANNER}">{escape(notice)}</div>\n'
-        f'<main class="container" id="main-container">\n{body}\n</main>\n<footer></footer>\n</body>\n</html>\n'
+        f'<main class="container" id="main-container">\n{body}\n</main>\n<footer></footer>'
+        "\n</body>\n</html>\n"
     )
 
 
@@ -36,7 +39,8 @@ def error(status: int, name: str, text: str, notice: str) -> str:
 def form(message: str, notice: str) -> str:
     """Return the search form, with a complaint when there is one."""
     warning = (
-        '<div class="notification is-warning">Whoops! Something went wrong. Please correct errors in the form below.'
+        '<div class="notification is-warning">Whoops! Something went wrong. Please correct '
+        "errors in the form below."
         f'</div>\n<div class="help is-warning">{escape(message)}</div>\n'
         if message
         else ""
@@ -44,8 +48,10 @@ def form(message: str, notice: str) -> str:
     body = (
         '<h1 class="title">Advanced Search</h1>\n'
         f"{warning}"
-        '<form method="GET" action="/search/advanced"><input type="hidden" name="advanced" value="">\n'
-        '<input name="terms-0-term" placeholder="Search term..."><input type="hidden" name="terms-0-field" value="all">'
+        '<form method="GET" action="/search/advanced"><input type="hidden" name="advanced" '
+        'value="">\n'
+        '<input name="terms-0-term" placeholder="Search term..."><input type="hidden" '
+        'name="terms-0-field" value="all">'
         '<button class="button is-link">Search</button></form>'
     )
     return document(f"Advanced Search{SUFFIX}", body, notice)
@@ -68,7 +74,8 @@ def results(found: list[Entry], question: Question, root: str, notice: str) -> s
 
 
 def _pagination(total: int, question: Question) -> str:
-    """Return the Next link with arXiv's trap: on the last page it is invisible and its target empty."""
+    """Return the Next link with arXiv's trap: on the last page it is invisible and its target
+    empty."""
     if question.start + question.size < total:
         return f'<a href="?start={question.start + question.size}" class="pagination-next">Next</a>'
     return '<a href="" class="pagination-next is-invisible">Next</a>'
@@ -83,16 +90,20 @@ def _row(entry: Entry, question: Question, root: str) -> str:
         for number, name in enumerate(entry.categories)
     )
     comments = (
-        '<p class="comments is-size-7"><span class="has-text-black-bis has-text-weight-semibold">Comments:</span>\n'
+        '<p class="comments is-size-7"><span class="has-text-black-bis '
+        'has-text-weight-semibold">Comments:</span>\n'
         f'<span class="has-text-grey-dark mathjax">{escape(entry.comments)}</span></p>\n'
         if entry.comments
         else ""
     )
     return (
-        '<li class="arxiv-result">\n<div class="is-marginless">\n<p class="list-title is-inline-block">'
-        f'<a href="{root}/abs/{entry.arxiv_id}">arXiv:{entry.arxiv_id}</a>\n<span>&nbsp;{link}&nbsp;</span></p>\n'
+        '<li class="arxiv-result">\n<div class="is-marginless">\n<p class="list-title '
+        'is-inline-block">'
+        f'<a href="{root}/abs/{entry.arxiv_id}">arXiv:{entry.arxiv_id}</a>\n<span>'
+        f"&nbsp;{link}&nbsp;</span></p>\n"
         f'<div class="tags is-inline-block">\n{tags}</div>\n</div>\n'
-        f'<p class="title is-5 mathjax">\n  {_damaged(entry.raw_title or entry.title, marked)}\n</p>\n{_authors(entry)}'
+        '<p class="title is-5 mathjax">\n  '
+        f"{_damaged(entry.raw_title or entry.title, marked)}\n</p>\n{_authors(entry)}"
         f"{_abstract(entry, marked) if question.abstracts else ''}{_dates(entry)}{comments}</li>"
     )
 
@@ -100,7 +111,8 @@ def _row(entry: Entry, question: Question, root: str) -> str:
 def _authors(entry: Entry) -> str:
     more = len(entry.authors) - SHOWN_AUTHORS
     return (
-        '<p class="authors">\n<span class="has-text-black-bis has-text-weight-semibold">Authors:</span>\n'
+        '<p class="authors">\n<span class="has-text-black-bis has-text-weight-semibold">'
+        "Authors:</span>\n"
         + ",\n".join(
             f'<a href="/search/?searchtype=author">{escape(a)}</a>'
             for a in entry.authors[:SHOWN_AUTHORS]
@@ -113,7 +125,8 @@ def _authors(entry: Entry) -> str:
 def _abstract(entry: Entry, marked: frozenset[str]) -> str:
     style = 'class="is-size-7" style="white-space: nowrap;"'
     return (
-        '<p class="abstract mathjax"><span class="has-text-black-bis has-text-weight-semibold">Abstract</span>:\n'
+        '<p class="abstract mathjax"><span class="has-text-black-bis '
+        'has-text-weight-semibold">Abstract</span>:\n'
         '<span class="abstract-short has-text-grey-dark mathjax" style="display: inline;">'
         f"{escape(entry.abstract[:120])}&hellip; <a {style}>&#9661; More</a></span>\n"
         '<span class="abstract-full has-text-grey-dark mathjax" style="display: none;">'
@@ -129,7 +142,8 @@ def _dates(entry: Entry) -> str:
         else ""
     )
     return (
-        f'<p class="is-size-7"><span class="{bold}">Submitted</span> {_day(entry.revised)}; {first}\n'
+        f'<p class="is-size-7"><span class="{bold}">Submitted</span> {_day(entry.revised)}; '
+        f"{first}\n"
         f'<span class="{bold}">originally announced</span> {announced(entry):%B %Y}.\n</p>\n'
     )
 
@@ -141,7 +155,8 @@ def _day(moment: datetime) -> str:
 
 
 def _damaged(title: str, marked: frozenset[str]) -> str:
-    """Mark hits in a title; where there are any, mathematics at its beginning is lost, as it is at arXiv's."""
+    """Mark hits in a title; where there are any, mathematics at its beginning is lost, as it is
+    at arXiv's."""
     found = marked & set(stems(title))
     return _highlight(re.sub(r"^\$[^$]*\$\s*", "", title) if found else title, marked)
 
@@ -161,24 +176,30 @@ def abstract_page(entry: Entry, version: int, root: str, notice: str) -> str:
     withdrawn = '<span class="error">This paper has been withdrawn by Somebody</span>'
     body = (
         f"{withdrawn if entry.withdrawn else ''}"
-        f'<div class="dateline">[Submitted on {entry.submitted.day} {entry.submitted:%b %Y}]</div>\n'
-        f'<h1 class="title mathjax"><span class="descriptor">Title:</span>{escape(entry.title)}</h1>\n'
+        f'<div class="dateline">[Submitted on {entry.submitted.day} '
+        f"{entry.submitted:%b %Y}]</div>\n"
+        '<h1 class="title mathjax"><span class="descriptor">Title:</span>'
+        f"{escape(entry.title)}</h1>\n"
         '<div class="authors"><span class="descriptor">Authors:</span>'
         f"{_long_byline(entry.authors)}</div>\n"
         '<blockquote class="abstract mathjax"><span class="descriptor">Abstract:</span>'
         f"{escape(entry.abstract)}</blockquote>\n"
         f'<table><tr><td class="tablecell comments mathjax">{escape(entry.comments)}</td></tr>\n'
         f'<tr><td class="tablecell subjects">{_subjects(entry)}</td></tr>\n'
-        f'<tr><td><span class="arxividv"><a href="{root}/abs/{key}">arXiv:{key}</a></span></td></tr></table>\n'
+        f'<tr><td><span class="arxividv"><a href="{root}/abs/{key}">arXiv:{key}</a></span>'
+        "</td></tr></table>\n"
         f"{_history(entry, version)}\n"
-        f'<div class="full-text"><a href="/pdf/{key}" class="abs-button download-pdf">View PDF</a>\n'
-        f'<div class="abs-license">{licence if entry.licence and not entry.withdrawn else ""}</div></div>'
+        f'<div class="full-text"><a href="/pdf/{key}" class="abs-button download-pdf">View '
+        "PDF</a>\n"
+        '<div class="abs-license">'
+        f"{licence if entry.licence and not entry.withdrawn else ''}</div></div>"
     )
     return document(f"[{key}] {escape(entry.title)}", body, notice)
 
 
 def _author_links(authors: Sequence[str]) -> str:
-    """Return a line of authors, each a link; the article of a collaboration stands outside of it."""
+    """Return a line of authors, each a link; the article of a collaboration stands outside of
+    it."""
     links = []
     for author in authors:
         name = author.removeprefix("the ")
@@ -188,14 +209,17 @@ def _author_links(authors: Sequence[str]) -> str:
 
 
 def _long_byline(authors: Sequence[str]) -> str:
-    """Return the authors of an abstract page, which hides those beyond the hundredth behind a link."""
+    """Return the authors of an abstract page, which hides those beyond the hundredth behind a
+    link."""
     more = len(authors) - TOGGLED_AUTHORS
     if more < 2:
         return _author_links(authors)
     told = f"et al. ({more} additional authors not shown)"
     return (
-        f"{_author_links(authors[:TOGGLED_AUTHORS])}\n<script>function toggleAuthorList() {{}}</script>"
-        f'<div id="long-author-list" style="display: none;">, {_author_links(authors[TOGGLED_AUTHORS:])}</div>'
+        f"{_author_links(authors[:TOGGLED_AUTHORS])}\n<script>function toggleAuthorList() "
+        f"{{}}</script>"
+        '<div id="long-author-list" style="display: none;">, '
+        f"{_author_links(authors[TOGGLED_AUTHORS:])}</div>"
         f'<a href="javascript:toggleAuthorList()" id="toggle">{told}</a>'
         "<noscript>&nbsp;You must enable JavaScript to view entire author list.</noscript>"
     )
@@ -213,7 +237,8 @@ def listing_page(
     mailed: Callable[[Entry], date] | None,
     notice: str,
 ) -> str:
-    """Return a page of /list; with `mailed`, which tells the day of an entry's mailing, under a heading a day."""
+    """Return a page of /list; with `mailed`, which tells the day of an entry's mailing, under a
+    heading a day."""
     shown = entries[skip : skip + show]
     days: dict[str, list[str]] = {}
     for number, entry in enumerate(shown, skip + 1):
@@ -239,12 +264,15 @@ def _item(entry: Entry, number: int) -> str:
         f"<dt><a name='item{number}'>[{number}]</a> "
         f'<a href ="/abs/{entry.arxiv_id}" title="Abstract" id="{entry.arxiv_id}">\n'
         f"arXiv:{entry.arxiv_id}\n</a>"
-        f'[<a href="/pdf/{entry.arxiv_id}" title="Download PDF" id="pdf-{entry.arxiv_id}">pdf</a>]</dt>\n'
-        "<dd><div class='meta'><div class='list-title mathjax'><span class='descriptor'>Title:</span>\n"
+        f'[<a href="/pdf/{entry.arxiv_id}" title="Download PDF" id="pdf-{entry.arxiv_id}">'
+        "pdf</a>]</dt>\n"
+        "<dd><div class='meta'><div class='list-title mathjax'><span class='descriptor'>"
+        "Title:</span>\n"
         f" {escape(entry.title)}</div>\n"
         f"<div class='list-authors'>{_author_links(entry.authors)}</div>\n"
         f"{comments if entry.comments else ''}"
-        f"<div class='list-subjects'><span class='descriptor'>Subjects:</span>\n{_subjects(entry)}</div>"
+        "<div class='list-subjects'><span class='descriptor'>Subjects:</span>"
+        f"\n{_subjects(entry)}</div>"
         "</div></dd>\n"
     )
 

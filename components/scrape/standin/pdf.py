@@ -11,7 +11,8 @@ FOOT = "Invented sample paper, not on arXiv"
 def render(
     title: str, authors: Sequence[str], sections: Sequence[tuple[str, Sequence[str]]]
 ) -> bytes:
-    """Return the PDF of a paper: title, authors, headed sections, a running foot with the page number."""
+    """Return the PDF of a paper: title, authors, headed sections, a running foot with the page
+    number."""
     from reportlab.lib.pagesizes import A4
     from reportlab.lib.units import cm
     from reportlab.platypus import Paragraph, SimpleDocTemplate

@@ -109,7 +109,8 @@ def _test(parameters: Mapping[str, str]) -> Test:
 
 
 def _bound(text: str, end: bool = False) -> datetime | None:
-    """Return the instant a date stands for; a month or a year as upper bound stands for its last day."""
+    """Return the instant a date stands for; a month or a year as upper bound stands for its last
+    day."""
     if not text:
         return None
     for form in ("%Y-%m-%d", "%Y-%m", "%Y"):

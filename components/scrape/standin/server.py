@@ -27,7 +27,8 @@ PIECE = 16_384  # bytes a chunk
 
 @dataclass
 class Request:
-    """One line of the log; times are Unix seconds, status 0 means none was sent yet, or none ever."""
+    """One line of the log; times are Unix seconds, status 0 means none was sent yet, or none
+    ever."""
 
     time: float  # when it came
     method: str
@@ -40,10 +41,9 @@ class Request:
 class StandIn(LoopbackServer):
     """Serve a corpus on loopback while the `with` block lasts.
 
-    `faults` maps the start of a path to behaviours that the next requests of such a path meet, one each: see
-    `faults.py`. `arrivals` are papers that appear after so many requests. `result_limit` is how many results the
-    search pages and the API show of one question.
-    """
+    `faults` maps the start of a path to behaviours that the next requests of such a path meet,
+    one each: see `faults.py`. `arrivals` are papers that appear after so many requests.
+    `result_limit` is how many results the search pages and the API show of one question."""
 
     def __init__(
         self,
@@ -191,7 +191,8 @@ class StandIn(LoopbackServer):
         )
 
     def _entry(self, arxiv_id: str, version: int) -> Entry | None:
-        """Return the paper; an older version that the corpus lacks is served as the oldest one it has."""
+        """Return the paper; an older version that the corpus lacks is served as the oldest one
+        it has."""
         held = [entry for entry in self.corpus.entries if entry.arxiv_id == arxiv_id]
         if not held or version > held[-1].version:
             return None
@@ -230,7 +231,8 @@ class _Handler(QuickHandler):
         self._send_body(body, content_type, request, fault)
 
     def _part_of(self, reply: Reply) -> Reply:
-        """Return the part of a PDF that a Range asks for, when what it continues is still the same."""
+        """Return the part of a PDF that a Range asks for, when what it continues is still the
+        same."""
         status, content_type, body, headers = reply
         asked = RANGE.fullmatch(self.headers.get("Range", ""))
         if (

@@ -1,4 +1,5 @@
-"""How words are matched, alike for the search pages and the API: after arXiv's analyzers and its two grammars."""
+"""How words are matched, alike for the search pages and the API: after arXiv's analyzers and its
+two grammars."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +9,8 @@ from components.scrape.standin.corpus import Entry
 
 Test = Callable[[Entry], bool]
 FIELDS = {"ti": "title", "abs": "abstract", "au": "author", "co": "comments", "all": "all"}
-# Lucene's English stop words: arXiv's index holds none of them, so a clause of one alone matches nothing.
+# Lucene's English stop words: arXiv's index holds none of them, so a clause of one alone matches
+# nothing.
 STOP = set(
     re.findall(
         r"\w+",
@@ -18,7 +20,8 @@ STOP = set(
 )
 TOKEN = re.compile(
     r"\s*(?:(?P<mark>[()])|(?P<word>ANDNOT|AND NOT|AND|OR|NOT)(?![\w:])"
-    r'|(?:(?P<field>\w+):)?(?:\[(?P<low>\d+) TO (?P<high>\d+)\]|"(?P<phrase>[^"]*)"|(?P<term>[^\s()]+)))'
+    r'|(?:(?P<field>\w+):)?(?:\[(?P<low>\d+) TO (?P<high>\d+)\]|"(?P<phrase>[^"]*)"'
+    r"|(?P<term>[^\s()]+)))"
 )
 
 
@@ -28,7 +31,8 @@ class BadQueryError(Exception):
 
 @lru_cache(maxsize=200_000)
 def stems(text: str) -> tuple[str, ...]:
-    """Return the words of a text that the index holds: lower case, without a plural's s, a stemmer's commonest effect."""
+    """Return the words of a text that the index holds: lower case, without a plural's s, a
+    stemmer's commonest effect."""
     words = (word for word in re.findall(r"\w+", text.lower()) if word not in STOP)
     return tuple(
         word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
@@ -50,7 +54,8 @@ def holds(entry: Entry, field: str, phrase: tuple[str, ...]) -> bool:
 
 
 def words_test(text: str, field: str) -> Test:
-    """Return the test that the search form's words stand for: a blank is AND, stop words are left out."""
+    """Return the test that the search form's words stand for: a blank is AND, stop words are
+    left out."""
     kept = [token for token in tokens_of(text) if not _is_stop(token)]
     return expression(kept, lambda token: _word_test(token, field)) if kept else lambda entry: True
 
@@ -78,7 +83,8 @@ def tokens_of(text: str) -> list[re.Match[str]]:
 
 
 def expression(tokens: list[re.Match[str]], clause: Callable[[re.Match[str]], Test]) -> Test:
-    """Return the test of a whole question; `clause` makes one of a single token; raise BadQueryError."""
+    """Return the test of a whole question; `clause` makes one of a single token; raise
+    BadQueryError."""
     left = list(tokens)
     test = _either(left, clause)
     if left:

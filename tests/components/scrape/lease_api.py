@@ -1,4 +1,5 @@
-"""A stand-in of the Kubernetes API server, as far as Leases go: resource versions are real, and so are conflicts."""
+"""A stand-in of the Kubernetes API server, as far as Leases go: resource versions are real, and
+so are conflicts."""
 
 import json
 import threading
@@ -12,9 +13,8 @@ PREFIX = "/apis/coordination.k8s.io/v1/namespaces/"
 class LeaseServer(LoopbackServer):
     """Serve Leases on loopback while the `with` block lasts.
 
-    `forbidden` answers 403 to everything. The first `meeting` readers are answered together, so that only one of them
-    can write next and each other one meets a conflict.
-    """
+    `forbidden` answers 403 to everything. The first `meeting` readers are answered together, so
+    that only one of them can write next and each other one meets a conflict."""
 
     def __init__(self, forbidden: bool = False, meeting: int = 0) -> None:
         self.leases: dict[str, dict[str, Any]] = {}

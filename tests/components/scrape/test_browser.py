@@ -24,10 +24,12 @@ from components.scrape.site import Site
 from components.scrape.source import Window
 from datetime import date
 url, folder = sys.argv[1:]
-config = ScrapeConfig(site=url, store=folder, state=folder, seconds_between_requests=0, max_papers=2000, timeout_s=120)
+folders = {"store": folder, "state": folder}
+config = ScrapeConfig(site=url, seconds_between_requests=0, max_papers=2000, **folders)
 with Site(config) as site, Browser(config) as browser:
     site.read_robots()
-    for batch in SearchSource(config, site, browser).batches(Window(date(2024, 4, 18), date(2024, 8, 1))):
+    window = Window(date(2024, 4, 18), date(2024, 8, 1))
+    for batch in SearchSource(config, site, browser).batches(window):
         print(len(batch.listings), flush=True)
     sys.stdin.read()
 """
@@ -75,7 +77,8 @@ def test_stage_and_browser_read_six_pages_of_200_rows_in_less_than_a_gibibyte(
 def test_chromium_asks_for_nothing_but_the_page(tmp_path: Path) -> None:
     """Manifests, icons and what a page preloads are requests too."""
     page = (
-        "<html><head><title>x</title><link rel=manifest href=/site.webmanifest><link rel=icon href=/i.ico>"
+        "<html><head><title>x</title><link rel=manifest href=/site.webmanifest><link rel=icon "
+        "href=/i.ico>"
         "<link rel=preload as=fetch href=/api/query><link rel=stylesheet href=/x.css></head>"
         "<body><img src=/a.png><script src=/x.js></script>"
         "<div class=paging>Total of 0 entries</div></body></html>"

@@ -32,7 +32,8 @@ from components.scrape.config import ScrapeConfig
 from components.scrape.site import Site
 from components.shared.http import FetchError
 url, state, count, pace = sys.argv[1:]
-with Site(ScrapeConfig(site=url, state=state, store=state, seconds_between_requests=float(pace))) as site:
+config = ScrapeConfig(site=url, state=state, store=state, seconds_between_requests=float(pace))
+with Site(config) as site:
     for number in range(int(count)):
         try:
             site.read(f"{url}/pdf/2406.00001v1?{number}", bytes)

@@ -1,4 +1,5 @@
-"""Once: a recurring run asks for what is new, a crash or a fault costs nothing that was complete."""
+"""Once: a recurring run asks for what is new, a crash or a fault costs nothing that was
+complete."""
 
 import hashlib
 import json
@@ -160,7 +161,8 @@ def test_when_the_budget_ends_the_rest_are_rejects_that_the_next_run_takes(
         assert (summary["kept"], summary["facts"]["fetched"]) == (8, 3)
 
 
-# Met at each kind of request of a crawl in turn: robots.txt, the list, details, and PDFs early, midway and last.
+# Met at each kind of request of a crawl in turn: robots.txt, the list, details, and PDFs early,
+# midway and last.
 FAULTS = (
     "429",
     "429:0",
@@ -244,7 +246,8 @@ def completed(folder: Path) -> set[str]:
 
 
 def crawl(url: str, folder: Path, seconds: float | None = None) -> float:
-    """Run a crawl in a process of its own, killed after so many seconds; return how long it took, or 0."""
+    """Run a crawl in a process of its own, killed after so many seconds; return how long it
+    took, or 0."""
     command = [sys.executable, "-c", RUN, url, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout

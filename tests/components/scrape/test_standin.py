@@ -1,4 +1,5 @@
-"""The stand-in answers as arXiv does where the scrape stage leans on it, and says on every page what it is."""
+"""The stand-in answers as arXiv does where the scrape stage leans on it, and says on every page
+what it is."""
 
 import hashlib
 import io

@@ -1,4 +1,5 @@
-"""A world as large, as closed and as moody as arXiv: what a run gets of it, in how many requests and how much time."""
+"""A world as large, as closed and as moody as arXiv: what a run gets of it, in how many requests
+and how much time."""
 
 from collections import Counter
 from collections.abc import Callable
