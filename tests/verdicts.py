@@ -31,6 +31,7 @@ CASE: dict[str, Any] = {
     "examples": 40,
     "papers": 8,
     "level": 0.0045,
+    "expected_spread": {"deviation": 0.13, "shared": 0.2},
 }
 
 
@@ -88,7 +89,7 @@ def verdict(**fields: Any) -> Verdict:
         run="20260301-120000",
         at="2026-03-01T12:00:00+00:00",
         **CASE,
-        looks_spent=3,
+        spent_before=[0.0045] * 3,
         planned_gain=0.041,
         rules=RULES,
         systems=[scores(name, score) for name, score in rows.items()],

@@ -24,10 +24,16 @@ SPENDABLE = 0.9
 
 @dataclass(frozen=True)
 class Look:
-    """How many looks the 365 days before this one saw, and the error that it may spend."""
+    """The error that a look may spend, by which rules, and what the 365 days before it spent."""
 
-    others: int
-    level: float
+    year_error: float
+    looks_per_year: int
+    before: tuple[float, ...] = ()  # the levels of the looks before, oldest first
+
+    @property
+    def level(self) -> float:
+        """Return the one-sided error that this look may spend."""
+        return share(self.year_error, self.looks_per_year, sum(self.before))
 
 
 def share(year_error: float, looks_per_year: int, spent: float = 0.0) -> float:
@@ -63,8 +69,8 @@ def _spending(looks: dict[str, tuple[datetime, float, int]]) -> dict[str, Look]:
     """Return what each look spends, in the order of their times."""
     found: dict[str, Look] = {}
     for look, (at, year_error, looks_per_year) in looks.items():
-        before = [found[name].level for name in found if looks[name][0] > at - YEAR]
-        found[look] = Look(len(before), share(year_error, looks_per_year, sum(before)))
+        before = tuple(found[name].level for name in found if looks[name][0] > at - YEAR)
+        found[look] = Look(year_error, looks_per_year, before)
     return found
 
 

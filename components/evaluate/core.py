@@ -1,15 +1,14 @@
 """Evaluate: train + test + adapter -> report."""
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from components.evaluate.answers import ModelAnswers, model_answers
 from components.evaluate.baselines import base_cut, baseline_answers
-from components.evaluate.budget import take_look
+from components.evaluate.budget import Look, take_look
 from components.evaluate.champion import find_champion, papers_trained_on
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.dataset import read_examples
@@ -18,10 +17,9 @@ from components.evaluate.history import expected_spread, remember
 from components.evaluate.report import Material, write_report
 from components.evaluate.rouge import PRIMARY
 from components.evaluate.scoring import scored
-from components.evaluate.statistics import planned_gain
 from components.evaluate.summary import markdown
-from components.evaluate.verdict import Case, first_level, judge
-from components.shared import manifest
+from components.evaluate.verdict import Case, judge, known_before
+from components.shared import manifest, subset
 from components.shared.feasibility import VerdictNeeds
 from components.shared.ledger import Ledger, read_lineage
 from components.shared.progress import Progress, say
@@ -32,14 +30,12 @@ from components.shared.records import (
     Source,
     dataset_digest,
     digest,
-    is_unnamed,
     read_records,
     write_atomically,
     write_records,
 )
 from components.shared.releases import Release
 from components.shared.store import Store, open_store
-from components.shared.subset import spread
 from components.shared.verdict import BASE, BASE_CUT, TUNED, Rules, Verdict
 
 TRAINED_ON = "its paper was trained on"
@@ -68,7 +64,7 @@ def evaluate(
         made = model_answers(config, store, trial.examples, adapter, tuned, trial.champion)
     answers = _scored(config, training, trial.examples, made)
     case = Case(run=run_name(evaluation), at=_now(), **trial.facts)
-    verdict = judge(rules_of(config), case, answers)
+    verdict = judge(trial.rules, case, answers)
     say("evaluate", f"verdict: {verdict.word}; {verdict.reason}")
     remember(store, config.release, verdict)
     ledger.keep(len(trial.examples))
@@ -91,15 +87,15 @@ def evaluate(
     return told
 
 
-def rules_of(config: EvaluateConfig) -> Rules:
-    """Return the rules that the knobs set."""
+def rules_of(config: EvaluateConfig, look: Look) -> Rules:
+    """Return the rules that the knobs set, and those of the look when it was first taken."""
     return Rules(
         metric=PRIMARY,
         confidence=config.confidence,
         resamples=config.resamples,
         seed=config.seed,
-        year_error=config.year_error,
-        looks_per_year=config.looks_per_year,
+        year_error=look.year_error,
+        looks_per_year=look.looks_per_year,
         min_test_examples=config.min_test_examples,
         min_test_papers=config.min_test_papers,
     )
@@ -114,26 +110,14 @@ def run_name(evaluation: Path) -> str:
     return "by hand"
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Trial:
-    """What is judged, on what, and what is known of the verdict before any answer."""
+    """What is judged, on what, by which rules, and what is known of it before any answer."""
 
     examples: list[Example]
-    champion: Release | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
-def _limit(config: EvaluateConfig, trial: "_Trial", ledger: Ledger) -> None:
-    """Leave out what is beyond max_examples, as evenly over the papers as can be."""
-    chosen = spread(trial.examples, max(config.max_examples, 0))
-    kept = {id(example) for example in chosen}
-    for example in trial.examples:
-        if id(example) not in kept:
-            ledger.drop(example.triple, f"beyond max_examples={config.max_examples}", example.paper)
-    if len(chosen) < len(trial.examples):
-        fix = "--set evaluate.max_examples=0 takes all"
-        say("evaluate", f"testing on {len(chosen)} of {len(trial.examples)} examples: {fix}")
-    trial.examples = chosen
+    champion: Release | None
+    rules: Rules
+    facts: dict[str, Any]
 
 
 def _prepare(
@@ -152,57 +136,75 @@ def _prepare(
         champion, notes = find_champion(store, config.release, adapter)
         others = [champion] if champion else []
         seen = papers_trained_on(store, config.release, training, adapter, *others)
-    trial = _Trial([example for example in bank if example.paper not in seen], champion)
-    for example in bank:
-        if example.paper in seen:
-            ledger.drop(example.triple, TRAINED_ON, example.paper)
-    _limit(config, trial, ledger)
-    sizes = list(Counter(example.paper for example in trial.examples).values())
-    unnamed = {example.paper for example in trial.examples if is_unnamed(example.paper)}
-    if unnamed:
-        notes.append(UNNAMED_NOTE.format(len(unnamed)))
+    examples = _chosen(config, bank, seen, ledger)
     data = dataset_digest(training, bank)
-    level, spent = first_level(rules_of(config)), 0
-    needs = VerdictNeeds(config.min_test_papers, config.min_test_examples)
-    if adapter.trained and not needs.missing(len(sizes), len(trial.examples)):
-        # Whatever could turn out differently by chance makes it another look.
-        chances = [
-            config.max_new_tokens,
-            config.max_examples,
-            config.quantisation,
-            config.seed,
-            config.resamples,
-        ]
-        name = digest([data, adapter.adapter_digest, *chances])
-        look = take_look(store, config.release, name, config.year_error, config.looks_per_year)
-        level, spent = look.level, look.others
-    planned = None
-    if len(sizes) > 1:
-        spread, known_from = expected_spread(store, config.release, adapter.base)
-        planned = planned_gain(sizes, level, spread)
-        what = f"{len(trial.examples)} examples of {len(sizes)} {'groups' if unnamed else 'papers'}"
-        say(
-            "evaluate",
-            f"{what}: a true gain of {planned:.3f} should be found, by {known_from}",
-        )
-    trial.facts = {
+    look = _look(config, store, examples, adapter, data)
+    spread, known_from = expected_spread(store, config.release, adapter.base)
+    known = known_before(examples, look, spread)
+    facts = {
         "base": adapter.base,
         "adapter_digest": adapter.adapter_digest,
         "dataset_digest": data,
         "trained": adapter.trained,
-        "examples": len(trial.examples),
-        "papers": len(sizes),
-        "unnamed": len(unnamed),
-        "level": level,
-        "looks_spent": spent,
-        "planned_gain": planned,
-        "left_out": len(bank) - len(trial.examples),
+        "left_out": len(bank) - len(examples),
         "notes": notes,
+        **known,
     }
+    if known["unnamed"]:
+        notes.append(UNNAMED_NOTE.format(known["unnamed"]))
+    if known["planned_gain"] is not None:
+        units = "groups" if known["unnamed"] else "papers"
+        gain = f"a true gain of {known['planned_gain']:.3f} should be found, by {known_from}"
+        say("evaluate", f"{len(examples)} examples of {known['papers']} {units}: {gain}")
     if champion:
         named = {"version": champion.version, "adapter_digest": champion.adapter_digest}
-        trial.facts["champion"] = named
-    return trial
+        facts["champion"] = named
+    return _Trial(examples, champion, rules_of(config, look), facts)
+
+
+def _chosen(
+    config: EvaluateConfig, bank: Sequence[Example], seen: Collection[str], ledger: Ledger
+) -> list[Example]:
+    """Return the examples to judge on: not of papers `seen`, and max_examples at most."""
+    unseen = []
+    for example in bank:
+        if example.paper in seen:
+            ledger.drop(example.triple, TRAINED_ON, example.paper)
+        else:
+            unseen.append(example)
+    chosen = subset.spread(unseen, max(config.max_examples, 0))
+    kept = {id(example) for example in chosen}
+    for example in unseen:
+        if id(example) not in kept:
+            ledger.drop(example.triple, f"beyond max_examples={config.max_examples}", example.paper)
+    if len(chosen) < len(unseen):
+        fix = "--set evaluate.max_examples=0 takes all"
+        say("evaluate", f"testing on {len(chosen)} of {len(unseen)} examples: {fix}")
+    return chosen
+
+
+def _look(
+    config: EvaluateConfig,
+    store: Store,
+    examples: Sequence[Example],
+    adapter: Adapter,
+    data: str,
+) -> Look:
+    """Take a look, where there can be a verdict: whatever could turn out differently by chance
+    makes it another one."""
+    needs = VerdictNeeds(config.min_test_papers, config.min_test_examples)
+    papers = {example.paper for example in examples}
+    if not adapter.trained or needs.missing(len(papers), len(examples)):
+        return Look(config.year_error, config.looks_per_year)
+    chances = [
+        config.max_new_tokens,
+        config.max_examples,
+        config.quantisation,
+        config.seed,
+        config.resamples,
+    ]
+    name = digest([data, adapter.adapter_digest, *chances])
+    return take_look(store, config.release, name, config.year_error, config.looks_per_year)
 
 
 def _scored(

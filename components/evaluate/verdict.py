@@ -4,14 +4,16 @@ All here is a function of what is stored, so that `arxtune verify` can compute i
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.evaluate.budget import share
+from components.evaluate.budget import Look
 from components.evaluate.scoring import breakdown, compare_all, system_scores
+from components.evaluate.statistics import Spread, planned_gain
 from components.shared.feasibility import VerdictNeeds
-from components.shared.records import Answer
+from components.shared.records import Answer, Example, is_unnamed
 from components.shared.verdict import (
     BASE,
     BETTER,
@@ -53,17 +55,30 @@ class Case:
     examples: int
     papers: int
     unnamed: int = 0
+    spent_before: list[float] = field(default_factory=list)
     level: float
-    champion: dict[str, Any] | None = None
-    looks_spent: int = 0
+    expected_spread: dict[str, float]
     planned_gain: float | None = None
+    champion: dict[str, Any] | None = None
     left_out: int = 0
     notes: list[str] = field(default_factory=list)
 
 
-def first_level(rules: Rules) -> float:
-    """Return what a verdict may spend that no other came before."""
-    return share(rules.year_error, rules.looks_per_year)
+def known_before(examples: Sequence[Example], look: Look, spread: Spread) -> dict[str, Any]:
+    """Return the fields of the case that are known before any answer."""
+    sizes = Counter(example.paper for example in examples)
+    planned = None
+    if len(sizes) > 1:
+        planned = planned_gain(list(sizes.values()), look.level, spread)
+    return {
+        "examples": len(examples),
+        "papers": len(sizes),
+        "unnamed": sum(map(is_unnamed, sizes)),
+        "spent_before": list(look.before),
+        "level": look.level,
+        "expected_spread": {"deviation": spread.deviation, "shared": spread.shared},
+        "planned_gain": planned,
+    }
 
 
 def judge(rules: Rules, case: Case, answers: Mapping[str, Sequence[Answer]]) -> Verdict:

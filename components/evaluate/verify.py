@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluate.baselines import base_cut, baseline_answers
+from components.evaluate.budget import Look
 from components.evaluate.dataset import read_examples
 from components.evaluate.scoring import answer_scores, repetition
-from components.evaluate.verdict import Case, judge
+from components.evaluate.statistics import Spread
+from components.evaluate.verdict import Case, judge, known_before
 from components.shared import manifest
 from components.shared.errors import DataError
-from components.shared.records import Answer, Example, dataset_digest, read_records
+from components.shared.records import Adapter, Answer, Example, dataset_digest, read_records
 from components.shared.verdict import BASE, BASE_CUT, TUNED, Verdict, title
 
 
@@ -39,10 +41,14 @@ def verify(evaluation: Path, places: Mapping[str, Path]) -> list[str]:
     stored = Verdict.read(evaluation / "verdict.json")
     _check_answers(examples, systems)
     lines.append(f"{len(answers)} answers of {len(systems)} systems score as stored")
+    look = Look(stored.rules.year_error, stored.rules.looks_per_year, tuple(stored.spent_before))
+    facts = known_before(examples, look, Spread(**stored.expected_spread))
     if places:
         _check_baselines(places, examples, systems, stored)
         lines.append("trivial baselines answer as stored")
-    _check_verdict(stored, systems, evaluation / "verdict.json")
+        facts |= _facts_of(places, len(examples))
+    _check_verdict(stored, facts, systems, evaluation / "verdict.json")
+    lines.append("level and announced gain follow from the test set and the looks before")
     lines.append(f"verdict recomputed: {stored.word}; {stored.reason}")
     return lines
 
@@ -84,9 +90,23 @@ def _check_baselines(
             )
 
 
-def _check_verdict(stored: Verdict, systems: Mapping[str, Sequence[Answer]], path: Path) -> None:
-    case = Case(**{field.name: getattr(stored, field.name) for field in dataclasses.fields(Case)})
-    found = judge(stored.rules, case, systems)
+def _facts_of(places: Mapping[str, Path], examples: int) -> dict[str, Any]:
+    """Return the facts of the case that data and adapter tell."""
+    adapter = Adapter.read(places["adapter"])
+    return {
+        "base": adapter.base,
+        "adapter_digest": adapter.adapter_digest,
+        "trained": adapter.trained,
+        "left_out": len(read_examples(places["test"])) - examples,
+    }
+
+
+def _check_verdict(
+    stored: Verdict, facts: Mapping[str, Any], systems: Mapping[str, Sequence[Answer]], path: Path
+) -> None:
+    """Judge again, by `facts` found anew and by the rest of the stored case."""
+    told = {field.name: getattr(stored, field.name) for field in dataclasses.fields(Case)}
+    found = judge(stored.rules, Case(**{**told, **facts}), systems)
     if found.text == path.read_text("utf-8"):
         return
     here = next(_differences(dataclasses.asdict(stored), dataclasses.asdict(found)), "its layout")

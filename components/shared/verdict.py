@@ -121,8 +121,10 @@ class Verdict:
         None  # version and adapter_digest of the release compared with
     )
     trained: bool
-    looks_spent: int  # other verdicts on this release in the 365 days before
+    # What each verdict on this release in the 365 days before spent of the year's error.
+    spent_before: list[float] = field(default_factory=list)
     level: float  # the one-sided error that this verdict spends of the year's
+    expected_spread: dict[str, float]  # of the differences from the base: deviation, shared
     planned_gain: float | None  # true gain that this test set should find, said before any answer
     left_out: int = 0  # test examples of papers that one of the models was trained on
     examples: int
@@ -133,6 +135,11 @@ class Verdict:
     comparisons: list[Comparison]
     kinds: list[Group] = field(default_factory=list)
     by_paper: list[Group] = field(default_factory=list)  # the smallest gain first
+
+    @property
+    def looks_spent(self) -> int:
+        """Return how many other verdicts on this release fell within the 365 days before."""
+        return len(self.spent_before)
 
     @property
     def counted(self) -> str:

@@ -118,10 +118,30 @@ def forge(run: Run, name: str, change: Callable[[Any], Any]) -> None:
             lambda row: {**row, "dataset_digest": "x"},
             "dataset_digest is not that of train and test",
         ),
+        ("verdict.json", lambda row: {**row, "level": 0.01}, "level is 0.01, recomputed 0.0045"),
+        ("verdict.json", lambda row: {**row, "planned_gain": 0.01}, "planned_gain is 0.01"),
+        ("verdict.json", lambda row: {**row, "left_out": 3}, "left_out is 3, recomputed 0"),
+        ("verdict.json", lambda row: {**row, "unnamed": 6}, "unnamed is 6, recomputed 0"),
+        ("verdict.json", lambda row: {**row, "trained": False}, "trained is False, recomputed"),
         (
             "verdict.json",
-            lambda row: {**row, "level": 0.01},
+            lambda row: {**row, "spent_before": [0.0045] * 8},
             r"comparisons\[0\]\.detectable",
+        ),
+        (
+            "verdict.json",
+            lambda row: row["comparisons"][0].update(detectable=0.01) or row,
+            r"comparisons\[0\]\.detectable is 0.01",
+        ),
+        (
+            "verdict.json",
+            lambda row: row["rules"].update(year_error=0.2) or row,
+            r"comparisons\[0\]\.detectable",
+        ),
+        (
+            "verdict.json",
+            lambda row: row["expected_spread"].update(deviation=0.01) or row,
+            "planned_gain is",
         ),
     ],
 )
