@@ -144,9 +144,9 @@ def memory(config: FinetuneConfig, shape: Shape, longest: int, *, cuda: bool) ->
 def _kept_by_a_layer(config: FinetuneConfig, shape: Shape, length: int, *, cuda: bool) -> float:
     """Return the numbers that a layer keeps of each token for its backward pass.
 
-    Counted on Llama with autograd's hooks for saved tensors. In bf16 norms are computed in float32;
-    the
-    mask of sdpa is kept as wide as a row; dropout keeps each adapter's inputs once more.
+    Counted on Llama with autograd's hooks for saved tensors. In bf16 norms are computed in
+    float32; the mask of sdpa is kept as wide as a row; dropout keeps each adapter's inputs once
+    more.
     """
     rank = config.lora_r
     if cuda:

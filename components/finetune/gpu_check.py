@@ -1,8 +1,8 @@
 """Say what the GPU here can do: python -m components.finetune.gpu_check, as --component gpu-check.
 
 Training on a GPU compiles a Triton kernel at its first step, which takes a C compiler and a folder
-whose files may be executed; training in 4 bits takes a kernel of bitsandbytes. Both are tried here,
-before hours of other work.
+whose files may be executed; training in 4 bits takes a kernel of bitsandbytes. Both are tried
+here, before hours of other work.
 """
 
 import sys

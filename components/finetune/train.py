@@ -1,8 +1,8 @@
 """One training on one page: load, encode, fit, train, save.
 
-`Training` says what is to be trained, and its key names the adapter in the store. `run` does it, in
-this process or
-together with others that `accelerate launch` or a TrainJob started (see worker.py).
+`Training` says what is to be trained, and its key names the adapter in the store. `run` does it,
+in this process or together with others that `accelerate launch` or a TrainJob started (see
+worker.py).
 """
 
 import contextlib
@@ -88,7 +88,8 @@ class Data:
 def run(training: Training) -> None:
     """Train and put the adapter into the store; raise SystemExit(128 + signal) when asked to stop.
 
-    Goes on from the newest whole checkpoint of the same training. Nothing that holds NaN is stored.
+    Goes on from the newest whole checkpoint of the same training. Nothing that holds NaN is
+    stored.
     """
     from components.finetune.checkpoints import Checkpoints, keep_trying
 

@@ -8,9 +8,8 @@ What is to be trained waits in the store, and the adapter goes there:
     requests/<key>/job.json          settings, base, and the release to go on from
     requests/<key>/examples.jsonl    the training examples
 
-It ends with 0 when the adapter is in the store, with 128 + signal when it was asked to stop and has
-left a checkpoint,
-and with 1 and one line for an error of ours.
+It ends with 0 when the adapter is in the store, with 128 + signal when it was asked to stop and
+has left a checkpoint, and with 1 and one line for an error of ours.
 """
 
 import json

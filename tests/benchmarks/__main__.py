@@ -1,7 +1,9 @@
-"""Run every benchmark: python -m tests.benchmarks [NAME ...]; prints a table, writes build/benchmarks.json.
+"""Run every benchmark: python -m tests.benchmarks [NAME ...]; prints a table and writes
+build/benchmarks.json.
 
-Each benchmark is a function in a module of this package that yields `Ratio`s: ours and the seed's way are measured
-one after the other in the same process, so that the ratio holds on any machine while the seconds do not.
+Each benchmark is a function in a module of this package that yields `Ratio`s: ours and the
+reference project's way are measured one after the other in the same process, so that the ratio
+holds on any machine while the seconds do not.
 """
 
 import importlib
@@ -22,9 +24,12 @@ def main() -> None:
         rows += [
             asdict(ratio) for ratio in importlib.import_module(f"tests.benchmarks.{name}").measure()
         ]
-    print(f"{'what':<44} {'the seed':>12} {'arxtune':>12} {'ratio':>8}")
+    print(f"{'what':<44} {'the reference':>12} {'arxtune':>12} {'ratio':>8}")
     for row in rows:
-        print(f"{row['what']:<44} {row['seed']:>12.4g} {row['ours']:>12.4g} {row['ratio']:>7.2f}x")
+        what, reference, ours, ratio = (
+            row[name] for name in ("what", "reference", "ours", "ratio")
+        )
+        print(f"{what:<44} {reference:>12.4g} {ours:>12.4g} {ratio:>7.2f}x")
     out = Path("build/benchmarks.json")
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")

@@ -1,6 +1,8 @@
-"""Answers a second of a small model: one prompt at a time, the seed's way, against sorted batches that end early.
+"""Answers a second of a small model: one prompt at a time, as in the
+reference project, against sorted batches that end early.
 
-Both answer greedily up to the same limit. Answers are compared too: text, tokens and whether the model stopped.
+Both answer greedily up to the same limit. Answers are compared too: text, tokens and whether the
+model stopped.
 """
 
 import tempfile

@@ -38,7 +38,7 @@ def measure() -> Iterator[Ratio]:
 
 
 def _rows() -> Iterator[dict[str, str]]:
-    """Yield three tasks a passage, as the seed asks for three a page."""
+    """Yield three tasks a passage, as the reference project asks for three a page."""
     teacher = EmbeddedTeacher()
     for path in sorted(SAMPLES.glob("*.txt")):
         sections = parse_sections(path.read_text("utf-8"))

@@ -8,11 +8,13 @@ class Ratio:
     """`what` names the unit; `ratio` is how many times better ours is."""
 
     what: str
-    seed: float
+    reference: float
     ours: float
     less_is_better: bool = False
     ratio: float = field(init=False)
 
     def __post_init__(self) -> None:
-        better, worse = (self.seed, self.ours) if self.less_is_better else (self.ours, self.seed)
+        better, worse = self.ours, self.reference
+        if self.less_is_better:
+            better, worse = worse, better
         self.ratio = round(better / worse, 3) if worse else 1.0 if better == worse else float("inf")
