@@ -3,7 +3,6 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from components.shared.errors import DataError
 from components.shared.grounding import grounding
@@ -16,21 +15,13 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     """Add `arxtune explain` to the command line."""
     parser = commands.add_parser("explain", help="show the passage that a triple rests on")
     parser.add_argument("triple", metavar="ID", help="id of a triple, or its beginning")
-    parser.add_argument(
-        "--home", type=Path, default=Path(".arxtune"), metavar="FOLDER", help="where runs are kept"
-    )
-    parser.add_argument(
-        "--triples",
-        type=Path,
-        metavar="FOLDER",
-        help="output of generate, instead of the last run's",
-    )
-    parser.add_argument(
-        "--documents",
-        type=Path,
-        metavar="FOLDER",
-        help="output of extract, instead of the last run's",
-    )
+    for option, about in (
+        ("--home", "where runs are kept"),
+        ("--triples", "output of generate, instead of the last run's"),
+        ("--documents", "output of extract, instead of the last run's"),
+    ):
+        parser.add_argument(option, type=Path, metavar="FOLDER", help=about)
+    parser.set_defaults(home=Path(".arxtune"))
     parser.set_defaults(command=_explain)
 
 
@@ -44,67 +35,54 @@ def explain(name: str, triples: Path, documents: Path) -> str:
     """Return the triple, where it comes from, and the passage with the evidence between ⟦ and ⟧."""
     triple = _find(name, triples)
     text = _page(triple, documents)
-    passage = " ".join(text[start:end] for start, end in triple.evidence)
-    _, problem = grounding(triple.output, passage)
-    shown = [
-        f"…{text[max(0, start - CONTEXT) : start]}⟦{text[start:end]}⟧{text[end : end + CONTEXT]}…"
-        for start, end in triple.evidence
-    ]
-    place = "characters " + ", ".join(f"{start}-{end}" for start, end in triple.evidence)
-    return "\n".join(
-        [
-            f"triple       {triple.id}  ({triple.kind})",
-            f"paper        {triple.paper}v{triple.version}, page {triple.page}, {place}",
-            f"teacher      {triple.teacher}, {triple.teacher_licence}",
-            f"grounding    {triple.grounding:.2f}{f'  ({problem})' if problem else ''}",
-            f"instruction  {triple.instruction}",
-            f"input        {triple.input}",
-            f"output       {triple.output}",
-            "",
-            *shown,
-        ]
-    )
+    passage, places, shown = [], [], []
+    for start, end in triple.evidence:
+        passage.append(text[start:end])
+        places.append(f"{start}-{end}")
+        before, after = text[max(0, start - CONTEXT) : start], text[end : end + CONTEXT]
+        shown.append(f"…{before}⟦{text[start:end]}⟧{after}…")
+    _, problem = grounding(triple.output, " ".join(passage))
+    doubt = f"  ({problem})" if problem else ""
+    return f"""\
+triple       {triple.id}  ({triple.kind})
+paper        {triple.paper}v{triple.version}, page {triple.page}, characters {", ".join(places)}
+teacher      {triple.teacher}, {triple.teacher_licence}
+grounding    {triple.grounding:.2f}{doubt}
+instruction  {triple.instruction}
+input        {triple.input}
+output       {triple.output}
+
+""" + "\n".join(shown)
 
 
 def _latest(home: Path, artifact: str) -> Path:
-    found = sorted(
-        home.glob(f"runs/*/artifacts/*/{artifact}"),
-        key=lambda path: path.relative_to(home).parts[1],
-    )
+    found: dict[str, Path] = {}  # by the name of the run, which begins with its time
+    for path in home.glob(f"runs/*/artifacts/*/{artifact}"):
+        found[path.relative_to(home).parts[1]] = path
     if not found:
-        raise DataError(
-            f"{home}: holds no run with {artifact}",
-            "run 'arxtune run' first, or name --triples, --documents",
-        )
-    return found[-1]
+        remedy = "run 'arxtune run' first, or name --triples, --documents"
+        raise DataError(f"{home}: holds no run with {artifact}", remedy)
+    return found[max(found)]
 
 
 def _find(name: str, folder: Path) -> Triple:
-    found = [
-        triple
-        for triple in read_records(folder / "triples.jsonl", Triple)
-        if triple.id.startswith(name)
-    ]
+    """Return the triple whose id begins so; where it was dropped, tell by which stage and why."""
+    triples = read_records(folder / "triples.jsonl", Triple)
+    found = [triple for triple in triples if triple.id.startswith(name)]
     if len(found) == 1:
         return found[0]
     if found:
-        raise DataError(
-            f"{name!r} matches {len(found)} triples",
-            f"use a longer prefix: {found[0].id}, {found[1].id}, ...",
-        )
-    for row in _rejects(folder) if name else ():
-        if str(row.get("item")).startswith(name):
-            problem = f"{name!r} was dropped by {row.get('stage')}: {row.get('reason')}"
-            raise DataError(problem, str(row.get("detail", "")))
-    raise DataError(
-        f"there is no triple {name!r} in {folder}", "ids stand in triples.jsonl and in the report"
-    )
-
-
-def _rejects(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "rejects.jsonl"
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    return [json.loads(line) for line in lines]
+        remedy = f"use a longer prefix: {found[0].id}, {found[1].id}, ..."
+        raise DataError(f"{name!r} matches {len(found)} triples", remedy)
+    rejects = folder / "rejects.jsonl"
+    if name and rejects.is_file():
+        for line in rejects.read_text("utf-8").splitlines():
+            row = json.loads(line)
+            if row["item"].startswith(name):
+                problem = f"{name!r} was dropped by {row['stage']}: {row['reason']}"
+                raise DataError(problem, row["detail"])
+    remedy = "ids stand in triples.jsonl and in the report"
+    raise DataError(f"there is no triple {name!r} in {folder}", remedy)
 
 
 def _page(triple: Triple, folder: Path) -> str:

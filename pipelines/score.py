@@ -25,25 +25,14 @@ TITLES = {
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `arxtune score` to the command line."""
-    parser = commands.add_parser(
-        "score", help="score trivial baselines, and answers made elsewhere, on a dataset"
-    )
-    parser.add_argument(
-        "file",
-        type=Path,
-        metavar="FILE",
-        help="instruction, input and output, or conversations; JSON, CSV or Parquet",
-    )
-    parser.add_argument(
-        "--train", type=Path, metavar="FILE", help="training data that the baselines may know"
-    )
-    parser.add_argument(
-        "--answers",
-        action="append",
-        default=[],
-        metavar="NAME=FILE",
-        help="a system's answers: a JSON list of texts, one a row; may be repeated",
-    )
+    about = "score trivial baselines, and answers made elsewhere, on a dataset"
+    rows = "instruction, input and output, or conversations; JSON, CSV or Parquet"
+    answers = "a system's answers: a JSON list of texts, one a row; may be repeated"
+    known = "training data that the baselines may know"
+    parser = commands.add_parser("score", help=about)
+    parser.add_argument("file", type=Path, metavar="FILE", help=rows)
+    parser.add_argument("--train", type=Path, metavar="FILE", help=known)
+    parser.add_argument("--answers", action="append", default=[], metavar="NAME=FILE", help=answers)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--json", action="store_true", help="print every figure in full")
     parser.set_defaults(command=_score)
@@ -69,10 +58,8 @@ def read_dataset(path: Path) -> tuple[list[Example], str]:
         raise DataError(f"{path}: no rows", "a row needs instruction, input and output")
     told = "; ".join(material.understood)
     if ledger.rejects:
-        first = ledger.rejects[0]
-        told += (
-            f"; {len(ledger.rejects)} rows left out, the first: {first['item']}: {first['reason']}"
-        )
+        first = f"{ledger.rejects[0]['item']}: {ledger.rejects[0]['reason']}"
+        told += f"; {len(ledger.rejects)} rows left out, the first: {first}"
     return [example(triple) for triple in material.triples], clean_line(told)
 
 
@@ -81,20 +68,15 @@ def _read_answers(text: str, rows: int) -> tuple[str, list[str]]:
     name, equals, file = text.partition("=")
     if not equals:
         raise ConfigError(f"--answers {text!r}: not NAME=FILE")
+    asked = f"--answers {text!r}"
     try:
         found = json.loads(Path(file).read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"--answers {text!r}: cannot be read ({error})", "write a JSON list of texts"
-        ) from None
-    if (
-        not isinstance(found, list)
-        or not all(isinstance(answer, str) for answer in found)
-        or len(found) != rows
-    ):
-        raise DataError(
-            f"--answers {text!r}: not a list of {rows} texts", "one for each row, in the same order"
-        )
+        problem = f"{asked}: cannot be read ({error})"
+        raise DataError(problem, "write a JSON list of texts") from None
+    texts = isinstance(found, list) and all(isinstance(answer, str) for answer in found)
+    if not texts or len(found) != rows:
+        raise DataError(f"{asked}: not a list of {rows} texts", "one a row, in the same order")
     return clean_line(name), found
 
 

@@ -1,7 +1,8 @@
 """The data card, for a person: what went through which gate, what is left and what it is like."""
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,17 +44,14 @@ class Card:
 
     def sections(self) -> list[Section]:
         """Return the card's parts in their order."""
-        facts, dropped = self.ledger.facts, len(self.ledger.rejects)
-        seen = self.ledger.kept + dropped
-        terms = (
-            f"What licences and terms ask of a model trained on this, for {self.config.base_model}."
-        )
+        facts, kept, dropped = self.ledger.facts, self.ledger.kept, len(self.ledger.rejects)
+        duties = [(duty.due_to, duty.text, duty.value, duty.source) for duty in self.obligations]
         return [
             Section(
                 "Rows",
-                [f"{seen} rows in = {self.ledger.kept} kept + {dropped} dropped."],
-                head=("", "train", "test"),
-                rows=[
+                [f"{kept + dropped} rows in = {kept} kept + {dropped} dropped."],
+                ("", "train", "test"),
+                [
                     ("rows", facts["train"], facts["test"]),
                     ("papers", facts["train papers"], facts["test papers"]),
                 ],
@@ -63,13 +61,13 @@ class Card:
                 ["A row is counted under the first gate that stops it; all are in rejects.jsonl."],
                 ("gate", "dropped", "left", "for example"),
                 [
-                    ("read", "", seen, ""),
-                    *self._gates(seen),
-                    ("kept", dropped, self.ledger.kept, ""),
+                    ("read", "", kept + dropped, ""),
+                    *self._gates(kept + dropped),
+                    ("kept", dropped, kept, ""),
                 ],
             ),
             Section("Split and leaks", list(self._split())),
-            Section("Lengths", [], ("estimated tokens", "train", "test"), self._lengths()),
+            Section("Lengths", [], ("estimated tokens", "train", "test"), list(self._lengths())),
             Section("Kinds of tasks", [], ("kind", "rows"), list(facts["kinds"].items())),
             Section(
                 "Licences of the papers",
@@ -79,23 +77,24 @@ class Card:
             ),
             Section(
                 "Duties",
-                [terms],
+                [f"What licences and terms ask of {self.config.base_model} trained on this."],
                 ("due to", "duty", "exact words", "source"),
-                [(duty.due_to, duty.text, duty.value, duty.source) for duty in self.obligations],
+                duties,
             ),
             Section("Examples", [], ("", "", "instruction", "input", "output"), self._examples()),
         ]
 
-    def _gates(self, left: int) -> Iterable[Row]:
+    def _gates(self, left: int) -> Iterator[Row]:
         """Yield each gate that stopped something, in their order, and the rows left behind it."""
         order, dropped = list(Gate), self.ledger.dropped
-        examples = {reject["reason"]: reject for reject in reversed(self.ledger.rejects)}
+        examples: dict[str, str] = {}
+        for reject in self.ledger.rejects:
+            examples.setdefault(reject["reason"], reject["detail"] or reject["item"])
         for reason in sorted(dropped, key=lambda name: (order.index(self.gate_of[name]), name)):
             left -= dropped[reason]
-            example = examples[reason]["detail"] or examples[reason]["item"]
-            yield reason, dropped[reason], left, example
+            yield reason, dropped[reason], left, examples[reason]
 
-    def _split(self) -> Iterable[str]:
+    def _split(self) -> Iterator[str]:
         """Yield how the sides were chosen, how they overlap, and what is not known of the rows."""
         facts, config = self.ledger.facts, self.config
         if config.test_after:
@@ -105,8 +104,7 @@ class Card:
             share = f"{config.test_fraction:.0%} of papers to test"
             yield f"Split by paper: {share}, by a hash of seed {config.seed} and id."
         before = facts["test rows overlapping with train before the leak gate"]
-        shares = overlaps(self.split[TRAIN], self.split[TEST])
-        after = len([share for share in shares if share > 0])
+        after = sum(map(bool, overlaps(self.split[TRAIN], self.split[TEST])))
         yield f"Before the leak gate {before} test rows shared an {SHARED}-gram with train."
         yield f"Of the {facts['test']} rows kept it is {after}."
         if held := facts["papers of earlier runs"]:
@@ -121,14 +119,15 @@ class Card:
         if blind := facts["rows without a page to be grounded in"]:
             yield f"{blind} rows come without the page they rest on: grounding was not checked."
 
-    def _lengths(self) -> list[Row]:
-        """Return the histogram of lengths: of each bin the share of each side's rows."""
-        counts = [Counter(map(_bin, self.split[side])) for side in (TRAIN, TEST)]
-        rows: list[Row] = []
-        for place in sorted({*counts[0], *counts[1]}):
-            shares = [f"{count[place] / max(1, count.total()):.1%}" for count in counts]
-            rows.append((_bin_name(place), *shares))
-        return rows
+    def _lengths(self) -> Iterator[Row]:
+        """Yield the histogram of lengths: of each bin the share of each side's rows."""
+        train, test = Counter(map(_bin, self.split[TRAIN])), Counter(map(_bin, self.split[TEST]))
+        for place in sorted(train | test):
+            name = f"over {BINS[-1]}"
+            if place < len(BINS):
+                low = BINS[place - 1] if place else 0
+                name = f"{low + 1} to {BINS[place]}"
+            yield name, _share(train, place), _share(test, place)
 
     def _examples(self) -> list[Row]:
         rows: list[Row] = []
@@ -152,13 +151,11 @@ def write_cards(card: Card, html: Path, markdown: Path) -> None:
 
 
 def _bin(triple: Triple) -> int:
-    tokens = triple_tokens(triple)
-    return len([top for top in BINS if tokens > top])
+    return bisect_left(BINS, triple_tokens(triple))
 
 
-def _bin_name(place: int) -> str:
-    low = BINS[place - 1] + 1 if place else 1
-    return f"{low} to {BINS[place]}" if place < len(BINS) else f"over {BINS[-1]}"
+def _share(counts: Counter[int], place: int) -> str:
+    return f"{counts[place] / max(1, counts.total()):.1%}"
 
 
 def _escape(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from components.shared.records import (
     write_records,
 )
 from components.shared.store import Store, open_store
+
+_ID = attrgetter("id")
 
 
 def curate(
@@ -179,7 +182,7 @@ class _Run:
         rows = Counter(triple.paper for triple in triples) if self.own else None
         chosen = sides(self.config, self.papers(triples), relatives, rows)
         found: dict[str, list[Triple]] = {TRAIN: [], TEST: []}
-        for triple in sorted(triples, key=lambda t: t.id):
+        for triple in sorted(triples, key=_ID):
             side = chosen[triple.paper]
             if side in found:
                 found[side].append(triple)
@@ -211,7 +214,7 @@ class _Run:
                 self.drop(triple, Gate.SURPLUS)
             else:
                 kept.append(triple)
-        return sorted(kept, key=lambda t: t.id)
+        return sorted(kept, key=_ID)
 
     def drop(self, triple: Triple, gate: Gate, detail: str = "", reason: str = "") -> None:
         """Put a triple among the rejects, under its gate or a more special reason."""

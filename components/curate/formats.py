@@ -23,9 +23,7 @@ OTHER_KINDS = {
     b"Obj\x01": "Avro",
     b"SQLite format 3": "SQLite",
     b"\x89HDF": "HDF5",
-    b"\x80\x04": "a Python pickle",
     b"%PDF": "PDF",
-    b"\xd0\xcf\x11\xe0": "an old Office document",
     b"<": "HTML or XML",
     b"---": "YAML",
     b"|": "a Markdown table",
@@ -41,14 +39,14 @@ MARKS = {  # of the order of bytes, longest first
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
-# Which of the first four bytes are zero tells the encoding of a file that begins in ASCII (RFC
+# Which of the first four bytes are not zero tells the encoding of a file that begins in ASCII (RFC
 # 4627, section 3).
-ZEROS: dict[tuple[bool, ...], str] = {
-    (False, True, False, True): "UTF-16",
-    (True, False, True, False): "UTF-16",
-    (False, True, True, True): "UTF-32",
-    (True, True, True, False): "UTF-32",
-    (True, True, True, True): "binary data",
+ENCODINGS = {
+    b"\1\0\1\0": "UTF-16",
+    b"\0\1\0\1": "UTF-16",
+    b"\1\0\0\0": "UTF-32",
+    b"\0\0\0\1": "UTF-32",
+    b"\0\0\0\0": "binary data",
 }
 MAX_ROWS = 5_000_000  # of a Parquet file, whose size says little about what it unpacks to
 MAX_SEARCHES = 1_000  # broken rows after which no end is looked for any more: each look may be long
@@ -72,16 +70,19 @@ def read_rows(path: Path) -> tuple[str, Rows]:
     text = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     if not text.strip():
         raise ValueError("empty file")
-    if text.lstrip()[0] not in "[{" and (delimiter := _delimiter(text)):
+    start = len(text) - len(text.lstrip())
+    if text[start] == "[":
+        return "JSON", _items(text, start + 1)
+    if text[start] != "{" and (delimiter := _delimiter(text)):
         return "CSV", _csv_rows(text, delimiter)
-    return ("JSON" if text.lstrip().startswith("[") else "JSON Lines"), _json_rows(text)
+    return "JSON Lines", _values(text, start)
 
 
 def _other_kind(head: bytes) -> str:
     for mark, encoding in MARKS.items():
         if head.startswith(mark):
             return f"{encoding}, not UTF-8"
-    if encoding := ZEROS.get(tuple(byte == 0 for byte in head[:4]), ""):
+    if encoding := ENCODINGS.get(bytes(map(bool, head[:4])), ""):
         return f"{encoding}, not UTF-8"
     bare = re.sub(rb"\s+", b"", head)
     for start, kind in OTHER_KINDS.items():
@@ -90,13 +91,8 @@ def _other_kind(head: bytes) -> str:
     return ""
 
 
-def _json_rows(text: str) -> Rows:
-    """Return the items of a JSON list, or the values of a text that holds one after the other."""
-    start = len(text) - len(text.lstrip())
-    return _items(text, start + 1) if text.startswith("[", start) else _values(text, start)
-
-
 def _items(text: str, place: int) -> Rows:
+    """Yield the items of a JSON list; behind one that is broken, on from where another may begin."""
     line, counted, broken = 1, 0, 0
     while (place := _skip(_BETWEEN_ITEMS, text, place)) < len(text):
         line, counted = line + text.count("\n", counted, place), place
@@ -113,6 +109,7 @@ def _items(text: str, place: int) -> Rows:
 
 
 def _values(text: str, place: int) -> Rows:
+    """Yield the values of a text that holds one after the other, on a line or over several."""
     line, counted, broken = 1, 0, 0
     first, stop, row_line = 0, 0, ""
     while (place := _skip(_BETWEEN_LINES, text, place)) < len(text):
