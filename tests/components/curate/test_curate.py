@@ -13,7 +13,7 @@ from components.shared.errors import ConfigError
 from components.shared.feasibility import TooLittleData
 from components.shared.licences import Obligation
 from components.shared.prompt import render_prompt
-from components.shared.records import Example, Triple, read_records
+from components.shared.records import Triple, read_records
 from tests.builders import CC_BY, NONEXCLUSIVE, triple, write_triples
 from tests.components.curate.running import OUTPUTS, PAPERS, prose, rejects, run, run_on, side
 
@@ -26,15 +26,17 @@ def many() -> list[Triple]:
     ]
 
 
-def test_no_paper_is_on_both_sides(tmp_path: Path) -> None:
+def test_no_paper_is_on_both_sides_and_sources_follow(tmp_path: Path) -> None:
     run(tmp_path, many())
-    train, test = (
-        {example.paper for example in side(tmp_path, name)} for name in ("train", "test")
-    )
-    assert train
-    assert test
-    assert not train & test
-    assert train | test == set(PAPERS)
+    papers = {}
+    for name in ("train", "test"):
+        papers[name] = {example.paper for example in side(tmp_path, name)}
+        listed = {json.loads(line)["paper"] for line in (tmp_path / name / "sources.jsonl").open()}
+        assert papers[name] == listed != set()
+    assert not papers["train"] & papers["test"]
+    assert papers["train"] | papers["test"] == {*PAPERS}
+    run(tmp_path / "another", many(), seed=2)
+    assert {example.paper for example in side(tmp_path / "another", "test")} != papers["test"]
 
 
 def test_order_and_number_of_files_do_not_matter(tmp_path: Path) -> None:
@@ -54,59 +56,33 @@ def test_order_and_number_of_files_do_not_matter(tmp_path: Path) -> None:
     assert len(digests) == 1
 
 
-def test_another_seed_gives_another_split(tmp_path: Path) -> None:
-    digests = {
-        run(tmp_path / str(seed), many(), seed=seed)["facts"]["dataset digest"]
-        for seed in (1, 2, 3)
-    }
-    assert len(digests) == 3
-
-
 def test_only_open_licences_pass_unless_named(tmp_path: Path) -> None:
     licences = {PAPERS[0]: CC_BY, PAPERS[1]: NONEXCLUSIVE, PAPERS[2]: "unknown"}
     triples = [triple(paper=name, output=f"Claim of {name}.") for name in PAPERS[:3]]
+    triples.append(triple(paper=PAPERS[0], version=2))  # version 1 alone is under CC BY
     default = run(tmp_path / "a", triples, licences)
     assert default["kept"] == 1
     assert default["dropped"] == {
         "licence not allowed: arxiv-nonexclusive": 1,
-        "licence not allowed: unknown": 1,
+        "licence not allowed: unknown": 2,
     }
-    opted_in = run(
-        tmp_path / "b", triples, licences, allow_licences="open,arxiv-nonexclusive,unknown"
-    )
-    assert opted_in["kept"] == 3
+    let_in = "open,arxiv-nonexclusive,unknown"
+    assert run(tmp_path / "b", triples, licences, allow_licences=let_in)["kept"] == 4
 
 
 def test_no_paper_of_a_refused_cell_reaches_train_or_test(tmp_path: Path) -> None:
     urls = ["http://creativecommons.org/licenses/by-nc-nd/4.0/", NONEXCLUSIVE, CC_BY, "unknown"]
     teachers = ["llama3", "llama3.3", "closed", "Apache-2.0", "unknown"]
     cells = dict(zip(PAPERS, itertools.product(urls, teachers), strict=False))
-    triples = [
-        triple(
-            paper=name,
-            input=prose((name, n)),
-            output=prose((name, n, "out"), 9),
-            teacher_licence=cells[name][1],
-        )
-        for name in cells
-        for n in range(4)
-    ]
-    run(
-        tmp_path,
-        triples,
-        {name: url for name, (url, _) in cells.items()},
-        base_model="Qwen/Qwen2.5-7B",
-        seed=3,
-    )
+    triples, licences = [], {}
+    for name, (licences[name], terms) in cells.items():
+        for n in range(4):
+            texts = {"input": prose((name, n)), "output": prose((name, n, "out"), 9)}
+            triples.append(triple(paper=name, teacher_licence=terms, **texts))
+    run(tmp_path, triples, licences, base_model="Qwen/Qwen2.5-7B", seed=3)
     reached = {example.paper for name in ("train", "test") for example in side(tmp_path, name)}
     assert {cells[name] for name in reached} == {(CC_BY, "llama3.3"), (CC_BY, "Apache-2.0")}
     assert len(rejects(tmp_path)) == 4 * (len(cells) - 2)
-
-
-def test_the_licence_of_another_version_does_not_count(tmp_path: Path) -> None:
-    rows = [triple(), triple(version=2, id="two")]  # the source is version 1, under CC BY
-    summary = run(tmp_path, rows)
-    assert summary["dropped"] == {"licence not allowed: unknown": 1}
 
 
 def test_the_duties_and_attributions_stand_beside_train(tmp_path: Path) -> None:
@@ -134,13 +110,6 @@ def test_the_duties_and_attributions_stand_beside_train(tmp_path: Path) -> None:
 def test_a_wrong_setting_is_refused(knobs: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         CurateConfig.build(knobs)
-
-
-def test_sources_follow_their_side(tmp_path: Path) -> None:
-    run(tmp_path, many())
-    for name in ("train", "test"):
-        listed = {json.loads(line)["paper"] for line in (tmp_path / name / "sources.jsonl").open()}
-        assert listed == {example.paper for example in side(tmp_path, name)}
 
 
 def test_no_triples_of_the_stage_before_give_two_empty_sides_and_status_2(tmp_path: Path) -> None:
@@ -191,29 +160,17 @@ def test_datasets_reads_both_files_as_prompt_and_completion(
 def test_what_comes_in_is_kept_or_dropped_for_a_reason(seed: int, tmp_path: Path) -> None:
     """Random rows, random faults: none is lost or counted twice, and the card says the same."""
     chance = random.Random(seed)
-    faults = [
-        {},
-        {},
-        {"output": ""},
-        {"output": "I'm sorry, but I cannot."},
-        {"grounding": 0.1},
-        {"input": "a@bc.org " + prose(1)},
-    ]
+    refused = {"output": "I'm sorry, but I cannot."}
+    faults = [{}, {}, {"output": ""}, refused, {"grounding": 0.1}, {"input": "a@bc.org it is"}]
     triples = []
     for number in range(chance.randint(50, 150)):
-        paper = chance.choice(PAPERS)
-        row = {
-            "paper": paper,
-            "input": prose((seed, chance.randint(0, 60))),
-            "output": prose((seed, number, "out"), 12),
-        }
-        triples.append(triple(**{**row, **chance.choice(faults)}))
+        texts = {"input": prose((seed, chance.randint(0, 60))), "output": prose((seed, number), 12)}
+        fields = {"paper": chance.choice(PAPERS), **texts, **chance.choice(faults)}
+        triples.append(triple(**fields))
     folder = write_triples(tmp_path / "triples", triples)
+    malformed = [b'{"instruction": 1}\n', b"not json\n", b"\xff\xfe\n", b'["list"]\n']
     with (folder / "triples.jsonl").open("ab") as file:
-        for line in (b'{"instruction": 1}\n', b"not json\n", b"\xff\xfe\n", b'["list"]\n')[
-            : chance.randint(0, 4)
-        ]:
-            file.write(line)
+        file.writelines(malformed[: chance.randint(0, 4)])
     rows = len((folder / "triples.jsonl").read_bytes().splitlines())
     summary = run_on(tmp_path, folder)
 
@@ -222,25 +179,13 @@ def test_what_comes_in_is_kept_or_dropped_for_a_reason(seed: int, tmp_path: Path
     assert summary["kept"] == len(kept)
     assert rows == len(kept) + sum(summary["dropped"].values())
     assert Counter(reject["reason"] for reject in rejects(tmp_path)) == summary["dropped"]
-    known = Counter(t.id for t in triples)
-    assert (
-        Counter(kept) + Counter(r["item"] for r in rejects(tmp_path) if "line" not in r["item"])
-        == known
-    )
+    dropped = [r["item"] for r in rejects(tmp_path) if "line" not in r["item"]]
+    assert Counter(kept + dropped) == Counter(t.id for t in triples)
 
     for card in ("card.html", "card.md"):
         text = (tmp_path / card).read_text("utf-8")
         assert f"{rows} rows in = {len(kept)} kept + {rows - len(kept)} dropped." in text
-    table = (
-        (tmp_path / "card.md").read_text("utf-8").split("## Through the gates")[1].split("## ")[0]
-    )
+    table = text.split("## Through the gates")[1].split("## ")[0]
     cells = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")][2:-1]
     assert {cell[0].removeprefix("| "): int(cell[1]) for cell in cells} == summary["dropped"]
     assert [int(cell[2]) for cell in cells][-1:] in ([len(kept)], [])
-
-
-def test_an_example_keeps_its_triple(tmp_path: Path) -> None:
-    run(tmp_path, [triple(output="Second claim there, as it says.")])
-    (example,) = [*side(tmp_path, "train"), *side(tmp_path, "test")]
-    assert isinstance(example, Example)
-    assert example.completion == "Second claim there, as it says."

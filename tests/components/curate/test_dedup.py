@@ -5,23 +5,16 @@ import random
 import pytest
 
 from components.curate.ngrams import NEAR, hashes, near_duplicates, same_task, words
-from components.shared.records import Triple
 from tests.builders import triple
 from tests.components.curate.running import prose
 
 
-def naive_grams(text: str) -> set[tuple[str, ...]]:
-    found = words(text)
-    return (
-        {tuple(found[start : start + NEAR]) for start in range(max(1, len(found) - NEAR + 1))}
-        if found
-        else set()
-    )
-
-
 def similarity(one: str, other: str) -> float:
-    mine, yours = naive_grams(one), naive_grams(other)
-    return len(mine & yours) / len(mine | yours)
+    """Return the Jaccard similarity of the 3-grams, by other code than is tested."""
+    sets = []
+    for found in (words(one), words(other)):
+        sets.append({tuple(found[start : start + NEAR]) for start in range(len(found) - NEAR + 1)})
+    return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
 
 
 def planted(count: int, seed: int) -> tuple[list[str], dict[int, int]]:
@@ -57,13 +50,16 @@ def test_hashes_are_those_of_a_plain_loop_and_never_change() -> None:
     assert list(hashes("The same words", 3)) == [5520314242048165297]
 
 
-def test_short_texts_are_compared_whole() -> None:
-    assert near_duplicates(["one two", "two one", "One, two!", "one", ""], 0.8) == {2: 0}
-
-
-def test_texts_without_words_repeat_nothing() -> None:
-    assert near_duplicates(["", "...", "", "?!"], 0.8) == {}
-    assert near_duplicates([], 0.8) == {}
+@pytest.mark.parametrize(
+    ("texts", "wanted"),
+    [
+        (["one two", "two one", "One, two!", "one", ""], {2: 0}),  # short ones are compared whole
+        (["", "...", "", "?!"], {}),
+        ([], {}),
+    ],
+)
+def test_short_texts(texts: list[str], wanted: dict[int, int]) -> None:
+    assert near_duplicates(texts, 0.8) == wanted
 
 
 def test_whether_two_texts_are_duplicates_does_not_depend_on_the_others() -> None:
@@ -82,30 +78,11 @@ def test_texts_of_one_mould_cost_no_square_of_pairs() -> None:
     assert len(found) == 1999
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        (
-            {"output": "The loss falls by 0.3 points."},
-            {"output": "The loss falls by 0.3 points now."},
-            True,
-        ),
-        (
-            {"output": "The loss falls by 0.3 points."},
-            {"output": "The loss falls by 0.7 points."},
-            False,
-        ),
-        (
-            {"instruction": "Name the dataset used here."},
-            {"instruction": "Why does the loss fall?", "output": "It is small."},
-            False,
-        ),
-    ],
-)
-def test_other_figures_or_another_question_make_another_task(
-    one: dict[str, str], other: dict[str, str], same: bool
-) -> None:
-    def made(fields: dict[str, str]) -> Triple:
-        return triple(**{"input": prose("a long passage", 200), **fields})
-
-    assert same_task(made(one), made(other)) == same
+def test_other_figures_or_another_question_make_another_task() -> None:
+    passage = prose("a long passage", 200)
+    falls = triple(input=passage, output="The loss falls by 0.3 points.")
+    assert same_task(falls, triple(input=passage, output="The loss falls by 0.3 points now."))
+    assert not same_task(falls, triple(input=passage, output="The loss falls by 0.7 points."))
+    named = triple(input=passage, instruction="Name the dataset used here.")
+    why = triple(input=passage, instruction="Why does the loss fall?", output="It is small.")
+    assert not same_task(named, why)

@@ -12,16 +12,9 @@ from components.curate.ngrams import hashes
 from tests.builders import triple
 from tests.components.curate.running import prose, rejects, run
 
-META, PROMPT, PERSONAL = (
-    "refusal or talk about itself",
-    "prompt leaked into the data",
-    "personal data",
-)
-TRIVIAL, COPIED, FOREIGN = (
-    "output is empty or trivial",
-    "output equals the input or the instruction",
-    "not in English",
-)
+META, PROMPT = "refusal or talk about itself", "prompt leaked into the data"
+PERSONAL, FOREIGN = "personal data", "not in English"
+TRIVIAL, COPIED = "output is empty or trivial", "output equals the input or the instruction"
 
 
 @pytest.mark.parametrize(
@@ -47,14 +40,8 @@ TRIVIAL, COPIED, FOREIGN = (
         (PERSONAL, {"input": "Write to {first, last}@lab.example.org for the code."}),
         (PERSONAL, {"output": "Call +49 30 901820 55 for the data."}),
         (PERSONAL, {"output": "Call (212) 555-0147 for the data."}),
-        (
-            FOREIGN,
-            {"output": "Le modèle est plus petit que les autres et la perte est plus faible."},
-        ),
-        (
-            FOREIGN,
-            {"output": "Das Modell ist kleiner und der Verlust ist auch nicht mehr so groß."},
-        ),
+        (FOREIGN, {"output": "Le modèle est plus petit que les autres et la perte est faible."}),
+        (FOREIGN, {"output": "Das Modell ist klein und der Verlust ist auch nicht so groß."}),
         (FOREIGN, {"output": "这个模型比其他模型小得多"}),
         (FOREIGN, {"input": "Модель меньше остальных, и потери ниже."}),
         ("output not grounded in its evidence", {"grounding": 0.2}),

@@ -17,19 +17,20 @@ LEAKS = 200
 
 def grams(*texts: str) -> set[tuple[str, ...]]:
     """Return the 8-grams of words between white space, by other code than is tested."""
-    split = [text.lower().split() for text in texts]
-    return {
-        tuple(found[start : start + N]) for found in split for start in range(len(found) - N + 1)
-    }
+    found = set()
+    for text in texts:
+        said = text.lower().split()
+        found |= {tuple(said[start : start + N]) for start in range(len(said) - N + 1)}
+    return found
 
 
 def leaking(folder: Path) -> tuple[int, int]:
     """Return how many test rows share an 8-gram with train, and how many there are."""
-    train, test = side(folder, "train"), side(folder, "test")
-    known = {gram for example in train for gram in grams(example.input, example.completion)}
-    return sum(bool(known & grams(example.input, example.completion)) for example in test), len(
-        test
-    )
+    known = set()
+    for example in side(folder, "train"):
+        known |= grams(example.input, example.completion)
+    test = [grams(example.input, example.completion) for example in side(folder, "test")]
+    return len([found for found in test if found & known]), len(test)
 
 
 def clean(papers: int = 60, rows: int = 8) -> list[Triple]:
@@ -45,22 +46,17 @@ def planted(kind: str, row: Triple, number: int) -> Triple:
     """Return a row that leaks `row` into another paper, or another version of its own."""
     other = {"paper": f"2412.{number:05}", "instruction": "Say what is claimed."}
     fields = {**row.to_dict(), **other, "id": f"leak-{number}"}
-    cut = row.input.split()[5:16]
+    cut = " ".join(row.input.split()[5:16])
     if kind == "same paper":
-        fields |= {
-            "paper": row.paper,
-            "output": prose((number, "new"), 14),
-            "input": prose((number, "new in")),
-        }
+        texts = {"output": prose((number, "new"), 14), "input": prose((number, "new in"))}
+        fields |= {"paper": row.paper, **texts}
     elif kind == "near copy":
         fields |= {"output": row.output + " Indeed."}
     elif kind == "version":
         fields |= {"paper": f"{row.paper}v2", "version": 1, "output": row.output + " So it is."}
     else:
-        fields |= {
-            "input": f"{prose((number, 'l'), 20)} {' '.join(cut)} {prose((number, 'r'), 20)}",
-            "output": prose(number, 14),
-        }
+        around = prose((number, "l"), 20), prose((number, "r"), 20)
+        fields |= {"input": f"{around[0]} {cut} {around[1]}", "output": prose(number, 14)}
     return Triple.from_dict(fields)
 
 
@@ -70,25 +66,29 @@ def test_every_planted_leak_is_found(kind: str, tmp_path: Path) -> None:
     victims = random.Random(kind).sample(rows, LEAKS // 4)
     leaks = [planted(kind, row, number) for number, row in enumerate(victims)]
     run(tmp_path, [*rows, *leaks])
-    where = {
-        example.triple: (name, example.paper)
-        for name in ("train", "test")
-        for example in side(tmp_path, name)
-    }
+    where, papers = {}, {}
+    for name in ("train", "test"):
+        where |= dict.fromkeys((example.triple for example in side(tmp_path, name)), name)
+        papers[name] = {example.paper for example in side(tmp_path, name)}
     assert leaking(tmp_path)[0] == 0
-    assert {paper for name, paper in where.values() if name == "train"}.isdisjoint(
-        paper for name, paper in where.values() if name == "test"
-    )
+    assert not papers["train"] & papers["test"]
     for row, leak in zip(victims, leaks, strict=True):
-        ends = {where[found.id][0] for found in (row, leak) if found.id in where}
+        ends = {where[found.id] for found in (row, leak) if found.id in where}
         assert len(ends) <= 1, (row.id, leak.id)
 
 
-def test_a_leak_gate_that_looks_away_would_be_noticed(tmp_path: Path) -> None:
-    rows = clean()
-    leaks = [planted("shared 8-gram", row, number) for number, row in enumerate(rows[:LEAKS])]
-    run(tmp_path, [*rows, *leaks], max_overlap=1.0)
-    assert leaking(tmp_path)[0] > 10
+def test_what_overlaps_is_dropped_with_its_share(tmp_path: Path) -> None:
+    rows = clean(30)
+    leaks = [planted("shared 8-gram", row, number) for number, row in enumerate(rows)]
+    run(tmp_path, [*rows, *leaks])
+    details = []
+    for reject in rejects(tmp_path):
+        if reject["reason"] == "shares 8-grams with train":
+            details.append(reject["detail"])
+    assert details
+    assert all("% of them; " in detail for detail in details)
+    run(tmp_path / "unguarded", [*rows, *leaks], max_overlap=1.0)
+    assert leaking(tmp_path / "unguarded")[0] == len(details)
 
 
 def test_rows_in_the_seeds_shape_leave_under_one_percent_of_leaks(tmp_path: Path) -> None:
@@ -117,17 +117,6 @@ def test_rows_in_the_seeds_shape_leave_under_one_percent_of_leaks(tmp_path: Path
     shared, tested = leaking(tmp_path)
     assert shared == 0
     assert tested >= 20, summary["dropped"]
-
-
-def test_what_overlaps_is_dropped_with_its_share(tmp_path: Path) -> None:
-    rows = clean(30)
-    leaks = [planted("shared 8-gram", row, number) for number, row in enumerate(rows)]
-    run(tmp_path, [*rows, *leaks])
-    dropped = [
-        reject for reject in rejects(tmp_path) if reject["reason"] == "shares 8-grams with train"
-    ]
-    assert dropped
-    assert all("% of them; " in reject["detail"] for reject in dropped)
 
 
 def test_overlap_is_the_share_of_a_rows_8_grams() -> None:

@@ -12,7 +12,8 @@ from components.curate.reader import read_material
 from components.curate.rows import MAX_CHARACTERS, split_id
 from components.shared.errors import DataError
 from components.shared.ledger import Ledger
-from tests.components.curate.running import prose, rejects, run_on, side
+from tests.builders import CC_BY
+from tests.components.curate.running import prose, run_on, side
 
 GOOD = {"Instruction": "State the claim.", "Input": prose("good"), "Output": "The claim is good."}
 OWN = {"allow_licences": "open,unknown,unknown-teacher"}
@@ -36,10 +37,10 @@ def read(path: Path, content: bytes | str) -> tuple[list[str], list[str]]:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     ledger = Ledger("curate", "triples")
     triples = read_material(path, ledger).triples
-    told = [
-        f"{r['item']}: {r['reason']}".replace(f"{path.name}, line ", "").replace("malformed: ", "")
-        for r in ledger.rejects
-    ]
+    told = []
+    for reject in ledger.rejects:
+        line = reject["item"].removeprefix(f"{path.name}, line ")
+        told.append(f"{line}: {reject['reason'].removeprefix('malformed: ')}")
     return sorted(triple.output for triple in triples), told
 
 
@@ -102,39 +103,35 @@ def test_what_is_no_number_is_never_one(value: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("turns", "instruction", "earlier"),
     [
-        ([("user", "Why?"), ("assistant", "So.")], "Why?", ""),
-        ([("system", "You help."), ("human", "Why?"), ("gpt", "So.")], "Why?", ""),
-        (
-            [("user", "Who?"), ("assistant", "She."), ("user", "Why?"), ("assistant", "So.")],
-            "Why?",
-            "User: Who?\nAssistant: She.",
-        ),
-        ([("user", [{"type": "text", "text": "Why?"}]), ("assistant", "So.")], "Why?", ""),
+        ("user: Why?|assistant: So.", "Why?", ""),
+        ("system: You help.|human: Why?|gpt: So.|user: And?", "Why?", ""),
+        ("user: Who?|model: She.|user: Why?|bot: So.", "Why?", "User: Who?\nAssistant: She."),
     ],
 )
 @pytest.mark.parametrize("names", [("role", "content"), ("from", "value")])
+@pytest.mark.parametrize("in_parts", [False, True])
 def test_a_conversation_is_read_by_its_last_exchange(
-    turns: list[tuple[str, Any]],
+    turns: str,
     instruction: str,
     earlier: str,
     names: tuple[str, str],
+    in_parts: bool,
     tmp_path: Path,
 ) -> None:
-    told = [dict(zip(names, turn, strict=True)) for turn in turns]
+    told = []
+    for turn in turns.split("|"):
+        role, text = turn.split(": ")
+        told.append(
+            {names[0]: role, names[1]: [{"type": "text", "text": text}] if in_parts else text}
+        )
     (tmp_path / "own.json").write_text(json.dumps([{"conversations": told}]))
     (triple,) = read_material(tmp_path / "own.json", Ledger("curate", "triples")).triples
     assert (triple.instruction, triple.input, triple.output) == (instruction, earlier, "So.")
 
 
 def test_text_is_made_safe_and_marks_are_taken_off(tmp_path: Path) -> None:
-    marks = (
-        "</s>",
-        "<|im_end|>",
-        "<|eot_id|>",
-        "<\uff5cend\u2581of\u2581sentence\uff5c>",
-        "<end_of_turn>\n",
-    )
-    rows = [row(n, output=f"<s> Claim {n}.{mark}") for n, mark in enumerate(marks)]
+    marks = ["</s>", "<|im_end|>", "<|eot_id|>", "<｜end▁of▁sentence｜>", "<end_of_turn>"]
+    rows = [row(n, output=f"<s> Claim {n}.{mark}\n") for n, mark in enumerate(marks)]
     rows.append(row(5, output="\x1b[31mClaim\x00 5.\u202e\r\nYes."))
     rows.append(row(6, output="[INST] Say it. [/INST] Claim 6."))
     (tmp_path / "own.jsonl").write_text(lines(*rows))
@@ -144,57 +141,27 @@ def test_text_is_made_safe_and_marks_are_taken_off(tmp_path: Path) -> None:
     assert taught == {*(f"Claim {n}." for n in range(5)), "Claim 5.\nYes."}
 
 
-def test_broken_utf_8_costs_only_its_row(tmp_path: Path) -> None:
-    content = (
-        lines(row(1)).encode()
-        + lines(row(9)).encode().replace(b"Claim 9", b"Clai\xff 9")
-        + lines(row(2)).encode()
-    )
-    assert read(tmp_path / "own.jsonl", content) == (
-        ["Claim 1.", "Claim 2."],
-        ["2: output is not UTF-8"],
-    )
-    array = (
-        json.dumps([row(1), row(9), row(2)], indent=1).encode().replace(b"Claim 9", b"Clai\xff 9")
-    )
-    assert read(tmp_path / "own.json", array) == (
-        ["Claim 1.", "Claim 2."],
-        ["7: output is not UTF-8"],
-    )
-
-
-def test_a_broken_item_of_an_array_costs_only_itself(tmp_path: Path) -> None:
-    for indent in (None, 2):
-        text = json.dumps([row(1), row(9), row(2)], indent=indent).replace('"Claim 9."', "Claim 9.")
-        read_outputs, told = read(tmp_path / "own.json", text)
-        assert read_outputs == ["Claim 1.", "Claim 2."]
-        assert told == [f"{1 if indent is None else 7}: not JSON"]
+@pytest.mark.parametrize(("form", "line"), [("lines", 2), ("array", 1), ("array over lines", 7)])
+@pytest.mark.parametrize(
+    ("bad", "reason"), [(b'"Clai\xff 9."', "output is not UTF-8"), (b"Claim 9.", "not JSON")]
+)
+def test_a_broken_row_costs_only_itself(
+    form: str, line: int, bad: bytes, reason: str, tmp_path: Path
+) -> None:
+    rows = [row(1), row(9), row(2)]
+    text = lines(*rows)
+    if form != "lines":
+        text = json.dumps(rows, indent=2 if "over" in form else None)
+    found = read(tmp_path / "own.json", text.encode().replace(b'"Claim 9."', bad))
+    assert found == (["Claim 1.", "Claim 2."], [f"{line}: {reason}"])
 
 
 def test_fields_that_nobody_knows_do_no_harm(tmp_path: Path) -> None:
-    deep: Any = []
-    for _ in range(400):
-        deep = [deep]
-    rows = [
-        row(1, note=deep),
-        row(2, note="\udcff"),
-        row(3, id="same", note=1),
-        row(3, id="same", note=2),
-    ]
-    assert read(tmp_path / "own.jsonl", lines(*rows)) == (
-        ["Claim 1.", "Claim 2.", "Claim 3.", "Claim 3."],
-        [],
-    )
-
-
-def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
-    for text in (lines(row(1)), json.dumps([row(1)])):
-        assert read(tmp_path / "own.json", b"\xef\xbb\xbf" + text.encode()) == (["Claim 1."], [])
-
-
-def test_windows_line_ends_and_blank_lines_are_no_fault(tmp_path: Path) -> None:
-    text = lines(row(1), "", "  ", "oops", row(2)).replace("\n", "\r\n")
-    assert read(tmp_path / "own.jsonl", text) == (["Claim 1.", "Claim 2."], ["4: not JSON"])
+    deep = json.loads("[" * 400 + "]" * 400)
+    same = [row(3, id="same", note=n) for n in range(2)]
+    text = lines(row(1, note=deep), row(2, note="\udcff"), *same)
+    wanted = ["Claim 1.", "Claim 2.", "Claim 3.", "Claim 3."]
+    assert read(tmp_path / "own.jsonl", text) == (wanted, [])
 
 
 def test_a_missing_file_is_one_clear_error(tmp_path: Path) -> None:
@@ -240,39 +207,38 @@ def test_a_paper_is_known_in_any_spelling_of_its_id(name: str, expected: tuple[s
     assert split_id(name) == expected
 
 
-def test_what_a_row_tells_of_its_paper_counts(tmp_path: Path) -> None:
-    licensed = {
-        "paper": "2405.90001v1",
-        "licence": "http://creativecommons.org/licenses/by/4.0/",
-        "teacher": "mixtral-8x7b",
-    }
-    (tmp_path / "own.jsonl").write_text(
-        lines(row(1, **licensed), row(2), row(3, paper="2405.90001v2", teacher="gpt-4o"))
-    )
-    summary = run_on(tmp_path, tmp_path / "own.jsonl")
-    assert summary["kept"] == 1
-    assert summary["dropped"] == {"licence not allowed: unknown": 2}
-    let_in = run_on(tmp_path / "let in", tmp_path / "own.jsonl", **OWN)
-    assert let_in["kept"] == 2
-    assert let_in["dropped"] == {"teacher's terms forbid training on its answers": 1}
+@pytest.mark.parametrize(
+    ("knobs", "dropped"),
+    [
+        ({}, {"licence not allowed: unknown": 2}),
+        (OWN, {"teacher's terms forbid training on its answers": 1}),
+    ],
+)
+def test_what_a_row_tells_of_its_paper_counts(
+    knobs: dict[str, str], dropped: dict[str, int], tmp_path: Path
+) -> None:
+    told = {"paper": "2405.90001v1", "licence": CC_BY, "teacher": "mixtral-8x7b"}
+    rows = [row(1, **told), row(2), row(3, paper="2405.90001v2", teacher="gpt-4o")]
+    (tmp_path / "own.jsonl").write_text(lines(*rows))
+    assert run_on(tmp_path, tmp_path / "own.jsonl", **knobs)["dropped"] == dropped
 
 
-def test_a_teacher_can_be_named_for_a_whole_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("teacher", "reason"),
+    [
+        ("", "teacher's terms unknown"),
+        ("llama3-70b-8192", "answers of llama3 may train Llama models only"),
+    ],
+)
+def test_a_teacher_can_be_named_for_a_whole_file(teacher: str, reason: str, tmp_path: Path) -> None:
     (tmp_path / "own.jsonl").write_text(lines(row(1), row(2, teacher="mixtral-8x7b")))
-    knobs = {"allow_licences": "unknown", "base_model": "Qwen/Qwen2.5-7B"}
-    assert run_on(tmp_path, tmp_path / "own.jsonl", **knobs)["dropped"] == {
-        "teacher's terms unknown": 1
-    }
-    named = run_on(
-        tmp_path / "named", tmp_path / "own.jsonl", own_teacher="llama3-70b-8192", **knobs
-    )
-    assert named["dropped"] == {"answers of llama3 may train Llama models only": 1}
+    knobs = {"allow_licences": "unknown", "base_model": "Qwen/Qwen2.5-7B", "own_teacher": teacher}
+    assert run_on(tmp_path, tmp_path / "own.jsonl", **knobs)["dropped"] == {reason: 1}
 
 
 def test_what_lacks_provenance_is_said(tmp_path: Path) -> None:
-    (tmp_path / "own.jsonl").write_text(
-        lines(row(1), row(2, paper="2405.90001", page=3, grounding=0.9), row(3))
-    )
+    known = row(2, paper="2405.90001", page=3, grounding=0.9)
+    (tmp_path / "own.jsonl").write_text(lines(row(1), known, row(3)))
     summary = run_on(tmp_path, tmp_path / "own.jsonl", **OWN)
     assert summary["kept"] == 3
     assert summary["facts"]["rows that name no paper"] == 2
@@ -287,12 +253,8 @@ def test_rows_about_one_passage_stay_on_one_side(tmp_path: Path) -> None:
     passages = [prose(("passage", n), 60) for n in range(30)]
     rows = [row(input=text, output=prose((text, n), 9)) for text in passages for n in range(3)]
     (tmp_path / "own.json").write_text(json.dumps(rows))
-    summary = run_on(tmp_path, tmp_path / "own.json", **OWN)
-    assert summary["kept"] == 90
-    train, test = (
-        {example.input for example in side(tmp_path, name)} for name in ("train", "test")
-    )
-    assert train
-    assert test
-    assert not train & test
-    assert rejects(tmp_path) == []
+    assert run_on(tmp_path, tmp_path / "own.json", **OWN)["kept"] == 90
+    train = {example.input for example in side(tmp_path, "train")}
+    test = {example.input for example in side(tmp_path, "test")}
+    assert train | test == {*passages}
+    assert len(train) + len(test) == 30 > len(train) > 0
