@@ -6,15 +6,14 @@ and kept.
 
 import random
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from components.generate.budget import CHARACTERS_A_TOKEN, OVERHEAD, Budget, prompt_tokens
-from components.generate.budget import prompt_characters as characters
+from components.generate.budget import Budget, prompt_tokens
 from components.generate.config import GenerateConfig
 from components.generate.groq import GroqTeacher
 from components.generate.limits import DailyQuotaExceeded, RateLimiter
-from components.generate.teacher import Payload, Reply
+from components.generate.teacher import Answer, Payload, Reply
 from components.shared.errors import TeacherError
 from components.shared.http import FetchError, Outcome
 from components.shared.progress import say
@@ -25,20 +24,19 @@ MAX_BROKEN = 3  # answers to one page that are no chat completions
 MAX_PAUSE_S = 120.0  # that a server may ask for after a failure
 MAX_REFUSED = 10  # pages in a row that are refused: then it is not the pages
 MAX_LIMITED = 40  # 429s in a row with no answer between them
-Answer = Reply | str  # or the reason why there is none
-Keep = Callable[[str, Reply], Answer]
+ENDED = "not asked: the run was ended"
 
 
 class Asker:
     """Asks for the answers of one run."""
 
     def __init__(
-        self, config: GenerateConfig, teacher: GroqTeacher, budget: Budget, keep: Keep
-    ) -> None:
+        self, config: GenerateConfig, teacher: GroqTeacher, budget: Budget,
+        keep: Callable[[str, Reply], Answer],
+    ) -> None:  # fmt: skip
         self._config, self._teacher, self._budget, self._keep = config, teacher, budget, keep
         self._limiter = RateLimiter(config.max_in_flight, config.requests_per_minute)
         self._stopping = threading.Event()
-        self._characters_a_token = CHARACTERS_A_TOKEN
         self._answered = 0  # requests so far
         self._refused = self._limited = 0  # in a row
         self._left = ""  # why no further page is asked about, where that is no error
@@ -54,9 +52,9 @@ class Asker:
         """
         pool = ThreadPoolExecutor(min(self._config.max_in_flight, len(payloads)), "ask")
         try:
-            futures = {
-                pool.submit(self._work, key, payload): key for key, payload in payloads.items()
-            }
+            futures = {}
+            for key, payload in payloads.items():
+                futures[pool.submit(self._work, key, payload)] = key
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
@@ -102,8 +100,10 @@ class Asker:
                     return given_up
                 raise TeacherError(given_up, "run again later: answers so far are kept")
             if failures:
-                self._stopping.wait(max(self._backoff(failures), min(told_s, MAX_PAUSE_S)))
-        return "not asked: the run was ended"
+                doubled = min(32.0, 2.0 ** (failures - 1)) * self._config.backoff_s
+                pause = doubled * random.uniform(0.5, 1.0)
+                self._stopping.wait(max(pause, min(told_s, MAX_PAUSE_S)))
+        return ENDED
 
     def _wait_as_told(self, error: FetchError) -> bool:
         """Have everyone wait after a 429; return whether it did not say how long."""
@@ -117,33 +117,32 @@ class Asker:
 
     def _send(self, key: str, payload: Payload) -> Answer:
         """Send one request when limits allow and keep its answer."""
-        number = self._limiter.enter(self._estimate(payload), self._stopping.is_set)
+        set_aside = int(prompt_tokens(payload)) + payload["max_completion_tokens"]  # by the teacher
+        number = self._limiter.enter(set_aside, self._stopping.is_set)
         if number is None:
-            return "not asked: the run was ended"
-        reply, headers, reserved = None, None, False
+            return ENDED
+        spent, good = 0, True
+        headers: Mapping[str, str] | None = None
         try:
             if reason := self._budget.reserve(payload):
                 return reason
-            reserved = True
-            reply, headers = self._teacher.send(payload)
+            good = False
+            try:
+                reply, headers = self._teacher.send(payload)
+                self._budget.book(reply)
+            finally:
+                self._budget.release(payload)
+            spent, good = reply.tokens, True
             self._answered += 1
             self._refused = self._limited = 0
             return self._keep(key, reply)
         finally:
-            if reserved:
-                self._budget.settle(payload, reply)
-            spent = reply.tokens if reply else 0
-            good = reply is not None or not reserved
             self._limiter.leave(number, spent=spent, headers=headers, good=good)
-            if reply:
-                self._learn(payload, reply)
+            if headers is not None:
+                self._learn_plan()
 
-    def _learn(self, payload: Payload, reply: Reply) -> None:
-        """Learn the length of a token, and from the first answer which plan the account has."""
-        if reply.prompt_tokens > OVERHEAD:
-            measured = characters(payload) / (reply.prompt_tokens - OVERHEAD)
-            bounded = min(max(measured, 1.0), 2 * CHARACTERS_A_TOKEN)
-            self._characters_a_token += 0.2 * (bounded - self._characters_a_token)
+    def _learn_plan(self) -> None:
+        """Learn from the limits that were told whether the account is on the free plan."""
         free = plan("free")
         tokens, requests = self._limiter.limit("T"), self._limiter.limit("R")
         within = 0 < tokens <= free.tokens_a_minute and 0 < requests <= free.requests_a_day
@@ -165,8 +164,9 @@ class Asker:
         self._refused += 1
         if not error.http_status:
             return f"the teacher's answer cannot be used: {error.reason}"
-        size = " as too large" if error.http_status == 413 else ""
-        told = f"{size} ({error.http_status}): {error.detail or error.reason}"
+        told = f" ({error.http_status}): {error.detail or error.reason}"
+        if error.http_status == 413:
+            told = f" as too large{told}"
         if (error.http_status == 403 and not self._answered) or self._refused > MAX_REFUSED:
             raise TeacherError(
                 f"the teacher at {self._teacher.url} refuses requests{told}",
@@ -181,13 +181,3 @@ class Asker:
             raise TeacherError(problem, "run again then: answers are kept")
         self._left = f"left for another day: {problem}"
         return self._left
-
-    def _estimate(self, payload: Payload) -> int:
-        """Return the tokens that the teacher sets aside for a request."""
-        return int(
-            prompt_tokens(payload, self._characters_a_token) + payload["max_completion_tokens"]
-        )
-
-    def _backoff(self, failures: int) -> float:
-        """Return seconds: doubled with each failure up to 32 times, and spread."""
-        return self._config.backoff_s * min(32.0, 2.0 ** (failures - 1)) * random.uniform(0.5, 1.0)

@@ -9,14 +9,14 @@ batch again and pays for nothing twice. See https://console.groq.com/docs/batch.
 import json
 import time
 from collections.abc import Callable, Generator
-from dataclasses import replace
 from typing import Any
 
-from components.generate.asker import Answer
-from components.generate.budget import Budget
+import httpx
+
+from components.generate.budget import BATCH_SHARE, Budget
 from components.generate.config import GenerateConfig
 from components.generate.groq import GroqTeacher
-from components.generate.teacher import Payload, Reply
+from components.generate.teacher import Answer, Payload, Reply
 from components.shared.errors import TeacherError
 from components.shared.http import FetchError, Response, retry
 from components.shared.progress import say
@@ -27,7 +27,8 @@ from components.shared.text import clean_line, finite
 MAX_FILE_BYTES = 200 * 2**20  # of a file of requests or answers; Groq takes no more
 MAX_REQUESTS = 50_000
 GRACE_H = 1.0  # beyond the window, for a batch that is just being finished
-BOUNDARY = "arxtune-boundary-7f3a"  # stands in no line of JSON
+CHAT = "/v1/chat/completions"
+JSON = "application/json"
 Found = Generator[tuple[str, Answer], None, None]
 
 
@@ -53,9 +54,9 @@ class Batches:
             )
         chosen: dict[str, Payload] = {}
         for key, payload in missing.items():
-            reason = self._budget.reserve(payload, wait=False)
-            if not reason and len(chosen) == MAX_REQUESTS:
-                reason = "left for another run: a batch is full"
+            reason = "left for another run: a batch is full"
+            if len(chosen) < MAX_REQUESTS:
+                reason = self._budget.reserve(payload, BATCH_SHARE, wait=False)
             if reason:
                 yield key, reason
             else:
@@ -63,7 +64,9 @@ class Batches:
         if chosen:
             name = digest(sorted(chosen))[:16]
             self._store.put_json(f"{self._home}/{name}/keys.json", sorted(chosen))
-            yield from self._collect(name, chosen)
+            yield from self._collect(name, dict(chosen))
+        for payload in chosen.values():
+            self._budget.release(payload, BATCH_SHARE)
 
     def _collect(self, name: str, payloads: dict[str, Payload]) -> Found:
         """Wait for a batch, made where there is none yet, yield its answers and forget it."""
@@ -95,22 +98,17 @@ class Batches:
         return None
 
     def _submit(self, name: str, payloads: dict[str, Payload]) -> Any:
-        lines = [
-            json.dumps(
-                {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
+        lines = []
+        for key, body in payloads.items():
+            lines.append(
+                json.dumps({"custom_id": key, "method": "POST", "url": CHAT, "body": body})
             )
-            for key, body in payloads.items()
-        ]
-        form = (
-            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
-            f"--{BOUNDARY}\r\n"
-            f'Content-Disposition: form-data; name="file"; filename="{name}.jsonl"\r\n'
-            "Content-Type: application/jsonl\r\n\r\n" + "\n".join(lines) + f"\r\n--{BOUNDARY}--\r\n"
-        )
-        uploaded = self._ask("/files", form.encode(), f"multipart/form-data; boundary={BOUNDARY}")
+        file = f"{name}.jsonl", "\n".join(lines).encode(), "application/jsonl"
+        form = httpx.Request("POST", "", data={"purpose": "batch"}, files={"file": file})
+        uploaded = self._ask("/files", form.read(), form.headers["Content-Type"])
         order = {
             "input_file_id": uploaded["id"],
-            "endpoint": "/v1/chat/completions",
+            "endpoint": CHAT,
             "completion_window": f"{self._config.batch_hours}h",
             "metadata": {"arxtune": name},
         }
@@ -145,12 +143,11 @@ class Batches:
         """Yield the answers in a file of results, and take them out of `payloads`."""
         for line in self._fetch(f"/files/{file}/content").body.splitlines():
             row = self._teacher.decode(line)
-            key = str(row.get("custom_id")) if isinstance(row, dict) else ""
-            payload = payloads.pop(key, None)
-            if payload is not None:
-                yield key, self._answer(key, row, payload)
+            if isinstance(row, dict) and str(row.get("custom_id")) in payloads:
+                key = str(row["custom_id"])
+                yield key, self._answer(key, row, payloads.pop(key))
 
-    def _answer(self, key: str, row: Any, payload: Payload) -> Answer:
+    def _answer(self, key: str, row: dict[str, Any], payload: Payload) -> Answer:
         told = row.get("response") or {"status_code": 500, "body": {"error": row.get("error")}}
         body = json.dumps(told.get("body")).encode()
         status = int(finite(told.get("status_code"), 100, 599) or 500)
@@ -158,28 +155,24 @@ class Batches:
             reply = self._teacher.read(Response(status, {}, body, ""), payload)
         except FetchError as error:
             return f"failed in the batch ({status}): {error.detail or error.reason}"[:300]
-        reply = replace(reply, batch=True)
-        self._budget.book(reply)
+        self._budget.book(reply, BATCH_SHARE)
         return self._keep(key, reply)
 
-    def _ask(self, path: str, content: bytes | None = None, kind: str = "application/json") -> Any:
+    def _ask(self, path: str, content: bytes = b"", kind: str = JSON) -> dict[str, Any]:
         body = self._teacher.decode(self._fetch(path, content, kind).body)
         if not isinstance(body, dict) or (content and not isinstance(body.get("id"), str)):
             raise TeacherError(f"{self._teacher.url}{path} answers something else than expected")
         return body
 
-    def _fetch(
-        self, path: str, content: bytes | None = None, kind: str = "application/json"
-    ) -> Response:
+    def _fetch(self, path: str, content: bytes = b"", kind: str = JSON) -> Response:
         """Ask the Batch API; tries again, except where that could pay twice."""
-        tries = 1 if content and path == "/batches" else self._config.retries + 1
-        method = "POST" if content else "GET"
+        tries = self._config.retries + 1
+        if content and path == "/batches":
+            tries = 1
 
         def attempt() -> Response:
-            headers = {"Content-Type": kind}
-            return self._teacher.fetch(
-                path, method, content, max_bytes=MAX_FILE_BYTES, headers=headers
-            ).check()
+            response = self._teacher.fetch(path, content, kind=kind, max_bytes=MAX_FILE_BYTES)
+            return response.check()
 
         try:
             return retry(attempt, tries=tries, pause_s=self._config.backoff_s)

@@ -19,7 +19,7 @@ from components.generate.sentences import headed_passages
 from components.generate.teacher import Draft, Payload, Reply, Request
 from components.shared.records import digest
 
-TASKS_A_PASSAGE = 1
+TASKS_A_PASSAGE = 1  # part of the rules' hash
 ANSWER_WORDS = 4  # in an answer, at least
 
 WORDINGS = {
@@ -42,10 +42,7 @@ WORDINGS = {
         "How does the sentence go on from “{cue}”?",
     ),
 }
-SINGLE_WORDS = {
-    "term": r"[^\W\d_]{7,}",
-    "figure": r"\d+(?:[.,]\d+)*",
-}  # what makes a cue of its own
+SINGLE_WORDS = {"term": r"[^\W\d_]{7,}", "figure": r"\d+(?:[.,]\d+)*"}  # cues of one word
 READING = {
     "title": (
         "Give the title of the paper that this is from.",
@@ -55,14 +52,8 @@ READING = {
         "Give the heading of the section that begins with this paragraph.",
         "Which heading does this paragraph stand under?",
     ),
-    "acronym": (
-        "What does “{cue}” stand for?",
-        "Spell out the abbreviation “{cue}”.",
-    ),
-    "finding": (
-        "What do the authors find?",
-        "Which finding does the passage report?",
-    ),
+    "acronym": ("What does “{cue}” stand for?", "Spell out the abbreviation “{cue}”."),
+    "finding": ("What do the authors find?", "Which finding does the passage report?"),
 }
 SHARED_WORDS = 0.6  # of a title or heading that the passage must hold: it can be told from there
 HEADING_WORDS = (2, 8)
@@ -81,7 +72,6 @@ class EmbeddedTeacher:
 
     name = "embedded"
     licence = "Apache-2.0"
-    paid = False
 
     def __init__(self, tasks: str = "quoting") -> None:
         """Make quoting tasks alone, or ("varied") reading tasks too, wherever there are some."""
@@ -97,47 +87,47 @@ class EmbeddedTeacher:
         """Return None: the same page gives the same tasks."""
 
     def ask(self, payload: Payload) -> Reply:
-        """Return JSON {"triples": [...]}: up to TASKS_A_PASSAGE tasks a passage, each of another
-        kind."""
+        """Return JSON {"triples": [...]}: up to one task a passage."""
         place = f"{payload['seed']}:{payload['paper']}:{payload['page']}"
-        drafts: list[Draft] = []
+        title = ""
+        if payload["page"] == 1:
+            title = payload.get("title", "")
+        rows = []
         for number, (heading, sentences) in enumerate(headed_passages(payload["text"])):
             choose = random.Random(f"{place}:{number}")
-            title = payload.get("title", "") if number == 0 and payload["page"] == 1 else ""
-            reading = _reading_tasks(sentences, heading, title, choose) if self.varied else []
-            drafts += reading[:TASKS_A_PASSAGE] or _tasks(sentences, choose)
-        return Reply(
-            json.dumps({"triples": [asdict(draft) for draft in drafts]}, ensure_ascii=False)
-        )
+            draft = None
+            if self.varied:
+                draft = _reading_task(sentences, heading, title, choose)
+            draft = draft or _quoting_task(sentences, choose)
+            if draft:
+                rows.append(asdict(draft))
+            title = ""  # stands above the first passage
+        return Reply(json.dumps({"triples": rows}, ensure_ascii=False))
 
 
-def _tasks(sentences: list[str], choose: random.Random) -> list[Draft]:
-    """Return tasks about one passage, of kinds in random order."""
+def _quoting_task(sentences: list[str], choose: random.Random) -> Draft | None:
+    """Return a task about one passage, of a random kind among those that it allows."""
     passage = " ".join(sentences)
-    drafts: list[Draft] = []
     for kind in choose.sample(sorted(WORDINGS), len(WORDINGS)):
-        places = [
-            place
-            for sentence in sentences
-            for place in _cues(kind, sentence)
-            if _once(place[0], passage)
-        ]
-        if places and len(drafts) < TASKS_A_PASSAGE:
+        places: list[tuple[str, str]] = []
+        for sentence in sentences:
+            places += [place for place in _cues(kind, sentence) if _once(place[0], passage)]
+        if places:
             cue, answer = choose.choice(places)
             instruction = choose.choice(WORDINGS[kind]).format(cue=cue)
-            drafts.append(
-                Draft(instruction=instruction, input=passage, output=f"“{answer}”", kind=kind)
-            )
-    return drafts
+            return Draft(instruction, passage, f"“{answer}”", kind)
+    return None
 
 
-def _reading_tasks(
+def _reading_task(
     sentences: list[str], heading: str, title: str, choose: random.Random
-) -> list[Draft]:
-    """Return the reading tasks that a passage allows, in random order."""
+) -> Draft | None:
+    """Return one of the reading tasks that a passage allows."""
     passage = " ".join(sentences)
-    answers = {"title": title, "heading": _heading(heading)}
-    found = [(kind, "", text) for kind, text in answers.items() if text and _told(text, passage)]
+    found: list[tuple[str, str, str]] = []  # kind, cue and answer
+    for kind, text in (("title", title), ("heading", _heading(heading))):
+        if text and _told(text, passage):
+            found.append((kind, "", text))
     for words, acronym in ACRONYM.findall(passage):
         expansion = words.split()[-len(acronym) :]
         if [word[0].lower() for word in expansion] == list(acronym.lower()):
@@ -147,17 +137,18 @@ def _reading_tasks(
         if finding and len(finding[1].split()) >= ANSWER_WORDS:
             found.append(("finding", "", f"{finding[1][0].upper()}{finding[1][1:]}."))
     choose.shuffle(found)
-    drafts = []
     for kind, cue, answer in found:
         instruction = choose.choice(READING[kind]).format(cue=cue)
-        drafts.append(Draft(instruction=instruction, input=passage, output=answer, kind=kind))
-    return drafts
+        return Draft(instruction, passage, answer, kind)
+    return None
 
 
 def _heading(line: str) -> str:
     """Return a heading without its number, or "" where it is too short or too long to be told."""
     bare = NUMBERING.sub("", line).strip()
-    return bare if HEADING_WORDS[0] <= len(bare.split()) <= HEADING_WORDS[1] else ""
+    if HEADING_WORDS[0] <= len(bare.split()) <= HEADING_WORDS[1]:
+        return bare
+    return ""
 
 
 def _told(text: str, passage: str) -> bool:
@@ -169,8 +160,7 @@ def _told(text: str, passage: str) -> bool:
 
 
 def _cues(kind: str, sentence: str) -> Iterator[tuple[str, str]]:
-    """Yield (cue, what the sentence says from the cue on) for every place where a task of this kind
-    can start."""
+    """Yield (cue, what the sentence says from it on) for each place where such a task can start."""
     words = sentence.split()
     for start in range(len(words) - ANSWER_WORDS + 1):
         word, answer = words[start], " ".join(words[start:])

@@ -16,7 +16,7 @@ from components.generate.budget import most_prompt_tokens
 from components.generate.config import GROQ, GenerateConfig
 from components.generate.teacher import Payload, Reply, Request
 from components.shared.errors import TeacherError
-from components.shared.http import Client, FetchError, Outcome, Response, retry_after
+from components.shared.http import Client, FetchError, Outcome, Response, outcome_of, retry_after
 from components.shared.names import environment
 from components.shared.progress import say
 from components.shared.records import digest
@@ -31,11 +31,10 @@ CHECK_KEY = "check GROQ_API_KEY, or ARXTUNE_TEACHER_KEY for another server"
 MAX_WAIT_S = 30 * 86_400.0  # that a Retry-After may ask for
 LIST_DEADLINE_S = 20.0
 OPTIONAL = ("response_format", "reasoning_effort", "include_reasoning", "seed", "temperature")
+LENGTHS = {"max_completion_tokens", "max_tokens"}
 TEXT_PARTS = ("text", "output_text")
 FAILED_FORM = ("json_validate_failed", "tool_use_failed")  # the model wrote something else
 _FORMAT = re.compile(r"response.?formats?|json.?schema|structured.?outputs?", re.IGNORECASE)
-_TEXT = {"type": "string"}
-_TRIPLE = {"instruction": _TEXT, "input": _TEXT, "output": _TEXT}
 
 
 def _closed(properties: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +47,9 @@ def _closed(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-SCHEMA = _closed({"triples": {"type": "array", "items": _closed(_TRIPLE)}})
+_TEXT = {"type": "string"}
+TRIPLE = _closed({"instruction": _TEXT, "input": _TEXT, "output": _TEXT})
+SCHEMA = _closed({"triples": {"type": "array", "items": TRIPLE}})
 STRICT = {
     "type": "json_schema",
     "json_schema": {"name": "triples", "strict": True, "schema": SCHEMA},
@@ -58,17 +59,15 @@ STRICT = {
 class GroqTeacher:
     """Asks one model about one page at a time. Safe to use from many threads."""
 
-    paid = True
-
     def __init__(self, config: GenerateConfig) -> None:
         self._config, self.url = config, config.endpoint
-        self._key = _key(self.url)
+        key = _key(self.url)
         # A key as short as a word of text is nobody's secret, and taking it out would damage
         # answers.
-        self._secret = self._key if len(self._key) >= MIN_SECRET else ""
-        headers = {"User-Agent": "arxtune/0.1", "Content-Type": "application/json"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
+        self._secret = key if len(key) >= MIN_SECRET else ""
+        headers = {"User-Agent": "arxtune/0.1"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
         self._client = Client(headers)
         self._unsupported: set[str] = set()  # fields that the model takes no offence without
         self.served = self._list_models()
@@ -91,8 +90,10 @@ class GroqTeacher:
             "temperature": 0,
             "seed": request.seed,
             "max_completion_tokens": self._config.max_answer_tokens,
-            "response_format": STRICT if self.facts.schema == "strict" else {"type": "json_object"},
+            "response_format": {"type": "json_object"},
         }
+        if self.facts.schema == "strict":
+            body["response_format"] = STRICT
         if self.facts.reasoning_effort:
             body["max_completion_tokens"] += REASONING_ROOM
             body["reasoning_effort"] = self.facts.reasoning_effort
@@ -101,38 +102,38 @@ class GroqTeacher:
 
     def again(self, payload: Payload, reply: Reply) -> Payload | None:
         """Return the request with more room if the answer was cut, else without a set form."""
-        room = payload["max_completion_tokens"]
-        if reply.cut:
-            more = min(2 * room, self._longest)
-            return {**payload, "max_completion_tokens": more} if more > room else None
-        free = {name: value for name, value in payload.items() if name != "response_format"}
-        return {**free, "seed": payload["seed"] + 1}
+        other = dict(payload)
+        if not reply.cut:
+            other.pop("response_format", None)
+            other["seed"] += 1
+            return other
+        other["max_completion_tokens"] = min(2 * payload["max_completion_tokens"], self._longest)
+        return other if other["max_completion_tokens"] > payload["max_completion_tokens"] else None
 
     def send(self, payload: Payload) -> tuple[Reply, Mapping[str, str]]:
         """Send one request; return its answer and headers, or raise as `read` does."""
         while True:
             body = {name: value for name, value in payload.items() if name not in self._unsupported}
             body["max_completion_tokens"] = min(body["max_completion_tokens"], self._longest)
-            response = self.fetch("/chat/completions", "POST", json.dumps(body).encode())
+            response = self.fetch("/chat/completions", json.dumps(body).encode())
             if not self._learns(response, body):
                 return self.read(response, body), response.headers
 
     def fetch(
         self,
         path: str,
-        method: str = "GET",
-        content: bytes | None = None,
+        content: bytes = b"",
         *,
+        kind: str = "application/json",
         max_bytes: int = MAX_BYTES,
         deadline_s: float = 0.0,
-        headers: Mapping[str, str] | None = None,
     ) -> Response:
         """Ask the server; redirects are answers, for no page may be sent where nobody named it."""
         return self._client.fetch(
             self.url + path,
-            method=method,
-            content=content,
-            headers=headers,
+            method="POST" if content else "GET",
+            content=content or None,
+            headers={"Content-Type": kind},
             deadline_s=deadline_s or self._config.answer_deadline_s,
             max_bytes=max_bytes,
         )
@@ -143,10 +144,10 @@ class GroqTeacher:
         Raises FetchError with RETRY for what may pass and with SKIP for what this page's request
         meets alone, and TeacherError for what every request will.
         """
-        status, body = response.status, self.decode(response.body)
+        status = response.status
         if status == 200:
             try:
-                return _reply(body, payload)
+                return _reply(self.decode(response.body), payload)
             except (KeyError, IndexError, TypeError, AttributeError):
                 problem = "answers what is no chat completion"
                 raise FetchError(problem, Outcome.RETRY, http_status=status) from None
@@ -164,10 +165,9 @@ class GroqTeacher:
             there = clean_line(response.headers.get("Location", "another address"))[:200]
             problem = f"the teacher at {self.url} redirects to {there}"
             raise TeacherError(problem, "name that by teacher_url")
-        may_pass = status in (408, 425, 429) or status >= 498
         raise FetchError(
             f"answers {status}",
-            Outcome.RETRY if may_pass else Outcome.SKIP,
+            outcome_of(status),
             message[:300],
             after_s=retry_after(response.headers, MAX_WAIT_S),
             http_status=status,
@@ -187,9 +187,11 @@ class GroqTeacher:
 
     def _error(self, response: Response) -> tuple[str, str, dict[str, Any]]:
         """Return an error's code, its message and all of its fields."""
-        body = self.decode(response.body)
-        error = body.get("error", body) if isinstance(body, dict) else body
-        error = error if isinstance(error, dict) else {"message": error}
+        error = self.decode(response.body)
+        if isinstance(error, dict):
+            error = error.get("error", error)
+        if not isinstance(error, dict):
+            error = {"message": error}
         message = str(error.get("message") or self._text(response.body))[:500]
         return str(error.get("code", "")), clean_line(message), error
 
@@ -198,22 +200,20 @@ class GroqTeacher:
         if response.status not in (400, 422):
             return False
         code, message, error = self._error(response)
-        named = {str(error.get("param")), *re.findall(r"\w+", message)}
         if code in FAILED_FORM or "failed_generation" in error:
             return False
+        named = {str(error.get("param")), *re.findall(r"\w+", message)}
         if _FORMAT.search(message):
             named.add("response_format")
-        limits = [int(number) for number in re.findall(r"\b\d{2,7}\b", message)]
-        longest = min(limits, default=0)
-        if (
-            named & {"max_completion_tokens", "max_tokens"}
-            and 64 <= longest < sent["max_completion_tokens"]
-        ):
+        longest = min(map(int, re.findall(r"\b\d{2,7}\b", message)), default=0)
+        if named & LENGTHS and 64 <= longest < sent["max_completion_tokens"]:
             self._longest = min(self._longest, longest)
             return True
-        field = next((name for name in OPTIONAL if name in named and name in sent), "")
-        self._unsupported.add(field)
-        return bool(field)
+        for field in OPTIONAL:
+            if field in named and field in sent:
+                self._unsupported.add(field)
+                return True
+        return False
 
     def _list_models(self) -> list[str]:
         """Return the ids of the models that are served; none where the server does not tell."""
@@ -224,34 +224,39 @@ class GroqTeacher:
         if response.status == 401:
             raise TeacherError("the teacher refuses the key (401)", CHECK_KEY)
         body = self.decode(response.body)
-        rows = body.get("data") if response.status == 200 and isinstance(body, dict) else None
-        found = [row.get("id") for row in rows or () if isinstance(row, dict)]
-        return sorted(clean_line(name) for name in found if isinstance(name, str))
+        if response.status != 200 or not isinstance(body, dict):
+            return []
+        found = []
+        for row in body.get("data") or ():
+            if isinstance(row, dict) and isinstance(row.get("id"), str):
+                found.append(clean_line(row["id"]))
+        return sorted(found)
 
     def _choose(self, wanted: str) -> str:
         """Return the model to ask, which the server lists as far as it lists any."""
-        if wanted == AUTO:
-            for facts in ranked():
-                if facts.model in self.served:
-                    say("generate", f"teacher_model=auto: {facts.model} ({facts.licence})")
-                    return facts.model
-            problem = (
-                f"teacher_model=auto: the teacher at {self.url} lists none of the known models"
-            )
-            raise TeacherError(problem, f"name one by --teacher-model{self._some_served()}")
-        if self.served and not {wanted, f"{wanted}:latest"} & set(self.served):
-            raise self._gone(wanted)
-        return wanted
+        if wanted != AUTO:
+            if self.served and not {wanted, f"{wanted}:latest"} & set(self.served):
+                raise self._gone(wanted)
+            return wanted
+        for facts in ranked():
+            if facts.model in self.served:
+                say("generate", f"teacher_model=auto: {facts.model} ({facts.licence})")
+                return facts.model
+        raise TeacherError(
+            f"teacher_model=auto: the teacher at {self.url} lists none of the known models",
+            f"name one by --teacher-model{self._some_served()}",
+        )
 
     def _gone(self, model: str, status: str = "") -> TeacherError:
         facts = teacher(model)
-        retired = f", retired on {facts.retired_on}" if facts.retired_on else ""
+        problem = f"the teacher at {self.url} has no model {model!r}{status}"
+        if facts.retired_on:
+            problem += f", retired on {facts.retired_on}"
         other = facts.replaced_by
         if other not in self.served:
             other = next((name for name in self.served if teacher(name).output), other or AUTO)
         return TeacherError(
-            f"the teacher at {self.url} has no model {model!r}{status}{retired}",
-            f"name another by --teacher-model {other}{self._some_served()}",
+            problem, f"name another by --teacher-model {other}{self._some_served()}"
         )
 
     def _some_served(self) -> str:
@@ -260,13 +265,16 @@ class GroqTeacher:
 
 def _key(url: str) -> str:
     """Return the key for a server: Groq's goes to Groq and to this machine alone."""
-    key = "" if url == GROQ else environment("ARXTUNE_TEACHER_KEY")
-    if url == GROQ or (not key and _on_loopback(url)):
+    if url == GROQ:
         key = environment("GROQ_API_KEY")
-    if not key and url == GROQ:
-        raise TeacherError(
-            "the teacher is Groq, but GROQ_API_KEY is not set", "set it, or --teacher embedded"
-        )
+        if not key:
+            raise TeacherError(
+                "the teacher is Groq, but GROQ_API_KEY is not set", "set it, or --teacher embedded"
+            )
+    else:
+        key = environment("ARXTUNE_TEACHER_KEY")
+        if not key and _on_loopback(url):
+            key = environment("GROQ_API_KEY")
     if not key.isascii():
         raise TeacherError("the teacher's key holds characters that no key has", "set it again")
     return key
@@ -290,41 +298,47 @@ def _reply(answer: Any, payload: Payload) -> Reply:
         text, problem = "", "withheld by the teacher's content filter"
     elif not text.strip():
         thoughts = message.get("reasoning") or message.get("reasoning_content")
-        reasoned = "reasoning_effort" in payload or thoughts
-        problem = "empty answer"
-        if cut:
-            problem = "cut while it reasoned" if reasoned else "cut before it began"
+        if cut and ("reasoning_effort" in payload or thoughts):
+            problem = "cut while it reasoned"
+        elif cut:
+            problem = "cut before it began"
         elif isinstance(message.get("refusal"), str):
             problem = "refused by the teacher"
+        else:
+            problem = "empty answer"
     return _reply_of(text, answer.get("usage"), payload, cut=cut, problem=problem)
 
 
-def _content(content: Any) -> str:
+def _content(content: object) -> str:
     """Return the text of a message: a text, or a list of parts of which some are text."""
-    if isinstance(content, list):
-        parts = [part if isinstance(part, dict) else {"text": part} for part in content]
-        texts = [part["text"] for part in parts if part.get("type", "text") in TEXT_PARTS]
-        return "".join(texts)
-    if content is not None and not isinstance(content, str):
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
         raise TypeError("content is neither text nor parts")
-    return content or ""
+    text = ""
+    for part in content:
+        if not isinstance(part, dict):
+            text += part
+        elif part.get("type", "text") in TEXT_PARTS:
+            text += part["text"]
+    return text
 
 
-def _reply_of(text: str, usage: Any, payload: Payload, **more: Any) -> Reply:
+def _reply_of(
+    text: str, usage: Any, payload: Payload, *, cut: bool = False, problem: str = ""
+) -> Reply:
     """Return a reply with the tokens told, or the most that is possible where none are."""
-    told = usage if isinstance(usage, dict) else {}
-    most = most_prompt_tokens(payload)
-    prompt = finite(told.get("prompt_tokens"), most // 16, most)
-    longest = payload["max_completion_tokens"]
-    completion = finite(told.get("completion_tokens"), len(text) // 16, longest)
-    details = told.get("prompt_tokens_details")
-    cached = (
-        finite(details.get("cached_tokens"), 0, prompt or 0) if isinstance(details, dict) else 0
-    )
-    return Reply(
-        text=text,
-        prompt_tokens=int(most if prompt is None else prompt),
-        completion_tokens=int(longest if completion is None else completion),
-        cached_tokens=int(cached or 0),
-        **more,
-    )
+    if not isinstance(usage, dict):
+        usage = {}
+    details = usage.get("prompt_tokens_details")
+    if not isinstance(details, dict):
+        details = {}
+    most, longest = most_prompt_tokens(payload), payload["max_completion_tokens"]
+    prompt = finite(usage.get("prompt_tokens"), most // 16, most)
+    if prompt is None:
+        prompt = most
+    completion = finite(usage.get("completion_tokens"), len(text) // 16, longest)
+    if completion is None:
+        completion = longest
+    cached = finite(details.get("cached_tokens"), 0, prompt) or 0
+    return Reply(text, int(prompt), int(completion), int(cached), cut, problem)

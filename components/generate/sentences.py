@@ -15,11 +15,6 @@ _SENTENCE = re.compile(r"[A-Z][^\n@{}\\<>|=_^~]*[.?!]")
 _PLAIN = re.compile(r"[\w\s,.;:'’%()\[\]/&?!±–-]")
 
 
-def passages(page: str) -> list[list[str]]:
-    """Return the passages of a page, each a list of sentences that follow one another there."""
-    return [sentences for _heading, sentences in headed_passages(page)]
-
-
 def headed_passages(page: str) -> list[tuple[str, list[str]]]:
     """Return the passages of a page, and for each the heading right above it, or ""."""
     found: list[tuple[str, list[str]]] = []
@@ -90,8 +85,7 @@ def _is_heading(line: str, width: int) -> bool:
 
 
 def _cut(run: list[str]) -> Iterator[list[str]]:
-    """Yield equal passages of 3 to 6 sentences; a run too short or a passage too long gives
-    nothing."""
+    """Yield equal passages of 3 to 6 sentences, none where run or sentences do not allow it."""
     least, most = SENTENCES
     pieces = -(-len(run) // most)
     for piece in range(pieces):

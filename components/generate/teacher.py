@@ -44,9 +44,11 @@ class Reply:
     cached_tokens: int = 0  # of the prompt, at the lower price
     cut: bool = False  # ended by the limit of tokens, not by the teacher
     problem: str = ""  # why there is no text, where the teacher says so
-    batch: bool = False  # paid at the Batch API's price
 
     @property
     def tokens(self) -> int:
         """Return all tokens paid for."""
         return self.prompt_tokens + self.completion_tokens
+
+
+Answer = Reply | str  # or the reason why there is none
