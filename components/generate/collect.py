@@ -29,9 +29,7 @@ class Collector:
         self._store = open_store(config.store)
         self._asked = self._stored = 0
         self._forecast: dict[str, float] = {}
-        self._budget: Budget | None = None
-        if isinstance(teacher, GroqTeacher):
-            self._budget = Budget(teacher.facts, config.max_tokens_total, config.max_dollars)
+        self._budget = Budget(teacher.facts, config.max_tokens_total, config.max_dollars)
 
     def answers(self, requests: list[Request]) -> dict[Request, Answer]:
         """Return the answer to each request, asked in this order; again where it is damaged."""
@@ -59,7 +57,7 @@ class Collector:
             "answers asked for": self._asked,
             "answers from the store": self._stored,
         }
-        if self._budget:
+        if isinstance(self._teacher, GroqTeacher):
             for what, amount in self._budget.bill().items():
                 facts[f"{what}, this run"] = amount
         return facts | self._forecast
@@ -86,7 +84,7 @@ class Collector:
         self, missing: dict[str, Payload], live: bool
     ) -> Generator[tuple[str, Answer], None, None]:
         """Yield the answers that are not in the store."""
-        if isinstance(self._teacher, EmbeddedTeacher) or self._budget is None:
+        if isinstance(self._teacher, EmbeddedTeacher):
             for key, payload in missing.items():
                 yield key, self._keep(key, self._teacher.ask(payload))
             return
@@ -114,7 +112,9 @@ class Collector:
 
     def _keep(self, key: str, reply: Reply) -> Answer:
         """Keep an answer before anything uses it, once it has been read without an error."""
-        if self._budget and not reply.tokens:  # an error: next time it may be another
+        if not reply.tokens and isinstance(
+            self._teacher, GroqTeacher
+        ):  # an error: next time it may be another
             return reply
         try:
             parse(reply.text, cut=reply.cut)

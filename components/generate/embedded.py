@@ -18,6 +18,7 @@ from dataclasses import asdict
 from components.generate.sentences import headed_passages
 from components.generate.teacher import Draft, Payload, Reply, Request
 from components.shared.records import digest
+from components.shared.teachers import EMBEDDED, teacher
 
 TASKS_A_PASSAGE = 1  # part of the rules' hash
 ANSWER_WORDS = 4  # in an answer, at least
@@ -70,8 +71,9 @@ FINDING = re.compile(
 class EmbeddedTeacher:
     """Deterministic: the same page, seed and wording rules give the same tasks."""
 
-    name = "embedded"
-    licence = "Apache-2.0"
+    name = EMBEDDED
+    facts = teacher(EMBEDDED)
+    licence = facts.licence
 
     def __init__(self, tasks: str = "quoting") -> None:
         """Make quoting tasks alone, or ("varied") reading tasks too, wherever there are some."""

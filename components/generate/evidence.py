@@ -6,9 +6,7 @@ from itertools import islice
 
 from components.shared.grounding import Grounding, grounding, sentences
 
-ALIKE = (
-    0.6  # share of a sentence's words that a sentence of the page must hold to count as its source
-)
+ALIKE = 0.6  # share of a sentence's words that its source, a sentence of the page, holds at least
 MOST = 3  # sentences of the page that stand in when nothing is quoted
 MOST_COMPARED = 30  # sentences of an input that is not quoted
 
@@ -20,10 +18,12 @@ def find_span(text: str, passage: str) -> Span | None:
     """Return [start, end) of `passage` in `text`, white space and letter case aside, or None."""
     page, places = _folded(text)
     wanted = _folded(passage)[0].strip()
-    at = page.find(wanted) if wanted else -1
+    if not wanted:
+        return None
+    at = page.find(wanted)
     while at >= 0:
         end = at + len(wanted)
-        if not (_is_word(page[at - 1 : at]) or _is_word(page[end : end + 1])):
+        if not (_WORD.match(page[at - 1 : at]) or _WORD.match(page[end : end + 1])):
             return places[at], places[end - 1] + 1
         at = page.find(wanted, at + 1)
     return None
@@ -35,15 +35,15 @@ def _folded(text: str) -> tuple[str, list[int]]:
     characters: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):
-        small = " " if character.isspace() else character.lower()
+        small = character.lower()
+        if character.isspace():
+            small = " "
+        elif len(small) > 1:
+            small = character
         if small != " " or characters[-1:] != [" "]:
-            characters.append(small if len(small) == 1 else character)
+            characters.append(small)
             places.append(place)
     return "".join(characters), places
-
-
-def _is_word(character: str) -> bool:
-    return character.isalnum() or character == "_"
 
 
 def evidence(text: str, input: str, output: str) -> list[Span]:
@@ -56,12 +56,11 @@ def evidence(text: str, input: str, output: str) -> list[Span]:
     for passage in (input, output):
         if span := find_span(text, passage):
             return [span]
-    page = [(span, _words(text[slice(*span)])) for span in _sentence_spans(text)]
-    parts = islice(sentences(input), MOST_COMPARED)
-    near = [_nearest(page, _words(sentence), ALIKE) for sentence in parts]
+    page = _sentences(text)
+    near = [_nearest(page, sentence, ALIKE) for sentence in islice(sentences(input), MOST_COMPARED)]
     if not any(near):
-        near = [_nearest(page, _words(part), 0.0) for part in islice(sentences(output), MOST)]
-    return _merged([span for span in near if span]) or [(0, len(text))]
+        near = [_nearest(page, sentence, 0.0) for sentence in islice(sentences(output), MOST)]
+    return _merged(set(filter(None, near))) or [(0, len(text))]
 
 
 def judge(text: str, spans: list[Span], input: str, output: str) -> Grounding:
@@ -72,21 +71,23 @@ def judge(text: str, spans: list[Span], input: str, output: str) -> Grounding:
     return min(grounding(output, passage), grounding(input, passage))
 
 
-def _sentence_spans(text: str) -> list[Span]:
-    spans, start = [], 0
+def _sentences(text: str) -> list[tuple[Span, set[str]]]:
+    """Return the place and the words of each sentence."""
+    found, end = [], 0
     for sentence in sentences(text):
-        start = text.index(sentence, start)
-        spans.append((start, start + len(sentence)))
-        start += len(sentence)
-    return spans
+        start = text.index(sentence, end)
+        end = start + len(sentence)
+        found.append(((start, end), _words(sentence)))
+    return found
 
 
 def _words(text: str) -> set[str]:
     return set(_WORD.findall(text.lower()))
 
 
-def _nearest(page: list[tuple[Span, set[str]]], words: set[str], least: float) -> Span | None:
-    """Return the first sentence that shares most of these words, if it shares enough."""
+def _nearest(page: list[tuple[Span, set[str]]], sentence: str, least: float) -> Span | None:
+    """Return the first sentence of a page that shares most words, if it shares enough."""
+    words = _words(sentence)
     best, found = 0.0, None
     for span, known in page:
         share = len(words & known) / max(len(words), 1)
@@ -95,9 +96,9 @@ def _nearest(page: list[tuple[Span, set[str]]], words: set[str], least: float) -
     return found if best >= least else None
 
 
-def _merged(spans: list[Span]) -> list[Span]:
+def _merged(spans: set[Span]) -> list[Span]:
     found: list[Span] = []
-    for start, end in sorted(set(spans)):
+    for start, end in sorted(spans):
         if found and start <= found[-1][1] + 1:
             found[-1] = (found[-1][0], max(end, found[-1][1]))
         else:

@@ -18,9 +18,7 @@ from components.shared.text import finite
 PATIENCE_S = 600.0  # a limit that needs a longer wait is the day's, and ends the asking
 LONGEST_S = 30 * 86_400.0
 TOLD_S = 20.0  # a pause that a person is told of
-# One request at first, whose answer tells the limits; one more with each answer, half as many after
-# a failure.
-FIRST_WINDOW = 1
+LOOK_S = 0.2  # between two looks whether all is stopped
 _DURATION = re.compile(
     r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?"
 )
@@ -29,16 +27,16 @@ _TRY_AGAIN = re.compile(r"try again in ([\dhms.]+[hms])")
 
 
 def seconds(duration: str) -> float | None:
-    """Return the seconds of "2m59.56s", "180ms" or "12", at most LONGEST_S, or None for anything
-    else."""
+    """Return the seconds of "2m59.56s", "180ms" or "12", or None for anything else."""
     duration = duration.strip()[:40]
     found = _DURATION.fullmatch(duration)
     if not duration or not found:
         plain = finite(duration, 0)
-        return None if plain is None else min(plain, LONGEST_S)
-    units = (86_400, 3_600, 60, 1, 0.001)
-    parts = zip(found.groups(), units, strict=True)
-    return min(sum(float(part) * unit for part, unit in parts if part), LONGEST_S)
+        return plain and min(plain, LONGEST_S)
+    total = 0.0
+    for part, unit in zip(found.groups("0"), (86_400, 3_600, 60, 1, 0.001), strict=True):
+        total += float(part) * unit
+    return min(total, LONGEST_S)
 
 
 class DailyQuotaExceeded(Exception):
@@ -51,7 +49,7 @@ class DailyQuotaExceeded(Exception):
 
 @dataclass
 class Bucket:
-    """One limit: `level` is left of `limit`, and comes back at `rate` a second."""
+    """One limit: `level` is left of `limit`, and comes back at `rate` a second, above 0."""
 
     limit: float
     level: float
@@ -61,9 +59,7 @@ class Bucket:
     def wait(self, need: float, now: float) -> float:
         """Return the seconds until `need` is there, or until the bucket is full."""
         missing = min(need, self.limit) - self.now(now)
-        if missing <= 0:
-            return 0.0
-        return missing / self.rate if self.rate > 0 else PATIENCE_S * 2
+        return max(0.0, missing / self.rate)
 
     def now(self, now: float) -> float:
         """Return the level, brought up to date."""
@@ -79,13 +75,14 @@ class RateLimiter:
         self, most: int, requests_per_minute: float = 0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._most, self._clock = most, clock
-        self._window = float(min(FIRST_WINDOW, most))
-        self._in_flight: dict[int, tuple[float, float]] = {}  # number -> (sent at, tokens reserved)
+        # One request at first, whose answer tells the limits; one more with each answer, half as
+        # many after a failure.
+        self._window = 1.0
+        self._in_flight: dict[int, tuple[float, int]] = {}  # number -> (sent at, tokens reserved)
         self._count = 0
         self._pause_until = 0.0
-        self._buckets: dict[str, Bucket] = {}
-        # Bucket -> when the request was sent whose answer it stands by.
-        self._learned: dict[str, float] = {}
+        self._buckets: dict[str, Bucket] = {}  # T: tokens a minute, R: requests a day, RPM
+        self._learned: dict[str, float] = {}  # bucket -> when the request was sent that told it
         self._changed = threading.Condition()
         if requests_per_minute:
             rate = requests_per_minute / 60
@@ -93,8 +90,7 @@ class RateLimiter:
 
     def limit(self, name: str) -> float:
         """Return a limit that was told, else 0: T of tokens a minute, R of requests a day."""
-        bucket = self._buckets.get(name)
-        return bucket.limit if bucket else 0.0
+        return self._buckets[name].limit if name in self._buckets else 0.0
 
     def enter(self, tokens: int, stopped: Callable[[], bool]) -> int | None:
         """Wait until a request of so many tokens may go; return its number, or None when stopped
@@ -105,18 +101,21 @@ class RateLimiter:
         with self._changed:
             while not stopped():
                 now = self._clock()
+                needs = {"T": tokens}  # of the other buckets: one request
                 wait = self._pause_until - now
                 for name, bucket in self._buckets.items():
-                    wait = max(wait, bucket.wait(tokens if name[0] == "T" else 1, now))
+                    wait = max(wait, bucket.wait(needs.get(name, 1), now))
                 if wait > PATIENCE_S:
                     raise DailyQuotaExceeded(wait)
                 if wait <= 0 and len(self._in_flight) < int(self._window):
                     self._count += 1
                     self._in_flight[self._count] = now, tokens
                     for name, bucket in self._buckets.items():
-                        bucket.level -= tokens if name[0] == "T" else 1
+                        bucket.level -= needs.get(name, 1)
                     return self._count
-                self._changed.wait(min(wait, 0.2) if wait > 0 else 0.2)
+                if wait <= 0:
+                    wait = LOOK_S
+                self._changed.wait(min(wait, LOOK_S))
         return None
 
     def leave(
@@ -126,12 +125,15 @@ class RateLimiter:
         with self._changed:
             sent, reserved = self._in_flight.pop(number)
             now = self._clock()
-            self._window = min(self._most, self._window + 1) if good else max(1.0, self._window / 2)
-            for name, bucket in self._buckets.items():
-                if name[0] == "T":
-                    bucket.level = min(bucket.limit, bucket.now(now) + reserved - spent)
-            for name, kind in (("T", "tokens"), ("R", "requests")):
-                self._learn(name, kind, headers or {}, sent, now)
+            if good:
+                self._window = min(self._most, self._window + 1)
+            else:
+                self._window = max(1.0, self._window / 2)
+            if tokens := self._buckets.get("T"):
+                tokens.level = min(tokens.limit, tokens.now(now) + reserved - spent)
+            under_way = sum(tokens for _, tokens in self._in_flight.values())
+            self._learn("T", "tokens", under_way, headers or {}, sent)
+            self._learn("R", "requests", len(self._in_flight), headers or {}, sent)
             self._changed.notify_all()
 
     def refused(self, message: str, wait_s: float | None) -> None:
@@ -154,10 +156,10 @@ class RateLimiter:
     def _minute(self) -> float:
         """Return the seconds of a minute, by the tokens that come back; a stand-in's is short."""
         tokens = self._buckets.get("T")
-        return tokens.limit / tokens.rate if tokens and tokens.rate > 0 else 60.0
+        return tokens.limit / tokens.rate if tokens else 60.0
 
     def _learn(
-        self, name: str, kind: str, headers: Mapping[str, str], sent: float, now: float
+        self, name: str, kind: str, under_way: int, headers: Mapping[str, str], sent: float
     ) -> None:
         """Set a bucket to what the server says, less what is under way."""
         if sent < self._learned.get(name, sent):  # the answer to a later request has told already
@@ -167,11 +169,11 @@ class RateLimiter:
         if limit is None or rest is None:
             return
         reset = seconds(headers.get(f"x-ratelimit-reset-{kind}", ""))
-        known = self._buckets.get(name)
-        rate = known.rate if known else limit / 60
         if reset and limit > rest:
             rate = (limit - rest) / reset
-        reserved = [tokens for _, tokens in self._in_flight.values()]
-        level = rest - (sum(reserved) if name == "T" else len(reserved))
-        self._buckets[name] = Bucket(limit, level, rate, now)
+        elif name in self._buckets:
+            rate = self._buckets[name].rate
+        else:
+            rate = limit / 60
+        self._buckets[name] = Bucket(limit, rest - under_way, rate, self._clock())
         self._learned[name] = sent
