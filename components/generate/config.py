@@ -1,5 +1,6 @@
 """The knobs of the generate stage."""
 
+import contextlib
 from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
@@ -80,25 +81,20 @@ class GenerateConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
     @property
     def endpoint(self) -> str:
         """Return the base URL; Groq's when none is named, with Groq's path where it has none."""
-        url = self.teacher_url.rstrip("/")
-        if not url:
-            return GROQ
+        url = self.teacher_url.rstrip("/") or GROQ
         return url if urlsplit(url).path else f"{url}/openai/v1"
 
     @model_validator(mode="after")
     def _check_url(self) -> Self:
-        try:
+        valid, secret = not self.teacher_url, ""
+        with contextlib.suppress(ValueError):
             parts = urlsplit(self.teacher_url)
-            host, _ = parts.hostname, parts.port
-        except ValueError:
-            parts, host = urlsplit(""), None
-        if parts.username or parts.password:
+            secret = f"{parts.username or ''}{parts.password or ''}"
+            if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+                valid = True
+        if secret or not valid:
             raise ConfigError(
-                "generate.teacher_url: holds a user name or password",
+                "generate.teacher_url: must be http(s)://host[:port][/path], without a password",
                 "keys come from GROQ_API_KEY and ARXTUNE_TEACHER_KEY alone",
-            )
-        if self.teacher_url and not (parts.scheme in ("http", "https") and host):
-            raise ConfigError(
-                f"generate.teacher_url={self.teacher_url!r}: must be http(s)://host[:port][/path]"
             )
         return self

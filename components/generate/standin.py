@@ -36,7 +36,6 @@ from typing import Any, NamedTuple
 from components.generate.embedded import EmbeddedTeacher
 from components.generate.limits import Bucket
 from components.generate.teacher import Request
-from components.generate.triples import parse
 from components.shared.loopback import LoopbackServer, QuickHandler
 from components.shared.teachers import batch_discount, plan, ranked, teacher
 
@@ -44,20 +43,17 @@ KEY = "gsk_stand_in"  # what the stand-in takes as a key when none is named
 DECOMMISSIONED = ("qwen/qwen3-32b", "meta-llama/llama-4-scout-17b-16e-instruct")
 # What a request may meet by seed: failures of transport, for an answer in bad form is asked for
 # only once more.
-PASSING = (
-    "429", "429:0.05", "498", "500", "503", "reset", "cut", "garbage", "413", "slow:0.05",
-)  # fmt: skip
+PASSING = ["429", "429:0.05", "498", "500", "503", "reset", "cut", "garbage", "413", "slow:0.05"]
 LIMITS = {
-    "RPM": ("requests per minute", "requests_a_minute"),
-    "RPD": ("requests per day", "requests_a_day"),
-    "TPM": ("tokens per minute", "tokens_a_minute"),
-    "TPD": ("tokens per day", "tokens_a_day"),
+    "RPM": "requests_a_minute",
+    "RPD": "requests_a_day",
+    "TPM": "tokens_a_minute",
+    "TPD": "tokens_a_day",
 }
 CHARACTERS_A_TOKEN = 4
 OVERHEAD = 60  # tokens that chat format and schema add to a prompt
 REASONING = (150, 450)  # tokens at low effort
 BATCH_LOOKS = 2  # at a batch before it is done
-FIELDS = ("instruction", "input", "output")
 
 
 class Reply(NamedTuple):
@@ -95,17 +91,17 @@ class StandIn(LoopbackServer):
         self.requests: list[int] = []  # statuses of questions in order, 0 for a reset
         self.bill: list[tuple[str, int]] = []  # hash of the request, tokens
         self.dollars = 0.0
-        self.busy = self.most_busy = 0
         self.started = self.ended = 0.0
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
         self._bill_file, self._tries = bill, Counter[str]()
         self._prefixes: set[str] = set()
-        now = time.monotonic()
-        self._buckets = {
-            name: Bucket(limit, limit, limit / (minute * (1 if name[2] == "M" else 1440)), now)
-            for name, limit in (limits or {}).items()
-        }
+        self._buckets: dict[str, Bucket] = {}
+        periods = {"M": minute, "D": 1440 * minute}
+        for name, limit in (limits or {}).items():
+            if limit:
+                rate = limit / periods[name[2]]
+                self._buckets[name] = Bucket(limit, limit, rate, time.monotonic())
         self.lock = threading.Lock()
         super().__init__(type("Handler", (_Handler,), {"standin": self}), port)
 
@@ -127,7 +123,9 @@ class StandIn(LoopbackServer):
             if self.faults:
                 return self.faults.pop(0)
             chance = random.Random(f"{self.seed}:{name}:{self._tries[name]}")
-            return chance.choice(PASSING) if chance.random() < self.fault_rate else ""
+            if chance.random() < self.fault_rate:
+                return chance.choice(PASSING)
+            return ""
 
     def answer(self, body: dict[str, Any], fault: str, *, batch: bool = False) -> Reply:
         """Return the reply to a request that met no fault of its transport."""
@@ -139,47 +137,50 @@ class StandIn(LoopbackServer):
         most = int(body.get("max_completion_tokens") or 1024)
         if not batch and (refused := self._admit(body["model"], prompt + most)):
             return refused
-        thoughts = random.Random(page).randint(*REASONING) if facts.reasoning_effort else 0
+        thoughts = 0
+        if fault == "think":
+            thoughts = most
+        elif facts.reasoning_effort:
+            thoughts = random.Random(page).randint(*REASONING)
         text = self._text(page, fault)
         room = max(most - thoughts, 0)
-        cut = count(text) > room or fault in ("length", "think")
-        if cut:
-            end = 0 if fault == "think" else room * CHARACTERS_A_TOKEN
-            text = text[: min(len(text) * 2 // 3, end)]
-            thoughts = most if fault == "think" else thoughts
+        finish = "stop"
+        if count(text) > room or fault in ("length", "think"):
+            text, finish = text[: min(len(text) * 2 // 3, room * CHARACTERS_A_TOKEN)], "length"
+        cached, completion = 0, thoughts + count(text)
         with self.lock:
-            cached = count(system) if system in self._prefixes else 0
+            if system in self._prefixes:
+                cached = count(system)
             self._prefixes.add(system)
             for name, bucket in self._buckets.items():
                 if name[0] == "T" and not batch:
-                    unused = most - thoughts - count(text)
-                    bucket.level = min(bucket.limit, bucket.level + unused)
-        completion = thoughts + count(text)
+                    bucket.level = min(bucket.limit, bucket.level + most - completion)
         dollars = facts.dollars(prompt, completion, cached) or 0.0
-        dollars *= 1 - batch_discount() if batch else 1
+        if batch:
+            dollars *= 1 - batch_discount()
         if fault == "prose" and "response_format" in body:
             told = "Failed to generate JSON. See 'failed_generation' for more details."
             failed = self.error(400, told, code="json_validate_failed", failed_generation=text)
             return failed._replace(tokens=prompt + completion, dollars=dollars)
         message = {"role": "assistant", "content": text}
-        choice = {"index": 0, "message": message, "finish_reason": "length" if cut else "stop"}
-        usage = {
-            "prompt_tokens": prompt,
-            "completion_tokens": completion,
-            "total_tokens": prompt + completion,
-            "prompt_tokens_details": {"cached_tokens": cached},
-            "completion_tokens_details": {"reasoning_tokens": thoughts},
+        answer = {
+            "model": body["model"],
+            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+            "usage": {
+                "prompt_tokens": prompt,
+                "completion_tokens": completion,
+                "prompt_tokens_details": {"cached_tokens": cached},
+                "completion_tokens_details": {"reasoning_tokens": thoughts},
+            },
         }
-        answer = {"id": "chatcmpl-standin", "object": "chat.completion", "model": body["model"]}
-        answer |= {"choices": [choice], "usage": usage}
         return Reply(200, answer, self.headers(), prompt + completion, dollars)
 
     def take(self, form: bytes, kind: str) -> Reply:
         """Keep an uploaded file."""
-        parts = form.split(b"--" + kind.partition("boundary=")[2].encode())
-        (part,) = (part for part in parts if b'name="file"' in part)
-        name = f"file_{len(self.files) + 1}"
-        self.files[name] = part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
+        name, boundary = f"file_{len(self.files) + 1}", kind.partition("boundary=")[2]
+        for part in form.split(f"--{boundary}".encode()):
+            if b'name="file"' in part:
+                self.files[name] = part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
         return Reply(200, {"id": name, "object": "file"})
 
     def order(self, body: dict[str, Any]) -> Reply:
@@ -194,10 +195,14 @@ class StandIn(LoopbackServer):
             response = {"status_code": reply.status, "body": reply.body}
             rows.append({"custom_id": asked["custom_id"], "response": response, "error": None})
         self.files[f"file_of_{name}"] = "\n".join(map(json.dumps, rows)).encode()
-        batch = {"id": name, "status": "in_progress", "metadata": body.get("metadata"), "looks": 0}
-        batch["request_counts"] = {"total": len(rows), "completed": 0, "failed": 0}
-        self.batches[name] = batch
-        return Reply(200, batch)
+        self.batches[name] = {
+            "id": name,
+            "status": "in_progress",
+            "metadata": body.get("metadata"),
+            "looks": 0,
+            "request_counts": {"total": len(rows), "completed": 0, "failed": 0},
+        }
+        return Reply(200, self.batches[name])
 
     def look(self, name: str) -> Reply:
         """Return a batch, which is done after some looks."""
@@ -210,8 +215,11 @@ class StandIn(LoopbackServer):
 
     def error(self, status: int, message: str, retry_after: str = "", **more: str) -> Reply:
         """Return an error as Groq writes it."""
+        headers = {}
+        if retry_after:
+            headers["Retry-After"] = retry_after
         error = {"message": message, "type": "invalid_request_error", **more}
-        return Reply(status, {"error": error}, {"Retry-After": retry_after} if retry_after else {})
+        return Reply(status, {"error": error}, headers)
 
     def headers(self) -> dict[str, str]:
         """Return Groq's headers: the requests are those of a day, the tokens those of a minute."""
@@ -240,11 +248,11 @@ class StandIn(LoopbackServer):
         if (body.get("max_completion_tokens") or 0) > facts.longest_answer:
             told = f"`max_completion_tokens` must be less than or equal to `{facts.longest_answer}`"
             return self.error(400, told, param="max_completion_tokens")
-        wanted = (body.get("response_format") or {}).get("json_schema")
-        if wanted and wanted.get("strict") and not _closed(wanted["schema"]):
-            told = (
-                "strict: every object needs `additionalProperties: false` and all fields required"
-            )
+        wanted = (body.get("response_format") or {}).get("json_schema", {})
+        schema = json.dumps(wanted)
+        closed = schema.count('"additionalProperties": false')
+        if wanted.get("strict") and closed < schema.count('"type": "object"'):
+            told = "strict: every object needs `additionalProperties: false`"
             return self.error(400, told, param="response_format")
         return None
 
@@ -252,11 +260,12 @@ class StandIn(LoopbackServer):
         if fault == "prose":
             return "I am sorry, but there is nothing on this page that I could make a task of."
         embedded = EmbeddedTeacher()
-        lines = page.split("\n")
-        text = "\n".join(lines[1:-1]) if lines[0].startswith("<page") else page
+        text = "\n".join(page.split("\n")[1:-1])  # without the lines that quote it
         request = Request(paper="stand-in", version=1, page=1, text=text, seed=0)
-        drafts = parse(embedded.ask(embedded.payload(request)).text) or []
-        rows = [{name: getattr(draft, name) for name in FIELDS} for draft in drafts[:3]]
+        answer = json.loads(embedded.ask(embedded.payload(request)).text)
+        rows = answer["triples"][:3]
+        for row in rows:
+            del row["kind"]
         return json.dumps({"triples": rows}, ensure_ascii=False)
 
     def _admit(self, model: str, tokens: int) -> Reply | None:
@@ -264,9 +273,10 @@ class StandIn(LoopbackServer):
         with self.lock:
             now = time.monotonic()
             self.started = self.started or now
-            needs = {name: tokens if name[0] == "T" else 1 for name in self._buckets}
+            needs = {"TPM": tokens, "TPD": tokens, "RPM": 1, "RPD": 1}
             for name, bucket in self._buckets.items():
-                told = f"model `{model}` on {LIMITS[name][0]} ({name}): Limit {bucket.limit:.0f}, "
+                what = LIMITS[name].replace("_a_", " per ")
+                told = f"model `{model}` on {what} ({name}): Limit {bucket.limit:.0f}, "
                 if needs[name] > bucket.limit:
                     told += f"Requested {needs[name]}, please reduce your message size."
                     return self.error(413, f"Request too large for {told}")
@@ -293,26 +303,22 @@ class _Handler(QuickHandler):
             self._send(self._route("POST", body))
             return
         standin, name = self.standin, hashlib.sha256(body).hexdigest()
-        kind, _, argument = (fault := standin.fault(name)).partition(":")
-        with standin.lock:
-            standin.busy += 1
-            standin.most_busy = max(standin.most_busy, standin.busy)
-        try:
-            time.sleep(standin.latency + (float(argument) if kind == "slow" else 0))
-            gone = kind == "reset" or self._gone()
-            reply = Reply(0, {}) if gone else self._route("POST", body, fault)
-            with standin.lock:
-                standin.requests.append(reply.status)
-            if gone:
-                self.reset()
-                return
-            with contextlib.suppress(ConnectionError):
-                self._send(reply, cut=kind == "cut")
-                if reply.tokens and kind not in ("cut", "garbage"):
-                    standin.charge(name, reply)
-        finally:
-            with standin.lock:
-                standin.busy -= 1
+        fault = standin.fault(name)
+        kind, _, argument = fault.partition(":")
+        pause = standin.latency
+        if kind == "slow":
+            pause += float(argument)
+        time.sleep(pause)
+        if kind == "reset" or self._gone():
+            standin.requests.append(0)
+            self.reset()
+            return
+        reply = self._route("POST", body, fault)
+        standin.requests.append(reply.status)
+        with contextlib.suppress(ConnectionError):
+            self._send(reply, cut=kind == "cut")
+            if reply.tokens and kind not in ("cut", "garbage"):
+                standin.charge(name, reply)
 
     def _route(self, method: str, body: bytes, fault: str = "") -> Reply:
         """Return the answer to a request."""
@@ -327,7 +333,9 @@ class _Handler(QuickHandler):
             match method, *parts:
                 case "POST", "chat", "completions":
                     reply = standin.answer(json.loads(body), fault)
-                    return reply._replace(body=b"<html>no JSON") if kind == "garbage" else reply
+                    if kind == "garbage":
+                        reply = reply._replace(body=b"<html>no JSON")
+                    return reply
                 case "GET", "models":
                     rows = [{"id": one.model, "context_window": one.context} for one in ranked()]
                     return Reply(200, {"object": "list", "data": rows})
@@ -346,32 +354,23 @@ class _Handler(QuickHandler):
         return standin.error(404, f"Unknown request URL: {method} {path}", code="unknown_url")
 
     def _send(self, reply: Reply, *, cut: bool = False) -> None:
-        body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+        body = reply.body
+        if not isinstance(body, bytes):
+            body = json.dumps(body).encode()
         self.send_response(reply.status)
         size = {"Content-Type": "application/json", "Content-Length": str(len(body))}
         for header, value in {**size, **reply.headers}.items():
             self.send_header(header, value)
         self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if cut else body)
+        if cut:
+            body, self.close_connection = body[: len(body) // 2], True
+        self.wfile.write(body)
         self.wfile.flush()
-        self.close_connection = self.close_connection or cut
 
     def _gone(self) -> bool:
         """Tell whether the client has hung up while it waited."""
         readable, _, _ = select.select([self.connection], [], [], 0)
         return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
-
-
-def _closed(schema: Any) -> bool:
-    """Tell whether strict mode takes a schema."""
-    if not isinstance(schema, dict):
-        return True
-    closed = schema.get("type") != "object" or (
-        schema.get("additionalProperties") is False
-        and set(schema.get("required", ())) == set(schema["properties"])
-    )
-    inner = [schema.get("items"), *schema.get("properties", {}).values()]
-    return closed and all(map(_closed, inner))
 
 
 def count(text: str) -> int:
@@ -382,7 +381,12 @@ def count(text: str) -> int:
 def duration(seconds: float) -> str:
     """Return seconds as Groq writes them: 2m59.56s."""
     minutes, rest = divmod(seconds, 60)
-    return f"{minutes:.0f}m{rest:.4g}s" if minutes else f"{rest:.4g}s"
+    return f"{minutes:.0f}m{rest:.4g}s"
+
+
+def account_limits(name: str) -> dict[str, int]:
+    """Return the limits of a plan, by Groq's names."""
+    return {limit: getattr(plan(name), field) for limit, field in LIMITS.items()}
 
 
 def main() -> None:
@@ -394,9 +398,7 @@ def main() -> None:
     )
     add = parser.add_argument
     add("--port", type=int, default=8080, help="0 means any free one")
-    add("--plan", choices=("none", "free", "developer"), default="none", help="limits of a plan")
-    for name, (words, _) in LIMITS.items():
-        add(f"--{name.lower()}", type=int, default=0, metavar="N", help=f"{words}; 0: the plan's")
+    add("--plan", choices=("free", "developer"), help="limits of a plan")
     add("--minute", type=float, default=60.0, help="seconds that a minute takes")
     add("--latency", type=float, default=0.3, help="seconds before an answer")
     add("--faults", default="", help="faults of the first requests, by comma")
@@ -404,14 +406,10 @@ def main() -> None:
     add("--seed", type=int, default=0, help="of the faults")
     add("--bill", type=Path, help="file for one line a request that was paid for")
     given = vars(parser.parse_args())
-    name = given.pop("plan")
-    account = {field: 0 for _, field in LIMITS.values()} if name == "none" else vars(plan(name))
-    limits = {limit: given.pop(limit.lower()) or account[LIMITS[limit][1]] for limit in LIMITS}
+    if name := given.pop("plan"):
+        given["limits"] = account_limits(name)
     given["faults"] = list(filter(None, given["faults"].split(",")))
-    with (
-        StandIn(limits={limit: most for limit, most in limits.items() if most}, **given) as standin,
-        contextlib.suppress(KeyboardInterrupt),
-    ):
+    with StandIn(**given) as standin, contextlib.suppress(KeyboardInterrupt):
         print(f"stand-in for Groq at {standin.url}, key {KEY}", flush=True)
         threading.Event().wait()
 

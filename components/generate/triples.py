@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 from components.generate.teacher import Draft
 from components.shared.text import clean, clean_line
@@ -26,6 +25,7 @@ REPAIRABLE = 60_000  # characters of damaged JSON; repairing takes longer than r
 BRACKETS = 400  # in damaged JSON at most: three tasks have eight
 MAX_ROWS = 51  # tasks of one answer that are looked at
 DEPTH = 12  # of lists and objects around a task
+QUOTES = ("'", '"')
 CUT = "\ue0c7\ue0c8"  # put behind damaged JSON: whatever value holds it was cut off by the end
 
 _TAGS = r"think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis"
@@ -74,28 +74,32 @@ def parse(answer: str, *, cut: bool = False) -> list[Draft] | None:
     """Return the drafts in an answer, or None when it holds none; `cut` if its end is missing."""
     text = clean(answer).strip()
     try:
-        values = [_JSON.decode(_escaped(text) if text[-1:] in '}]"' else "")]
+        if text[-1:] not in ("}", "]", '"'):
+            raise ValueError("no JSON alone")
+        values: list[object] = [_JSON.decode(_escaped(text))]
         rows = list(islice(_rows(values[0]), MAX_ROWS))
     except (ValueError, RecursionError):
         kept = _without_reasoning(text)
         cut = cut or not text.endswith(kept)
         text = kept
         values, rows = _from_json(_escaped(text))
-    if rows or any(value == [] or _lists_nothing(value) for value in values):
-        return [_draft(row) for row in rows]
-    return [_draft(row) for row in _from_labels(text, cut)] or None
+    if not rows and not any(map(_lists_nothing, values)):
+        rows = _from_labels(text, cut)
+        if not rows:
+            return None
+    return [_draft(row) for row in rows]
 
 
-def _lists_nothing(value: Any) -> bool:
-    return isinstance(value, dict) and [] in value.values()
+def _lists_nothing(value: object) -> bool:
+    return value == [] or (isinstance(value, dict) and [] in value.values())
 
 
 def _without_reasoning(text: str) -> str:
     """Return what stands between the last end of a reasoning block and the next start."""
+    answer_from = 0
     for end in _REASONING_ENDS.finditer(text):
         answer_from = end.end()
-    if _REASONING_ENDS.search(text):
-        text = text[answer_from:]
+    text = text[answer_from:]
     start = _REASONING_STARTS.search(text)
     return text[: start.start()].rstrip() if start else text.strip()
 
@@ -126,9 +130,9 @@ def _starts_line(found: re.Match[str]) -> bool:
     return before in '.:;!?"' or found.string[found.end() : found.end() + 1] in ("", ".", ")", ":")
 
 
-def _from_json(text: str) -> tuple[list[Any], list[Row]]:
+def _from_json(text: str) -> tuple[list[object], list[Row]]:
     """Return the JSON values in a text, the last one repaired if need be, and their rows."""
-    values: list[Any] = []
+    values: list[object] = []
     at = 0
     while found := re.compile(r"[{\[]").search(text, at):
         try:
@@ -142,7 +146,7 @@ def _from_json(text: str) -> tuple[list[Any], list[Row]]:
     return values, list(islice(_rows(values), MAX_ROWS))
 
 
-def _repaired(text: str) -> Any:
+def _repaired(text: str) -> object:
     """Return the value of damaged JSON as far as it can be read."""
     import json_repair
 
@@ -156,7 +160,7 @@ def _repaired(text: str) -> Any:
 
 def _proved(row: Row, text: str) -> Row:
     """Empty the output where a field does not stand whole in the damaged JSON."""
-    sound = all(_stands_in(row[name], text) for name in FIELDS if name in row)
+    sound = all(_stands_in(row.get(name, ""), text) for name in FIELDS)
     return row if sound else {**row, "output": ""}
 
 
@@ -165,13 +169,15 @@ def _stands_in(value: str, text: str) -> bool:
     for form in {escaped, value, escaped.replace('\\"', '"'), json.dumps(value)[1:-1]}:
         at = text.find(form)
         for _ in range(DEPTH):
-            if at > 0 and text[at - 1] in "\"'" and _END_OF_VALUE.match(text, at + len(form)):
+            if at < 0:
+                break
+            if text[at - 1 : at] in QUOTES and _END_OF_VALUE.match(text, at + len(form)):
                 return True
-            at = text.find(form, at + 1) if at >= 0 else at
+            at = text.find(form, at + 1)
     return not value
 
 
-def _rows(value: Any, depth: int = 0) -> Iterator[Row]:
+def _rows(value: object, depth: int = 0) -> Iterator[Row]:
     """Yield the rows in a JSON value, wrapped in lists, objects or strings of JSON."""
     if depth > DEPTH:
         return
@@ -191,7 +197,7 @@ def _rows(value: Any, depth: int = 0) -> Iterator[Row]:
                 yield from _rows(item, depth + 1)
 
 
-def _fields(value: dict[str, Any], depth: int) -> list[Row]:
+def _fields(value: dict[str, object], depth: int) -> list[Row]:
     """Return the rows whose fields are an object's own: one, or several with numbered names."""
     groups: dict[str, Row] = {}
     for name, item in value.items():
@@ -199,19 +205,22 @@ def _fields(value: dict[str, Any], depth: int) -> list[Row]:
         if field and not (isinstance(item, dict) and any(_rows(item, depth + 1))):
             number = "".join(re.findall(r"\d", name))
             groups.setdefault(number, {}).setdefault(field, _text(item))
-    rows = [row for row in groups.values() if len(row) > 1 or "instruction" in row]
-    if kind := value.get("kind"):
-        rows = [{**row, "kind": str(kind)} for row in rows]
+    rows = []
+    for row in groups.values():
+        if len(row) > 1 or "instruction" in row:
+            rows.append({**row, "kind": str(value.get("kind") or "")})
     return rows
 
 
 def _field(name: str) -> str:
     """Return the field that a name means, or ""."""
-    words = re.findall(r"[a-z]+", name.lower())
-    return next((FIELD[word] for word in reversed(words) if word in FIELD), "")
+    field = ""
+    for word in re.findall(r"[a-z]+", name.lower()):
+        field = FIELD.get(word, field)
+    return field
 
 
-def _text(item: Any) -> str:
+def _text(item: object) -> str:
     if item is None or CUT in json.dumps(item, ensure_ascii=False):
         return ""
     if isinstance(item, list):
@@ -258,4 +267,4 @@ def _without_heading(lines: list[str], last: bool) -> str:
 def _draft(row: Row) -> Draft:
     instruction, input, output = (clean(row.get(name, "")).strip() for name in FIELDS)
     kind = clean_line(row.get("kind", ""))[:60]
-    return Draft(instruction, input, output, **({"kind": kind} if kind else {}))
+    return Draft(instruction, input, output, kind or Draft.kind)

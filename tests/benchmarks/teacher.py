@@ -1,5 +1,5 @@
-"""Answers a second of a teacher with 300 ms latency: one page after the other, against the generate
-stage.
+"""Answers a second of a teacher with 300 ms latency: one page after the other, as the reference
+project asks, against the generate stage.
 
 A second part asks a teacher limited to 30 requests and 8,000 tokens a minute (a minute takes a
 second here): how much of the allowed tokens is used, and how many requests are refused. The plain
@@ -27,7 +27,7 @@ from components.shared.records import write_records
 from tests.benchmarks.ratio import Ratio
 from tests.builders import document
 
-LATENCY, SEED_PAGES, PAGES, LIMITED_PAGES = 0.3, 20, 400, 120
+LATENCY, REFERENCE_PAGES, PAGES, LIMITED_PAGES = 0.3, 20, 400, 120
 LIMITS = {"RPM": 30, "TPM": 8000}
 
 
@@ -44,13 +44,15 @@ def _throughput(folder: Path) -> Ratio:
     with StandIn(latency=LATENCY) as standin:
         started = time.perf_counter()
         teacher = GroqTeacher(GenerateConfig(teacher_url=standin.url))
-        for page in islice(_pages(), SEED_PAGES):
+        for page in islice(_pages(), REFERENCE_PAGES):
             teacher.send(teacher.payload(Request("2405.90001", 1, 1, page, 42)))
-        seed = SEED_PAGES / (time.perf_counter() - started)
+        reference = REFERENCE_PAGES / (time.perf_counter() - started)
     with StandIn(latency=LATENCY) as standin:
         started = time.perf_counter()
         _generate(folder, standin, PAGES)
-        return Ratio("teacher at 300 ms, answers/s", seed, PAGES / (time.perf_counter() - started))
+        return Ratio(
+            "teacher at 300 ms, answers/s", reference, PAGES / (time.perf_counter() - started)
+        )
 
 
 def _limits(folder: Path) -> Iterator[Ratio]:
