@@ -52,9 +52,7 @@ class Asker:
         """
         pool = ThreadPoolExecutor(min(self._config.max_in_flight, len(payloads)), "ask")
         try:
-            futures = {}
-            for key, payload in payloads.items():
-                futures[pool.submit(self._work, key, payload)] = key
+            futures = {pool.submit(self._work, key, payloads[key]): key for key in payloads}
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
@@ -62,7 +60,7 @@ class Asker:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _work(self, key: str, payload: Payload) -> Answer:
-        """Ask for one answer; an error ends the asking of all threads."""
+        """Ask for one answer; an error ends the asking at once, before this thread's next page."""
         try:
             return self._ask(key, payload)
         except BaseException:

@@ -82,11 +82,7 @@ class Batches:
                     yield from self._answers(str(file), payloads)
         for key in payloads:
             yield key, "not answered within the batch's time"
-        self._forget(f"{self._home}/{name}")
-
-    def _forget(self, home: str) -> None:
-        for key in list(self._store.list(home)):
-            self._store.delete(key)
+        self._store.delete_folder(f"{self._home}/{name}")
 
     def _find(self, name: str) -> Any:
         """Return a batch that was made, but whose id was lost with the process that made it."""
@@ -131,7 +127,7 @@ class Batches:
             if status in ("completed", "expired", "cancelled"):
                 return found
             if status == "failed":
-                self._forget(home)
+                self._store.delete_folder(home)
                 raise TeacherError(
                     f"the batch failed: {clean_line(json.dumps(found.get('errors')))[:300]}",
                     "run again, or set generate.teacher_mode=live",

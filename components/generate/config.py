@@ -35,8 +35,7 @@ class GenerateConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
         exposed=True,
     )
     teacher_url: str = knob(
-        "",
-        "base URL of another server of OpenAI's protocol; its key, if any: ARXTUNE_TEACHER_KEY",
+        "", "base URL of another server of OpenAI's protocol; its key, if any: ARXTUNE_TEACHER_KEY"
     )
     teacher_mode: Literal["live", "batch"] = knob(
         "live", "live, or batch: Groq's Batch API, at half the price, within batch_hours"

@@ -9,7 +9,7 @@ from typing import Any
 from components.generate.collect import AnyTeacher, Collector
 from components.generate.config import GenerateConfig
 from components.generate.embedded import EmbeddedTeacher
-from components.generate.evidence import evidence, judge
+from components.generate.evidence import evidence, score
 from components.generate.groq import GroqTeacher
 from components.generate.teacher import Answer, Draft, Request
 from components.generate.triples import parse
@@ -149,10 +149,10 @@ def _drafts(answer: Answer, where: str, ledger: Ledger) -> list[Draft]:
 def _triple(teacher: AnyTeacher, request: Request, text: str, draft: Draft) -> Triple:
     """Return the triple with its place in the page's whole text, which the offsets count in."""
     task = draft.instruction, draft.input, draft.output
-    spans, score = [], 0.0
+    spans, grounded = [], 0.0
     if draft.whole and max(map(len, task)) <= MAX_CHARACTERS:
         spans = evidence(text, draft.input, draft.output)
-        score = judge(text, spans, draft.input, draft.output).score
+        grounded = score(text, spans, draft.input, draft.output)
     return Triple(
         id=digest([request.paper, request.version, request.page, *task])[:16],
         instruction=draft.instruction,
@@ -163,7 +163,7 @@ def _triple(teacher: AnyTeacher, request: Request, text: str, draft: Draft) -> T
         version=request.version,
         page=request.page,
         evidence=[list(span) for span in spans],
-        grounding=score,
+        grounding=grounded,
         teacher=teacher.name,
         teacher_licence=teacher.licence,
         prompt_hash=teacher.prompt_hash,

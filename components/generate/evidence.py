@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from itertools import islice
 
-from components.shared.grounding import Grounding, grounding, sentences
+from components.shared.grounding import grounding, sentences
 
 ALIKE = 0.6  # share of a sentence's words that its source, a sentence of the page, holds at least
 MOST = 3  # sentences of the page that stand in when nothing is quoted
@@ -63,12 +63,13 @@ def evidence(text: str, input: str, output: str) -> list[Span]:
     return _merged(set(filter(None, near))) or [(0, len(text))]
 
 
-def judge(text: str, spans: list[Span], input: str, output: str) -> Grounding:
+def score(text: str, spans: list[Span], input: str, output: str) -> float:
     """Return how well the spans bear out the output, and the input where it is not quoted."""
     passage = " ".join(text[start:end] for start, end in spans)
-    if not input or find_span(text, input):
-        return grounding(output, passage)
-    return min(grounding(output, passage), grounding(input, passage))
+    found = grounding(output, passage).score
+    if input and not find_span(text, input):
+        found = min(found, grounding(input, passage).score)
+    return found
 
 
 def _sentences(text: str) -> list[tuple[Span, set[str]]]:
@@ -91,9 +92,9 @@ def _nearest(page: list[tuple[Span, set[str]]], sentence: str, least: float) -> 
     best, found = 0.0, None
     for span, known in page:
         share = len(words & known) / max(len(words), 1)
-        if share > best:
+        if share > best and share >= least:
             best, found = share, span
-    return found if best >= least else None
+    return found
 
 
 def _merged(spans: set[Span]) -> list[Span]:

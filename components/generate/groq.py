@@ -29,7 +29,6 @@ MAX_BYTES = 8 * 2**20  # of one answer; the longest has 65,536 tokens
 MIN_SECRET = 8  # characters of a key that is looked for in what a server says
 CHECK_KEY = "check GROQ_API_KEY, or ARXTUNE_TEACHER_KEY for another server"
 MAX_WAIT_S = 30 * 86_400.0  # that a Retry-After may ask for
-LIST_DEADLINE_S = 20.0
 OPTIONAL = ("response_format", "reasoning_effort", "include_reasoning", "seed", "temperature")
 LENGTHS = {"max_completion_tokens", "max_tokens"}
 TEXT_PARTS = ("text", "output_text")
@@ -62,8 +61,7 @@ class GroqTeacher:
     def __init__(self, config: GenerateConfig) -> None:
         self._config, self.url = config, config.endpoint
         key = _key(self.url)
-        # A key as short as a word of text is nobody's secret, and taking it out would damage
-        # answers.
+        # A key as short as a word is nobody's secret; taking it out would damage answers.
         self._secret = key if len(key) >= MIN_SECRET else ""
         headers = {"User-Agent": "arxtune/0.1"}
         if key:
@@ -126,7 +124,6 @@ class GroqTeacher:
         *,
         kind: str = "application/json",
         max_bytes: int = MAX_BYTES,
-        deadline_s: float = 0.0,
     ) -> Response:
         """Ask the server; redirects are answers, for no page may be sent where nobody named it."""
         return self._client.fetch(
@@ -134,7 +131,7 @@ class GroqTeacher:
             method="POST" if content else "GET",
             content=content or None,
             headers={"Content-Type": kind},
-            deadline_s=deadline_s or self._config.answer_deadline_s,
+            deadline_s=self._config.answer_deadline_s,
             max_bytes=max_bytes,
         )
 
@@ -218,7 +215,7 @@ class GroqTeacher:
     def _list_models(self) -> list[str]:
         """Return the ids of the models that are served; none where the server does not tell."""
         try:
-            response = self.fetch("/models", deadline_s=LIST_DEADLINE_S)
+            response = self.fetch("/models")
         except FetchError:
             return []
         if response.status == 401:
@@ -325,20 +322,16 @@ def _content(content: object) -> str:
 
 
 def _reply_of(
-    text: str, usage: Any, payload: Payload, *, cut: bool = False, problem: str = ""
+    text: str, usage: object, payload: Payload, *, cut: bool = False, problem: str = ""
 ) -> Reply:
     """Return a reply with the tokens told, or the most that is possible where none are."""
-    if not isinstance(usage, dict):
-        usage = {}
-    details = usage.get("prompt_tokens_details")
-    if not isinstance(details, dict):
-        details = {}
+    told = usage if isinstance(usage, dict) else {}
+    details = told.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
     most, longest = most_prompt_tokens(payload), payload["max_completion_tokens"]
-    prompt = finite(usage.get("prompt_tokens"), most // 16, most)
-    if prompt is None:
-        prompt = most
-    completion = finite(usage.get("completion_tokens"), len(text) // 16, longest)
-    if completion is None:
-        completion = longest
-    cached = finite(details.get("cached_tokens"), 0, prompt) or 0
+    prompt = finite(told.get("prompt_tokens"), most // 16, most)
+    prompt = most if prompt is None else prompt
+    completion = finite(told.get("completion_tokens"), len(text) // 16, longest)
+    completion = longest if completion is None else completion
+    cached = finite(cached, 0, prompt) or 0
     return Reply(text, int(prompt), int(completion), int(cached), cut, problem)

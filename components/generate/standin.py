@@ -97,11 +97,9 @@ class StandIn(LoopbackServer):
         self._bill_file, self._tries = bill, Counter[str]()
         self._prefixes: set[str] = set()
         self._buckets: dict[str, Bucket] = {}
-        periods = {"M": minute, "D": 1440 * minute}
         for name, limit in (limits or {}).items():
-            if limit:
-                rate = limit / periods[name[2]]
-                self._buckets[name] = Bucket(limit, limit, rate, time.monotonic())
+            rate = limit / (1440 * minute if name[2] == "D" else minute)
+            self._buckets[name] = Bucket(limit, limit, rate, time.monotonic())
         self.lock = threading.Lock()
         super().__init__(type("Handler", (_Handler,), {"standin": self}), port)
 
@@ -385,8 +383,9 @@ def duration(seconds: float) -> str:
 
 
 def account_limits(name: str) -> dict[str, int]:
-    """Return the limits of a plan, by Groq's names."""
-    return {limit: getattr(plan(name), field) for limit, field in LIMITS.items()}
+    """Return the limits of a plan, by Groq's names; those that it has not are left out."""
+    account = vars(plan(name))
+    return {limit: account[field] for limit, field in LIMITS.items() if account[field]}
 
 
 def main() -> None:
@@ -406,8 +405,8 @@ def main() -> None:
     add("--seed", type=int, default=0, help="of the faults")
     add("--bill", type=Path, help="file for one line a request that was paid for")
     given = vars(parser.parse_args())
-    if name := given.pop("plan"):
-        given["limits"] = account_limits(name)
+    name = given.pop("plan")
+    given["limits"] = account_limits(name) if name else {}
     given["faults"] = list(filter(None, given["faults"].split(",")))
     with StandIn(**given) as standin, contextlib.suppress(KeyboardInterrupt):
         print(f"stand-in for Groq at {standin.url}, key {KEY}", flush=True)

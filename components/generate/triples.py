@@ -133,17 +133,18 @@ def _starts_line(found: re.Match[str]) -> bool:
 def _from_json(text: str) -> tuple[list[object], list[Row]]:
     """Return the JSON values in a text, the last one repaired if need be, and their rows."""
     values: list[object] = []
+    damaged: list[Row] = []
     at = 0
     while found := re.compile(r"[{\[]").search(text, at):
         try:
             value, at = _JSON.raw_decode(text, found.start())
-            values.append(value)
         except (ValueError, RecursionError):
             rest = text[found.start() :]
-            sound = list(islice(_rows(values), MAX_ROWS))
-            damaged = islice(_rows(_repaired(rest)), MAX_ROWS)
-            return values, sound + [_proved(row, rest) for row in damaged]
-    return values, list(islice(_rows(values), MAX_ROWS))
+            rows = islice(_rows(_repaired(rest)), MAX_ROWS)
+            damaged = [_proved(row, rest) for row in rows]
+            break
+        values.append(value)
+    return values, [*islice(_rows(values), MAX_ROWS), *damaged]
 
 
 def _repaired(text: str) -> object:
