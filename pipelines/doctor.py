@@ -216,7 +216,7 @@ def _fetch(
     with Client() as client:
         answer = client.fetch(
             url, method=method, headers=headers, deadline_s=ANSWER_S, max_bytes=1 << 20,
-            max_redirects=3, same_host=False,
+            max_redirects=3,
         )  # fmt: skip
     if answer.status >= 400:
         fix = fixes.get(answer.status, "is the name right? else try again later")

@@ -13,8 +13,8 @@ from components.curate.ngrams import SHARED, overlaps
 from components.curate.split import TEST, TRAIN
 from components.shared.ledger import Ledger
 from components.shared.licences import Obligation
-from components.shared.markdown import escaped
 from components.shared.records import Triple, write_atomically
+from components.shared.text import escaped
 
 SHOWN = 3  # examples of each side
 BINS = (32, 64, 128, 256, 512, 1024, 2048)  # tokens; the last bin is open

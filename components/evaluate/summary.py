@@ -1,7 +1,7 @@
 """The verdict in Markdown, for the dashboard's own view and for places that show no HTML."""
 
 from components.evaluate.report import gap, percent, score
-from components.shared.markdown import escaped
+from components.shared.text import escaped
 from components.shared.verdict import Verdict, title
 
 

@@ -4,6 +4,7 @@ Runs in a child process: see `components.shared.sandbox`.
 """
 
 import ctypes
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,8 +83,10 @@ def _read_page(page: pypdfium2.PdfPage) -> PageText:
     words, first = _words(letters)
     if not first:
         return PageText("", [])
-    if 2 * sum(_nameless(textpage, place) for place in first) > len(first):
-        return PageText("".join(x if x.isspace() else UNREADABLE for x in letters), [])
+    # Glyphs that name no character: what their codes look like is chance.
+    nameless = sum(pdfium.FPDFText_HasUnicodeMapError(textpage, place) == 1 for place in first)
+    if 2 * nameless > len(first):
+        return PageText(re.sub(r"\S", UNREADABLE, "".join(letters)), [])
     sizes = np.array([_size(textpage, place) for place in first])
     inks = np.array([_ink(textpage, place) for place in first])
     numbers = np.array(words)
@@ -130,11 +133,6 @@ def _words(letters: list[str]) -> tuple[list[int], list[int]]:
     return words, first
 
 
-def _nameless(textpage: pypdfium2.PdfTextPage, place: int) -> bool:
-    """Tell whether a glyph names no character: then what its code looks like is chance."""
-    return bool(pdfium.FPDFText_HasUnicodeMapError(textpage, place) == 1)
-
-
 def _size(textpage: pypdfium2.PdfTextPage, place: int) -> tuple[float, float]:
     """Return width and height of the room that the font gives a letter, in points."""
     room = pdfium.FS_RECTF()
@@ -156,10 +154,7 @@ def _drawn_again(letters: list[str], boxes: Rows) -> Marks:
     """Return which letters are drawn where the same one is already: to look bold, or by a loop."""
     codes = np.array([ord(letter[0]) for letter in letters], dtype=np.int64)
     again = np.zeros(len(letters), dtype=bool)
-    for shift in (
-        0.0,
-        0.5,
-    ):  # two grids: a letter at the edge of a cell is in the middle of another
+    for shift in (0.0, 0.5):  # two grids: at the edge of a cell is in the middle of another
         cells = np.floor(boxes[:, :2] * CELLS + shift).astype(np.int64)
         keys = codes + (cells[:, 0] << 21) + (cells[:, 1] << 42)
         first = np.zeros(len(letters), dtype=bool)

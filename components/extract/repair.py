@@ -21,19 +21,8 @@ _STAMP = re.compile(r"arXiv:\S+\s+\[[\w.-]+\]\s+\d{1,2} \w{3} \d{4}")
 # Parts of compounds that a paper may write but once, where a line breaks.
 _COMPOUNDS = """state-of of-the the-art end-to to-end well-known x-ray n-gram e-mail fine-grained
 large-scale real-world real-time long-term short-term speed-up pre-trained"""
-_ENDS = (
-    "while",
-    "ever",
-    "work",
-    "works",
-    "set",
-    "sets",
-    "line",
-    "lines",
-    "stream",
-    "out",
-)  # of one
 _HEADS = ("x", "t", "k", "n", "self", "well", "non", "multi", "cross", "semi", "quasi")
+# Ends of words that are one
 _ENDS = ("while", "ever", "work", "works", "set", "sets", "line", "lines", "stream", "out")
 EDGE = 2  # lines at the top and at the foot of a page where running heads stand
 REPEATED = 0.4  # share of pages on which a line at the edge is a running head

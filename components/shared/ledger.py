@@ -1,5 +1,4 @@
-"""A stage's ledger: what came in, what was kept, what was dropped and why. Nothing is dropped
-silently.
+"""A stage's ledger: what came in, was kept or dropped, and why. Nothing is dropped silently.
 
 Beside its records every stage writes
 
@@ -35,8 +34,7 @@ class Ledger:
         self.kept += count
 
     def drop(self, item: str, reason: str, detail: str = "") -> None:
-        """Keep the reject: `reason` is a short phrase that groups, `detail` is about this item
-        alone."""
+        """Keep the reject: `reason` is a short phrase that groups, `detail` is of this item."""
         self.rejects.append({"stage": self.stage, "item": item, "reason": reason, "detail": detail})
 
     @property
@@ -69,9 +67,8 @@ class Ledger:
 def read_lineage(folder: Path) -> list[dict[str, Any]]:
     """Return the summaries of all stages up to the one that wrote `folder`."""
     path = folder / "lineage.jsonl"
-    return (
-        [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
-    )
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def _lines(rows: list[dict[str, Any]]) -> str:

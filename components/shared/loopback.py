@@ -4,7 +4,6 @@ import socket
 import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Self
 
 from components.shared.errors import ConfigError
@@ -20,9 +19,8 @@ class LoopbackServer:
         try:
             self._server = _Server(("127.0.0.1", port), handler)
         except (OSError, OverflowError) as error:
-            raise ConfigError(
-                f"port {port} cannot be used: {error}", "name another port, or 0"
-            ) from None
+            problem = f"port {port} cannot be used: {error}"
+            raise ConfigError(problem, "name another port, or 0") from None
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
@@ -31,12 +29,7 @@ class LoopbackServer:
         ).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._server.shutdown()
         self._server.server_close()
 
@@ -50,9 +43,8 @@ class QuickHandler(BaseHTTPRequestHandler):
     """Answer at once, keep connections open, say nothing; break one off when asked to."""
 
     protocol_version = "HTTP/1.1"
-    wbufsize = (
-        -1
-    )  # head and body in one packet: else each reply waits 40 ms for the client's delayed ACK
+    # Head and body in one packet: else each reply waits 40 ms for the client's delayed ACK.
+    wbufsize = -1
     disable_nagle_algorithm = True
 
     def reset(self) -> None:

@@ -11,9 +11,8 @@ from pathlib import Path
 from components.shared.errors import ConfigError, DataError
 from components.shared.text import clean_line
 
-LONGEST_PART = (
-    200  # bytes; file systems take 255, and what is being written has a longer name for a moment
-)
+# Bytes; file systems take 255, and what is being written has a longer name for a moment.
+LONGEST_PART = 200
 LONGEST_NAME = 900  # bytes; S3 takes 1,024 with the store's prefix
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
@@ -56,9 +55,8 @@ def environment(*names: str) -> str:
     for name in names:
         value = os.environ.get(name, "").strip()
         if value and not value.isprintable():
-            raise ConfigError(
-                f"{name} holds a line break or characters that cannot be printed", "set it again"
-            )
+            problem = f"{name} holds a line break or characters that cannot be printed"
+            raise ConfigError(problem, "set it again")
         if value:
             return value
     return ""

@@ -1,4 +1,4 @@
-"""What a whole PDF is: one rule for the stages that take one in, show one or read one.
+"""What a whole PDF is: one rule for the stages that take one in or read one.
 
 Everything here opens what strangers made: call it by `components.shared.sandbox.run_in_child`.
 """
@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.shared.errors import DataError
-from components.shared.text import clean_line
 
 if TYPE_CHECKING:
     import pypdfium2
 
 SIGNATURE_WITHIN = 1024  # bytes in which every reader looks for %PDF-
-OPENING = 1500  # characters of a first page that pass for an abstract
-STAMP = re.compile(r"arXiv:\S+")  # in the margin of arXiv's own PDFs, often the first line
 PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD
 _PAGE = re.compile(rb"/Type\s*/Page\b|/ObjStm\b")  # a page, or a place where one may be packed
 
@@ -82,16 +79,3 @@ def check(path: str) -> None:
         document[0].close()
     except pypdfium2.PdfiumError:
         raise PdfRejected("broken PDF (its first page does not open)") from None
-
-
-def title_and_opening(path: str) -> tuple[str, str]:
-    """Return the title and the first words of the abstract, "" for what a PDF does not tell."""
-    document = open_pdf(Path(path))
-    named = clean_line(document.get_metadata_value("Title"))
-    text = document[0].get_textpage().get_text_range()
-    lines = [clean_line(line) for line in text.splitlines()]
-    lines = [line for line in lines if line and not STAMP.match(line)]
-    whole = " ".join(lines)
-    opening = re.search(r"\babstract\b[\s.:-]{0,5}", whole, re.IGNORECASE)
-    title = named if named and not STAMP.match(named) else "".join(lines[:1])
-    return title[:300], whole[opening.end() if opening else 0 :][:OPENING]

@@ -33,13 +33,8 @@ SKEW_SECONDS = 300  # servers refuse signatures that are older; S3 allows 15 min
 NOT_THERE = ("NoSuchKey", "NoSuchObject")
 UPLOAD_OVER = "NoSuchUpload"  # of a repeated last request whose first answer was lost
 BUSY = "the server is busy or broken: try again later"
-NO_S3 = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    SyntaxError,
-)  # of answers that are none
+# Of answers that are none
+NO_S3 = (ValueError, TypeError, LookupError, AttributeError, SyntaxError)
 # Our own names first: in a pod the AWS_* variables are also Kubeflow's, whose bucket is another.
 ENDPOINT = ("ARXTUNE_S3_ENDPOINT_URL", "ARXTUNE_S3_ENDPOINT", "AWS_ENDPOINT_URL")
 REGION = ("ARXTUNE_S3_REGION", "AWS_REGION")

@@ -37,7 +37,8 @@ def run_in_child(
 ) -> T:
     """Return what a function of a module returns, called in a child; what it raises is raised here.
 
-    `memory_mib` limits the address space that the call may add. Raises SandboxError when the child gives nothing.
+    `memory_mib` limits the address space that the call may add. Raises SandboxError when the child
+    gives nothing.
     """
     _PROCESSES.set_forkserver_preload([*_PARSERS, function.__module__])  # before the first child
     ours, theirs = _PROCESSES.Pipe(duplex=False)

@@ -18,7 +18,6 @@ is named in one line. What can be made again is set aside, and then counts as ab
 not, and is an error. The hashes find accidents: who may write the store may also forge them.
 """
 
-import builtins
 import contextlib
 import hashlib
 import io
@@ -76,10 +75,6 @@ class Store(ABC):
     def delete(self, key: str) -> None:
         """Remove an object; removing what is not there is no error."""
 
-    def has(self, key: str) -> bool:
-        """Tell whether an object exists."""
-        return self.stat(key) is not None
-
     def put_json(self, key: str, value: object) -> None:
         """Write a value as canonical JSON, with its hash."""
         seal = hashlib.sha256(_json(key, value)).hexdigest()
@@ -105,23 +100,19 @@ class Store(ABC):
         self.put(key, data)
         return key
 
-    def entries(self, log: str) -> Iterator[dict[str, Any]]:
-        """Yield the whole entries of a log, oldest first."""
-        for key in self._entry_keys(log):
+    def entries(self, log: str, *, latest_first: bool = False) -> Iterator[dict[str, Any]]:
+        """Yield the whole entries of a log, oldest first unless asked otherwise."""
+        for key in sorted(self._entry_keys(log), reverse=latest_first):
             entry = self.get_json(key)
             if entry is not None:
                 yield entry
 
     def latest(self, log: str) -> dict[str, Any] | None:
         """Return the latest whole entry of a log, or None when it has none."""
-        for key in reversed(self._entry_keys(log)):
-            entry: dict[str, Any] | None = self.get_json(key)
-            if entry is not None:
-                return entry
-        return None
+        return next(self.entries(log, latest_first=True), None)
 
-    def _entry_keys(self, log: str) -> builtins.list[str]:
-        return sorted(key for key in self.list(log) if LOG_ENTRY.fullmatch(key))
+    def _entry_keys(self, log: str) -> Iterator[str]:
+        return filter(LOG_ENTRY.fullmatch, self.list(log))
 
     def put_folder(self, prefix: str, folder: Path) -> None:
         """Write every file of a folder, then the manifest that makes it exist.

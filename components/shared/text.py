@@ -26,6 +26,7 @@ _UNSEEN = re.compile(
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,9})?"
 )
+_ESCAPED_SIGNS = {ord(sign): f"\\{sign}" for sign in "\\`*_[]<>|#!&"}
 
 
 def clean(text: str) -> str:
@@ -40,6 +41,11 @@ def clean(text: str) -> str:
 def clean_line(text: str) -> str:
     """Return clean text on one line: every run of white space becomes one blank."""
     return " ".join(clean(text).split())
+
+
+def escaped(text: str) -> str:
+    """Return a text on one line in which Markdown and HTML see no markup."""
+    return clean_line(text).translate(_ESCAPED_SIGNS)
 
 
 def finite(value: object, low: float = -math.inf, high: float = math.inf) -> float | None:

@@ -11,7 +11,7 @@ from components.extract.config import ExtractConfig
 from components.extract.core import extract
 from components.extract.pdf import read_pdf
 from components.shared.errors import DataError
-from components.shared.pdf import check, title_and_opening
+from components.shared.pdf import check
 from components.shared.records import Document, read_records, write_records
 from tests.builders import paper
 from tests.pdfs import (
@@ -119,12 +119,6 @@ def test_what_no_reader_sees_is_kept_out(results: dict[str, Document | str], way
 @pytest.mark.parametrize("way", SEEN)
 def test_what_a_reader_sees_stays(results: dict[str, Document | str], way: str) -> None:
     assert HIDDEN in text_of(results[way])
-
-
-def test_title_and_opening_are_told(tmp_path: Path) -> None:
-    texts = ["arXiv:2501.91234v2 [cs.LG] 5 Jan 2025", "A Title", "Abstract. We say so."]
-    (tmp_path / "x.pdf").write_bytes(pdf(pages(lines(texts))))
-    assert title_and_opening(str(tmp_path / "x.pdf")) == ("A Title", "We say so.")
 
 
 def test_a_page_that_unpacks_without_end_ends_its_child_only(tmp_path: Path) -> None:

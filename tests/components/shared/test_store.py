@@ -43,10 +43,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 def test_what_is_put_comes_back(store: Store) -> None:
     assert store.get("a/b") is None
-    assert not store.has("a/b")
+    assert store.stat("a/b") is None
     store.put("a/b", b"\x00bytes")
     assert store.get("a/b") == b"\x00bytes"
-    assert store.has("a/b")
+    assert store.stat("a/b") is not None
     store.delete("a/b")
     store.delete("a/b")
     assert store.get("a/b") is None

@@ -224,7 +224,7 @@ def test_an_upload_cut_off_leaves_the_old_or_the_new(
         ):
             store.put_file(key, new)
         assert sha256(store.get(key)) in (before, file_digest(new))
-        assert (key in store.list("up")) == store.has(key)
+        assert (key in store.list("up")) == (store.stat(key) is not None)
     proxy.fail("")
     for key in ("up/there", "up/fresh"):
         store.put_file(key, new)
@@ -309,7 +309,8 @@ def _check_whole(store: Store, prefix: str, whole: dict[str, str], scratch: Path
     """Assert that all there is, is whole; return how many files and folders there are."""
     listed, seen = list(store.list(f"{prefix}/files")), 0
     for number in range(3):
-        key, there = f"{prefix}/files/{number}", store.has(f"{prefix}/files/{number}")
+        key = f"{prefix}/files/{number}"
+        there = store.stat(key) is not None
         value = store.get(key)
         assert sha256(value) in whole or not (value is not None or there or key in listed)
         if store.get_folder(f"{prefix}/folders/{number}", scratch):
