@@ -237,27 +237,21 @@ class _Run:
         for triple in triples:
             for duty in self.ruling(triple).obligations:
                 duties[duty.due_to, duty.kind] = duty
-        return [duties[key] for key in sorted(duties)]
+        return sorted(duties.values(), key=attrgetter("due_to", "kind"))
 
     def sources_of(self, triples: Iterable[Triple]) -> list[Source]:
         """Return the papers of the triples, each version once."""
-        found = {(triple.paper, triple.version): self.material.source(triple) for triple in triples}
-        return [found[key] for key in sorted(found)]
+        found: dict[tuple[str, int], Source] = {}
+        for triple in triples:
+            found[triple.paper, triple.version] = self.material.source(triple)
+        return sorted(found.values(), key=attrgetter("paper", "version"))
 
     def facts(self, split: dict[str, list[Triple]]) -> dict[str, Any]:
         """Return what the card and the report tell of the data."""
-        kinds: Counter[str] = Counter()
-        licences: Counter[str] = Counter()
-        unnamed: Counter[str] = Counter()
-        blind = 0
         both = [*split[TRAIN], *split[TEST]]
-        for triple in both:
-            kinds[triple.kind] += 1
-            blind += not triple.page
-            if is_unnamed(triple.paper):
-                unnamed[triple.paper] += 1
-        for source in self.sources_of(both):
-            licences[paper_licence(source.licence)] += 1
+        kinds = Counter(triple.kind for triple in both)
+        licences = Counter(paper_licence(source.licence) for source in self.sources_of(both))
+        unnamed = [triple.paper for triple in both if is_unnamed(triple.paper)]
         return {
             "train": len(split[TRAIN]),
             "test": len(split[TEST]),
@@ -268,9 +262,9 @@ class _Run:
             "allowed licences": sorted(self.config.allowed),
             "kinds": dict(sorted(kinds.items())),
             "test rows overlapping with train before the leak gate": self.overlapping,
-            "rows that name no paper": unnamed.total(),
-            "groups of rows that name no paper": len(unnamed),
-            "rows without a page to be grounded in": blind,
+            "rows that name no paper": len(unnamed),
+            "groups of rows that name no paper": len({*unnamed}),
+            "rows without a page to be grounded in": len([t for t in both if not t.page]),
         }
 
     def _by_age(self, triple: Triple) -> tuple[Any, str]:

@@ -32,7 +32,7 @@ def example(triple: Triple) -> Example:
 
 def write_side(folder: Path, triples: Sequence[Triple], sources: Iterable[Source]) -> list[Example]:
     """Write examples.jsonl, examples.parquet and sources.jsonl; return the examples."""
-    examples = [example(triple) for triple in triples]
+    examples = list(map(example, triples))
     write_records(folder / "examples.jsonl", examples)
     write_records(folder / "sources.jsonl", sources)
     _write_parquet(folder / "examples.parquet", examples)
@@ -45,8 +45,8 @@ def _write_parquet(path: Path, examples: Sequence[Example]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    text = pa.schema([(name, pa.string()) for name in COLUMNS])
-    table = pa.Table.from_pylist([example.to_dict() for example in examples], text)
+    schema = pa.schema(dict.fromkeys(COLUMNS, pa.string()))
+    table = pa.Table.from_pylist([example.to_dict() for example in examples], schema)
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     write_atomically(path, buffer.getvalue())
@@ -54,17 +54,21 @@ def _write_parquet(path: Path, examples: Sequence[Example]) -> None:
 
 def notice(sources: Iterable[Source], obligations: Iterable[Obligation]) -> str:
     """Return the NOTICE of a dataset: the lines that its terms ask for, and every paper by name."""
-    lines = [duty.value for duty in obligations if duty.kind == "notice"]
+    lines = []
+    for duty in obligations:
+        if duty.kind == "notice":
+            lines.append(duty.value)
     lines += ["", "The training data was made from these papers, changed and shortened:", ""]
     unnamed = 0
     for source in sources:
         if is_unnamed(source.paper):
             unnamed += 1
             continue
-        work = (
-            f"{source.title or 'Title unknown'}. {'; '.join(source.authors) or 'Authors unknown'}."
+        title, authors = source.title or "Title unknown", "; ".join(source.authors)
+        lines.append(
+            f"- {title}. {authors or 'Authors unknown'}. arXiv:{source.paper}v{source.version}. "
+            f"Licence: {source.licence}"
         )
-        lines.append(f"- {work} arXiv:{source.paper}v{source.version}. Licence: {source.licence}")
     if unnamed:
         lines.append(f"- and {unnamed} passages whose paper the data does not name")
     return "\n".join(lines).strip() + "\n"

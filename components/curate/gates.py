@@ -177,9 +177,8 @@ def _is_foreign(text: str) -> bool:
 
     Names, formulas and invented words say nothing, so that a text without small words passes.
     """
-    letters = [character for character in text if character.isalpha()]
-    strange = _NOT_LATIN.findall("".join(letters))
-    if len(strange) > len(letters) / 2:
+    letters = "".join(filter(str.isalpha, text))
+    if 2 * len(_NOT_LATIN.findall(letters)) > len(letters):
         return True
     found = words(text)
     english = _count(found, _ENGLISH)
@@ -188,7 +187,7 @@ def _is_foreign(text: str) -> bool:
 
 
 def _count(found: list[str], vocabulary: frozenset[str]) -> int:
-    return len([word for word in found if word in vocabulary])
+    return sum(map(vocabulary.__contains__, found))
 
 
 @cache

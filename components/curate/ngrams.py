@@ -101,14 +101,14 @@ def overlaps(train: Sequence[Triple], test: Sequence[Triple]) -> list[float]:
     shares = []
     for row in test:
         mine = _grams_of_row(row, wording)
-        common = [gram for gram in mine if gram in known]
-        shares.append(len(common) / max(1, len(mine)))
+        common = sum(map(known.__contains__, mine))
+        shares.append(common / max(1, len(mine)))
     return shares
 
 
 def hashes(text: str, n: int) -> Iterator[int]:
     """Yield the hash of each n-gram of a text, the same everywhere and always, 64 bits wide."""
-    found = [_word_hash(word) for word in words(text)]
+    found = list(map(_word_hash, words(text)))
     top = pow(_PRIME, n - 1, 2**64)
     rolling = 0
     for place, value in enumerate(found):
@@ -120,7 +120,7 @@ def hashes(text: str, n: int) -> Iterator[int]:
 
 
 def _figures(triple: Triple) -> list[str]:
-    return sorted(word for word in words(triple.output) if word.isdecimal())
+    return sorted(filter(str.isdecimal, words(triple.output)))
 
 
 def _grams_of_row(row: Triple, wording: Iterable[Gram]) -> list[Gram]:

@@ -69,9 +69,9 @@ def triple_of(values: Mapping[str, Any], own_teacher: str) -> Triple:
     identity = values.get("id")
     if isinstance(identity, bool) or not isinstance(identity, int | str):
         identity = ""
-    texts = {name: values[name] for name in FIELDS}
+    texts = [values[name] for name in FIELDS]
     return Triple(
-        id=_line("id", str(identity)) or digest([paper, version, page, *texts.values()])[:16],
+        id=_line("id", str(identity)) or digest([paper, version, page, *texts])[:16],
         kind=_line("kind", values.get("kind")) or "own",
         paper=paper,
         version=version,
@@ -81,7 +81,9 @@ def triple_of(values: Mapping[str, Any], own_teacher: str) -> Triple:
         teacher=teacher,
         teacher_licence=terms(licence) if licence else model_licence(teacher),
         prompt_hash=_line("prompt_hash", values.get("prompt_hash")),
-        **texts,
+        instruction=values["instruction"],
+        input=values["input"],
+        output=values["output"],
     )
 
 
@@ -175,8 +177,10 @@ def _turn(turn: object) -> tuple[str, str]:
     role = turn.get("role", turn.get("from"))
     text = turn.get("content", turn.get("value", turn.get("text")))
     if isinstance(text, list):  # of parts, as OpenAI's protocol has them
-        parts = [part for part in text if isinstance(part, dict) and part.get("type") == "text"]
-        text = "".join(str(part.get("text", "")) for part in parts)
+        parts, text = text, ""
+        for part in parts:
+            if isinstance(part, dict) and part.get("type") == "text":
+                text += str(part.get("text", ""))
     if not isinstance(role, str) or role.lower() not in ROLES:
         raise ValueError(f"a turn of its conversation is by {str(role)[:40]!r}")
     if not isinstance(text, str):

@@ -20,18 +20,19 @@ FEWEST = 40  # fewer rows do not tell which words are rare
 def name_unknown_papers(triples: Sequence[Triple]) -> None:
     """Give each group of rows a name, which depends on the group's own passages alone."""
     passages = [_passage(triple) for triple in triples]
-    groups = list(range(len(triples)))
-    first: dict[int, int] = {}
-    for number, passage in enumerate(passages):
-        _join(groups, number, first.setdefault(passage, number))
+    lesser: dict[int, int] = {}  # a passage -> a lesser one of its group; the least has none
     for number, other in _kin(triples):
-        _join(groups, number, other)
-    least: dict[int, int] = {}
-    for number, passage in enumerate(passages):
-        group = _find(groups, number)
-        least[group] = min(passage, least.get(group, passage))
-    for number, triple in enumerate(triples):
-        triple.paper = f"{UNNAMED}{least[_find(groups, number)]:016x}"
+        ends = {_least(lesser, passages[number]), _least(lesser, passages[other])}
+        if len(ends) == 2:
+            lesser[max(ends)] = min(ends)
+    for triple, passage in zip(triples, passages, strict=True):
+        triple.paper = f"{UNNAMED}{_least(lesser, passage):016x}"
+
+
+def _least(lesser: dict[int, int], passage: int) -> int:
+    while passage in lesser:
+        passage = lesser[passage]
+    return passage
 
 
 def _passage(triple: Triple) -> int:
@@ -62,14 +63,3 @@ def _kin(triples: Sequence[Triple]) -> list[tuple[int, int]]:
             if in_common(number, other) > level:
                 kin.append((number, other))
     return kin
-
-
-def _find(groups: list[int], number: int) -> int:
-    while groups[number] != number:
-        groups[number] = groups[groups[number]]
-        number = groups[number]
-    return number
-
-
-def _join(groups: list[int], one: int, other: int) -> None:
-    groups[_find(groups, one)] = _find(groups, other)
