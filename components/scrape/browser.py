@@ -46,6 +46,14 @@ PREFERENCES = {
     "profile.managed_default_content_settings.javascript": 2,
     "profile.managed_default_content_settings.images": 2,
 }
+# A page is read as its source and parsed here: a document that is shown would fetch what its
+# frames, styles and pictures name, and robots.txt binds those requests too.
+SOURCE = "view-source:"
+PARSED = """
+const lines = Array.from(window.document.querySelectorAll('td.line-content'));
+const source = lines.map(line => line.textContent).join('\\n');
+const document = new DOMParser().parseFromString(source, 'text/html');
+"""
 PAGE = """
 const entry = performance.getEntriesByType('navigation')[0] || {};
 const text = document.body ? document.body.textContent.slice(0, 200) : '';
@@ -181,7 +189,7 @@ class Browser:
         if self._chrome is None:
             self._chrome = self._stack.enter_context(open_browser(self.config))
         navigate(self._chrome, url)
-        raw: dict[str, Any] = self._chrome.execute_script(script)
+        raw: dict[str, Any] = self._chrome.execute_script(PARSED + script)
         return raw
 
 
@@ -193,8 +201,8 @@ def navigate(browser: "Chrome", url: str) -> None:
     try:
         network_log(browser)  # forget what earlier pages left there
         _block_all_but(browser, url)
-        browser.get(url)
-        href, status, title, text = browser.execute_script(PAGE)
+        browser.get(SOURCE + url)
+        href, status, title, text = browser.execute_script(PARSED + PAGE)
     except TimeoutException:
         raise retry("page load timed out", url) from None
     except WebDriverException as error:
@@ -204,9 +212,7 @@ def navigate(browser: "Chrome", url: str) -> None:
         raise ToolError(
             "Chromium ended while it read a page", "is there memory enough? it needs 500 MB"
         ) from None
-    if href.startswith(
-        "chrome-error://"
-    ):  # refused connections and endless redirects raise nothing
+    if href.startswith("chrome-error://"):  # refused and endlessly led on: nothing is raised
         raise retry("connection lost", "the browser shows its error page")
     if urlsplit(href)[:3] != urlsplit(url)[:3]:
         raise FetchError("redirect to another page", Outcome.SKIP, href[:200])
@@ -217,8 +223,7 @@ def navigate(browser: "Chrome", url: str) -> None:
 
 
 def _block_all_but(browser: "Chrome", url: str) -> None:
-    """Let the browser ask for this page alone: no style, script, font, picture, frame or
-    manifest that it names."""
+    """Let the browser ask for this page alone: a shown source still wants the site's icon."""
     page = url.partition("?")[0]
     patterns = [{"urlPattern": allowed, "block": False} for allowed in (page, f"{page}?*")]
     patterns.append({"urlPattern": "*://*:*/*", "block": True})

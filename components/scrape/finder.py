@@ -73,7 +73,8 @@ class Finder:
     def _reject(self, listing: Listing) -> Reject | None:
         if not listing.has_pdf:
             why = "withdrawn" if listing.withdrawn else "never had one"
-            return Reject(listing.arxiv_id, NO_PDF, f"{why}; {listing.title}")
+            about = "; ".join(filter(None, (why, listing.title, listing.comments)))
+            return Reject(listing.arxiv_id, NO_PDF, about)
         teacher, base = self._terms
         found = ruling(listing.licence, teacher, base, self._allowed)
         if found.allowed:

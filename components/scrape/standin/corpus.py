@@ -1,5 +1,6 @@
 """What the stand-in offers: the shipped sample papers, or every PDF of a folder."""
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Iterator
@@ -11,15 +12,13 @@ from pathlib import Path
 from components.scrape.standin.describe import Described, describe
 from components.scrape.standin.pdf import render
 from components.shared.errors import DataError
+from components.shared.text import clean_line
 
 SAMPLES = Path(__file__).parent / "papers"
 ID = re.compile(r"(\d\d(?:0[1-9]|1[0-2])\.\d{4,5})(?:v([1-9]\d*))?")
 UNDATED = datetime(2024, 4, 18, 12, tzinfo=UTC)  # of files whose name tells no month
-REVISED_AFTER = timedelta(
-    days=20
-)  # a sample of version 2 was revised so long after its first submission
-
-
+REVISED_AFTER = timedelta(days=20)  # a sample of version 2 after its first submission
+LARGEST = 512 * 2**20  # bytes of a local file that is served
 PHYSICS = re.compile(r"astro-ph|cond-mat|gr-qc|hep-.*|math-ph|nlin|nucl-.*|physics|quant-ph")
 
 
@@ -112,49 +111,67 @@ def folder_corpus(folder: Path) -> Corpus:
     )
     if not files:
         raise DataError(f"{folder}: holds no PDF file", "put the papers there as *.pdf")
+    newest: dict[str, tuple[int, str]] = {}
+    for path in files:
+        if told := _told(path):
+            newest[told[0]] = max((told[1], path.name), newest.get(told[0], (0, "")))
     taken: set[tuple[str, int]] = set()
     entries = []
-    for path, told in zip(files, describe(files), strict=True):
-        arxiv_id, version = _identity(path, taken)
-        taken.add((arxiv_id, version))
-        entries.append(_local(path, arxiv_id, version, told))
+    for path in files:
+        problem = _problem(path, newest)
+        identity = _told(path)
+        if problem or identity is None or identity in taken:
+            identity = _invented(path, problem, taken)
+        taken.add(identity)
+        entries.append(_local(path, *identity, problem))
     entries.sort(key=lambda entry: (entry.arxiv_id, entry.version))
     return Corpus(tuple(entries), "Stand-in of arxtune. Not arXiv. The papers are local files.")
 
 
-def _local(path: Path, arxiv_id: str, version: int, told: Described) -> Entry:
-    dated = ID.fullmatch(arxiv_id)
-    submitted = (
-        datetime(2000 + int(arxiv_id[:2]), int(arxiv_id[2:4]), 1, 12, tzinfo=UTC)
-        if dated
-        else UNDATED
-    )
+def _problem(path: Path, newest: dict[str, tuple[int, str]]) -> str:
+    """Return why a file is not served, or nothing; such a file is listed as a withdrawn paper."""
+    if path.stat().st_size > LARGEST:
+        return f": larger than {LARGEST >> 20} MiB"
+    told = _told(path)
+    if told and told[1] < newest[told[0]][0]:
+        return f": replaced by {newest[told[0]][1]}"
+    return ""
+
+
+def _local(path: Path, arxiv_id: str, version: int, problem: str) -> Entry:
+    told = Described() if problem else describe(path)
+    submitted = UNDATED
+    if ID.fullmatch(arxiv_id):
+        submitted = datetime(2000 + int(arxiv_id[:2]), int(arxiv_id[2:4]), 1, 12, tzinfo=UTC)
+    name = clean_line(path.name)
     return Entry(
         arxiv_id=arxiv_id,
         version=version,
-        title=told.title or path.stem,
+        title=told.title or clean_line(path.stem) or "Untitled",
         authors=told.authors or ("Unknown",),
-        abstract=told.abstract or f"The text of {path.name} could not be read.",
+        abstract=told.abstract or f"The text of {name} could not be read.",
         submitted=submitted,
         revised=submitted + (version - 1) * timedelta(days=1),
-        comments=f"Local file {path.name}",
+        comments=f"Local file {name}{problem}",
+        withdrawn=bool(problem),
         pdf=path.read_bytes,
     )
 
 
-def _identity(path: Path, taken: set[tuple[str, int]]) -> tuple[str, int]:
-    """Return the id and version that the file name tells, else an invented id that changes with
-    the content."""
+def _told(path: Path) -> tuple[str, int] | None:
+    """Return the id and version that a file name tells."""
     match = ID.fullmatch(path.stem)
-    if match and (told := (match[1], int(match[2] or 1))) not in taken:
-        return told
-    try:
-        content = path.read_bytes()
-    except OSError:
-        content = b""
-    number = int.from_bytes(
-        hashlib.sha256(path.name.encode("utf-8", "surrogateescape") + content).digest()[:8]
-    )
+    return (match[1], int(match[2] or 1)) if match else None
+
+
+def _invented(path: Path, problem: str, taken: set[tuple[str, int]]) -> tuple[str, int]:
+    """Return an invented id that changes with the name and the content."""
+    content = b""
+    if not problem:
+        with contextlib.suppress(OSError):
+            content = path.read_bytes()
+    name = path.name.encode("utf-8", "surrogateescape")
+    number = int.from_bytes(hashlib.sha256(name + content).digest()[:8])
     while (f"0000.{number % 100_000:05d}", 1) in taken:
         number += 1
     return f"0000.{number % 100_000:05d}", 1

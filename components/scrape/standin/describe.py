@@ -2,7 +2,7 @@
 only."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +26,8 @@ class Described:
     abstract: str = ""
 
 
-def describe(files: Sequence[Path]) -> list[Described]:
-    """Return what each file tells."""
-    return [_described(path) for path in files]
-
-
-def _described(path: Path) -> Described:
+def describe(path: Path) -> Described:
+    """Return what a file tells."""
     try:
         return run_in_child(_read, str(path), deadline_s=DEADLINE_S, memory_mib=MEMORY_MIB)
     except (ArxtuneError, OSError):

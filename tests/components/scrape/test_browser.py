@@ -80,7 +80,8 @@ def test_chromium_asks_for_nothing_but_the_page(tmp_path: Path) -> None:
         "<html><head><title>x</title><link rel=manifest href=/site.webmanifest><link rel=icon "
         "href=/i.ico>"
         "<link rel=preload as=fetch href=/api/query><link rel=stylesheet href=/x.css></head>"
-        "<body><img src=/a.png><script src=/x.js></script>"
+        "<body><img src=/a.png><script src=/x.js></script><iframe src=/search/f></iframe>"
+        "<embed src=/search/e><object data=/search/o></object>"
         "<div class=paging>Total of 0 entries</div></body></html>"
     )
 

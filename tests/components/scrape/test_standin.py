@@ -3,13 +3,14 @@ what it is."""
 
 import hashlib
 import io
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import httpx
 import pytest
 from pypdf import PdfReader, PdfWriter
 
+from components.scrape.config import ScrapeConfig
+from components.scrape.core import scrape
 from components.scrape.standin import describe
 from components.scrape.standin.corpus import Corpus, folder_corpus, sample_corpus
 from components.scrape.standin.server import StandIn
@@ -357,6 +360,28 @@ def test_a_file_that_cannot_be_read_in_time_goes_by_its_name(
     monkeypatch.setattr(describe, "DEADLINE_S", 0.0)
     corpus = folder_corpus(local_folder(tmp_path / "papers"))
     assert {entry.title for entry in corpus.entries} == {"2405.12345v2", "notes", "broken", "empty"}
+
+
+def test_a_file_that_is_not_served_is_one_reject_and_a_strange_name_is_none(
+    tmp_path: Path, configure: Callable[..., ScrapeConfig]
+) -> None:
+    folder = tmp_path / "papers"
+    folder.mkdir()
+    (folder / "2405.00001.pdf").write_bytes(PDF)
+    (folder / "2405.00001v2.pdf").write_bytes(PDF)
+    Path(os.fsdecode(os.fsencode(folder) + b"/n\xffme.pdf")).write_bytes(PDF)
+    with (folder / "sparse.pdf").open("wb") as file:
+        file.truncate(8 * 2**40)
+    knobs: dict[str, Any] = {"own_papers": True, "query": "*", "allow_licences": "open,unknown"}
+    with StandIn(folder_corpus(folder)) as standin:
+        config = configure(standin.url, published_after="2000-01-01", **knobs)
+        summary = scrape(config, tmp_path / "out")
+    assert summary["kept"] == 2
+    rejects = map(json.loads, (tmp_path / "out" / "rejects.jsonl").read_text().splitlines())
+    assert sorted(reject["detail"] for reject in rejects) == [
+        "withdrawn; 2405.00001; Local file 2405.00001.pdf: replaced by 2405.00001v2.pdf",
+        "withdrawn; sparse; Local file sparse.pdf: larger than 512 MiB",
+    ]
 
 
 def test_a_folder_without_pdfs_is_one_clear_line(tmp_path: Path) -> None:
