@@ -35,11 +35,7 @@ class Finder:
     """The papers of a question; what cannot be used is collected in `rejects`."""
 
     def __init__(
-        self,
-        config: ScrapeConfig,
-        site: Site,
-        catalogue: Catalogue,
-        details: Details,
+        self, config: ScrapeConfig, site: Site, catalogue: Catalogue, details: Details
     ) -> None:
         self.config, self.site, self.catalogue, self.details = config, site, catalogue, details
         self.sources: list[Source] = []

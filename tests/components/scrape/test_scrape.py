@@ -139,10 +139,7 @@ def test_every_source_tells_the_truth(
 
 @pytest.mark.parametrize(
     ("robots", "source", "asked"),
-    [
-        ("User-agent: *\nAllow: /\n", "search", "/search"),
-        (ARXIV_ROBOTS, "list", "/list"),
-    ],
+    [("User-agent: *\nAllow: /\n", "search", "/search"), (ARXIV_ROBOTS, "list", "/list")],
 )
 def test_auto_reads_with_a_browser_what_robots_txt_allows_and_nothing_else_of_the_site(
     configure: Configure, tmp_path: Path, robots: str, source: str, asked: str
