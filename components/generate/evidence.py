@@ -1,7 +1,6 @@
 """Find where in a page a triple rests, as character offsets that can be shown."""
 
 import re
-from functools import lru_cache
 from itertools import islice
 
 from components.shared.grounding import grounding, sentences
@@ -16,34 +15,13 @@ _WORD = re.compile(r"\w+")
 
 def find_span(text: str, passage: str) -> Span | None:
     """Return [start, end) of `passage` in `text`, white space and letter case aside, or None."""
-    page, places = _folded(text)
-    wanted = _folded(passage)[0].strip()
-    if not wanted:
+    words = passage.split()
+    # What is not there at all is told in linear time, which a search by pattern may not be.
+    if not words or " ".join(words).casefold() not in " ".join(text.split()).casefold():
         return None
-    at = page.find(wanted)
-    while at >= 0:
-        end = at + len(wanted)
-        if not (_WORD.match(page[at - 1 : at]) or _WORD.match(page[end : end + 1])):
-            return places[at], places[end - 1] + 1
-        at = page.find(wanted, at + 1)
-    return None
-
-
-@lru_cache(8)
-def _folded(text: str) -> tuple[str, list[int]]:
-    """Return a text in small letters, with single blanks, and where each character stood."""
-    characters: list[str] = []
-    places: list[int] = []
-    for place, character in enumerate(text):
-        small = character.lower()
-        if character.isspace():
-            small = " "
-        elif len(small) > 1:
-            small = character
-        if small != " " or characters[-1:] != [" "]:
-            characters.append(small)
-            places.append(place)
-    return "".join(characters), places
+    pattern = r"\s++".join(map(re.escape, words))
+    found = re.search(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE)
+    return found.span() if found else None
 
 
 def evidence(text: str, input: str, output: str) -> list[Span]:

@@ -162,11 +162,14 @@ class StandIn(LoopbackServer):
             return failed._replace(tokens=prompt + completion, dollars=dollars)
         message = {"role": "assistant", "content": text}
         answer = {
+            "id": "chatcmpl-standin",
+            "object": "chat.completion",
             "model": body["model"],
             "choices": [{"index": 0, "message": message, "finish_reason": finish}],
             "usage": {
                 "prompt_tokens": prompt,
                 "completion_tokens": completion,
+                "total_tokens": prompt + completion,
                 "prompt_tokens_details": {"cached_tokens": cached},
                 "completion_tokens_details": {"reasoning_tokens": thoughts},
             },
