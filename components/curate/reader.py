@@ -53,6 +53,7 @@ def read_material(
     if not material.own:
         for source in read_records(path / "sources.jsonl", Source):
             source.paper, _ = split_id(source.paper)
+            source.extra = {}  # what else stands there, such as whole pages, is no attribution
             material.sources[source.paper, source.version] = source
     rows: list[tuple[Triple, str]] = []
     for file in _files(path):

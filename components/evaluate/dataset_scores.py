@@ -30,12 +30,11 @@ def dataset_scores(
     systems = baseline_answers(tasks, [example.completion for example in training] or outputs, seed)
     if not training:
         systems[RANDOM_ANSWER] = _answers_of_others(outputs, seed)
-    return {
-        name: [
-            _row(system, outputs, texts, name) for system, texts in {**others, **systems}.items()
-        ]
-        for name in TOKENIZERS
-    }
+    tables: dict[str, list[Row]] = {name: [] for name in TOKENIZERS}
+    for name, table in tables.items():
+        for system, texts in {**others, **systems}.items():
+            table.append(_row(system, outputs, texts, name))
+    return tables
 
 
 def _answers_of_others(outputs: Sequence[str], seed: int) -> list[str]:

@@ -36,6 +36,7 @@ def generate(config: GenerateConfig, documents: Path, triples: Path) -> dict[str
     for document in read_records(documents / "documents.jsonl", Document):
         document = _sound(document)
         sources.append(Source.from_dict(document.to_dict()))
+        sources[-1].extra = {}  # the pages stay behind
         for page in document.pages:
             texts[document.paper, page["number"]] = page["text"]
         # Curate would leave the triples of such a paper out; an embedded teacher costs nothing.

@@ -9,6 +9,7 @@ What happened to a paper since, a withdrawal or another licence, scrape writes i
 papers/<id>/v<version>.json; it counts here.
 """
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +38,8 @@ class Question:
     def of(cls, folder: Path) -> "Question | None":
         """Return the question that an artifact's lineage tells; rows of one's own ask none."""
         for summary in read_lineage(folder):
-            facts = summary.get("facts", {})
-            asked = facts.get("question") or {
-                name: facts.get(name) for name in ("site", "query", "published_after")
-            }
-            if summary.get("stage") == "scrape" and asked.get("query"):
+            asked = summary.get("facts", {}).get("question")
+            if summary.get("stage") == "scrape" and asked and asked.get("query"):
                 return cls.asked(asked)
         return None
 
@@ -49,8 +47,8 @@ class Question:
     def asked(cls, facts: Mapping[str, Any]) -> "Question":
         """Return the question by the facts that scrape tells of it."""
         words = {name: value for name, value in facts.items() if name not in WINDOW}
-        first, end = (str(facts.get(name) or "") for name in WINDOW)
-        return cls(digest(words)[:16], first, end)
+        first, end = facts.get("published_after"), facts.get("published_before")
+        return cls(digest(words)[:16], str(first or ""), str(end or ""))
 
     def covers(self, day: str) -> bool:
         """Tell whether a day of first submission, YYYY-MM-DD, lies in the question's days."""
@@ -74,10 +72,10 @@ def held_papers(store: Store, question: Question) -> list[Held]:
         day, name = key.removeprefix(f"{prefix}/").split("/")[:2]
         if question.covers(day):
             latest[day, name] = max(key, latest.get((day, name), ""))
-    return [
-        Held(name.replace("_", "/", 1), day, latest[day, name])
-        for day, name in sorted(latest, reverse=True)
-    ]
+    found = []
+    for day, name in sorted(latest, reverse=True):
+        found.append(Held(name.replace("_", "/", 1), day, latest[day, name]))
+    return found
 
 
 def forecast(config: Any, folder: Path, papers: Collection[str], store: Store | None = None) -> str:
@@ -103,7 +101,9 @@ def forecast(config: Any, folder: Path, papers: Collection[str], store: Store | 
 def papers_in_sight(store: Store, folder: Path, papers: Collection[str]) -> set[str]:
     """Return some papers and those of the corpus that a run on them, by its artifact, will add."""
     question = Question.of(folder)
-    return {*papers, *(held.paper for held in (held_papers(store, question) if question else ()))}
+    if question is None:
+        return {*papers}
+    return {*papers, *(held.paper for held in held_papers(store, question))}
 
 
 def keep(
@@ -141,10 +141,9 @@ def read_paper(store: Store, held: Held) -> tuple[Source, list[Triple]] | None:
 def _keep_paper(
     store: Store, question: Question, source: Source, triples: Sequence[Triple]
 ) -> bool:
-    about = source.to_dict()
-    about = {name: about[name] for name in ("paper", "version", "title", "authors", "licence")}
     day = source.submitted[:10] or "0000-00-00"
-    about["submitted"] = source.submitted
+    # Not what else a source carries: it may be the text of all pages.
+    about = dataclasses.replace(source, extra={}).to_dict()
     entry = {"source": about, "triples": [triple.to_dict() for triple in triples]}
     name = safe_name(source.paper.replace("/", "_"), "paper")
     log = f"corpus/{question.name}/{safe_name(day, 'day')}/{name}"

@@ -40,7 +40,7 @@ def week(
     triples = folder / "triples"
     triples.mkdir(parents=True)
     write_records(triples / "triples.jsonl", [row for name in papers for row in about(name, rows)])
-    about_it = {"version": 1, "title": "A", "authors": []}
+    about_it = {"version": 1, "title": "A", "authors": [], "pages": [{"text": "All of it."}]}
     sources = [
         {"paper": name, "licence": licence, "submitted": f"20{name[:2]}-{name[2:4]}-01", **about_it}
         for name, licence in papers.items()
@@ -89,9 +89,11 @@ def test_before_a_cost_the_corpus_counts_as_papers_to_test_on(tmp_path: Path) ->
     )
 
 
-def test_the_same_run_again_adds_nothing(tmp_path: Path) -> None:
+def test_the_same_run_again_adds_nothing_and_no_page_is_kept(tmp_path: Path) -> None:
     new = {paper_of(0, n): CC_BY for n in range(20)}
     first = week(tmp_path / "a", new)
+    for folder in (tmp_path / "a" / "train", tmp_path / "store" / "corpus"):
+        assert not any(b"All of it." in file.read_bytes() for file in folder.rglob("*.json*"))
     keys = list(open_store(str(tmp_path / "store")).list("corpus"))
     again = week(tmp_path / "b", new)
     assert first["facts"]["dataset digest"] == again["facts"]["dataset digest"]
