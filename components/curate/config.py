@@ -28,22 +28,13 @@ class CurateConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
         exposed=True,
     )
     own_teacher: str = knob("", "model that wrote the triples of a file whose rows name no teacher")
-    paper_column: str = knob(
-        "", "field of a file of one's own that tells which paper a row is from; empty means 'paper'"
-    )
-    corpus_rows: int = knob(
-        5000,
-        "train on the newest papers of the question that the store holds, up to so many rows",
-        low=1,
-    )
+    paper_column: str = knob("", "field of one's own rows that names their paper, if not 'paper'")
+    corpus_rows: int = knob(5000, "rows to train on at most, of the newest papers first", low=1)
     test_papers: int = knob(100, "test on the newest so many papers of the test side", low=2)
     test_rows: int = knob(1000, "test on so many rows at most", low=1)
     test_rows_per_paper: int = knob(40, "test on so many rows of one paper at most", low=1)
     test_fraction: float = knob(0.2, "share of papers held out for the test", low=0.01, high=0.9)
-    test_after: str = knob(
-        "",
-        "YYYY-MM-DD: split by time instead, papers from this day on are the test; empty means not",
-    )
+    test_after: str = knob("", "YYYY-MM-DD: split by time; papers from this day on are the test")
     embargo_days: int = knob(30, "papers from so many days before test_after are left out", low=0)
     max_overlap: float = knob(
         0.0, "highest share of a test row's 8-grams that may stand in train", low=0, high=1
@@ -54,12 +45,8 @@ class CurateConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
     min_grounding: float = knob(
         GROUNDED, "lowest share of an output's words that must stand in its evidence", low=0, high=1
     )
-    min_tokens: int = knob(
-        5, "shortest triple, in estimated tokens of instruction, input and output", low=1
-    )
-    max_tokens: int = knob(
-        2048, "longest triple, in estimated tokens of instruction, input and output", low=16
-    )
+    min_tokens: int = knob(5, "shortest triple, in estimated tokens of its three texts", low=1)
+    max_tokens: int = knob(2048, "longest triple, in estimated tokens of its three texts", low=16)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -67,16 +54,11 @@ class CurateConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
             try:
                 date.fromisoformat(self.test_after)
             except ValueError:
-                raise ConfigError(
-                    f"curate.test_after={self.test_after!r}: must be a day, YYYY-MM-DD"
-                ) from None
-        unknown = self.allowed - {*OPT_INS}
-        if unknown:
-            asked = f"allow_licences={self.allow_licences!r}"
-            raise ConfigError(
-                f"{asked}: there is no licence {', '.join(sorted(unknown))}",
-                f"known: open, {', '.join(OPT_INS)}",
-            )
+                problem = f"curate.test_after={self.test_after!r}: must be a day, YYYY-MM-DD"
+                raise ConfigError(problem) from None
+        if unknown := ", ".join(sorted(self.allowed - {*OPT_INS})):
+            problem = f"allow_licences={self.allow_licences!r}: there is no licence {unknown}"
+            raise ConfigError(problem, f"known: open, {', '.join(OPT_INS)}")
         return self
 
     @property

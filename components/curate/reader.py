@@ -63,10 +63,8 @@ def read_material(
         for reject in ledger.rejects:
             firsts.setdefault(reject["reason"], f"{reject['item']}: {reject['reason']}")
         told = "; ".join([*firsts.values()][:3]) or "no rows"
-        raise DataError(
-            f"{path}: holds no usable triple ({told})",
-            "each row needs instruction, input and output",
-        )
+        remedy = "each row needs instruction, input and output"
+        raise DataError(f"{path}: holds no usable triple ({told})", remedy)
     name_unknown_papers([triple for triple, _ in rows if not triple.paper])
     _keep_first_of_an_id(rows, material, ledger)
     return material
@@ -93,18 +91,15 @@ def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise DataError(
-            f"{path} does not exist", "name a file, or run the stage that writes it first"
-        )
+        remedy = "name a file, or run the stage that writes it first"
+        raise DataError(f"{path} does not exist", remedy)
     found: dict[str, Path] = {}  # of the same rows in two formats one is read
     for file in sorted(path.iterdir(), reverse=True):
         if file.suffix in SUFFIXES and file.name not in NOT_TRIPLES:
             found[file.stem] = file
     if not found:
-        raise DataError(
-            f"{path}: holds no file of triples ({', '.join(SUFFIXES)})",
-            "name a file, or a folder of files",
-        )
+        problem = f"{path}: holds no file of triples ({', '.join(SUFFIXES)})"
+        raise DataError(problem, "name a file, or a folder of files")
     return sorted(found.values())
 
 
