@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,8 @@ class Targets:
     host: str = os.environ.get("KF_PIPELINES_ENDPOINT", "")
     namespace: str = "kubeflow"
     context: str = ""
-    image: str = ""  # registry.example/team/llm:TAG
-    teacher_url: str = "https://api.groq.com"
-    teacher_model: str = "openai/gpt-oss-120b"
+    teacher_url: str = str(GenerateConfig.default("teacher_url"))
+    teacher_model: str = str(GenerateConfig.default("teacher_model"))
     hub_url: str = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     base_model: str = str(GenerateConfig.default("base_model"))
 
@@ -74,28 +73,13 @@ def programs(targets: Targets) -> str:
     return f"{find_tools()[0]}, {weed}"
 
 
-def gpu(targets: Targets) -> str:
-    """The GPU of this machine, if it has one."""
-    if not shutil.which("nvidia-smi"):
-        raise Skipped(
-            "no NVIDIA GPU here: training runs on the CPU", "a cluster's is looked at below"
-        )
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    result = subprocess.run(query, capture_output=True, text=True, timeout=ANSWER_S, check=False)
-    lines = [*result.stdout.strip().splitlines(), "it says nothing"]
-    if result.returncode:
-        raise ToolError(f"nvidia-smi: {lines[0][:100]}", "install the driver that fits the kernel")
-    return ", ".join(lines[:-1])
-
-
 def store(targets: Targets) -> str:
     """The store: something is written, read and removed."""
     from components.shared.store import open_store
 
     if not targets.store:
-        raise Skipped(
-            "no store is named", "--store s3://bucket/prefix, with its keys in the environment"
-        )
+        fix = "--store s3://bucket/prefix, with its keys in the environment"
+        raise Skipped("no store is named", fix)
     opened, key = open_store(targets.store), f"doctor/{uuid.uuid4()}"
     opened.put(key, b"written by arxtune doctor")
     found = opened.get(key)
@@ -106,52 +90,37 @@ def store(targets: Targets) -> str:
 
 
 def teacher(targets: Targets) -> str:
-    """The teacher's key and model."""
-    key = os.environ.get("GROQ_API_KEY")
-    if not key:
+    """The teacher's key, model and terms."""
+    from components.generate.core import make_teacher
+
+    if not os.environ.get("GROQ_API_KEY"):
         raise Skipped("GROQ_API_KEY is not set", "set it, or use --teacher embedded")
-    refused = "make a new key, or use --teacher embedded"
-    url = f"{targets.teacher_url}/openai/v1/models"
-    body = _fetch("GROQ_API_KEY", url, {"Authorization": f"Bearer {key}"}, "GET", {401: refused})
-    known = sorted(model["id"] for model in json.loads(body)["data"])
-    if targets.teacher_model not in known:
-        fix = f"one of {', '.join(known)[:200]}"
-        raise ConfigError(f"there is no model {targets.teacher_model!r}", fix)
-    return f"GROQ_API_KEY is accepted, {targets.teacher_model} is there"
+    names = ("teacher_url", "teacher_model", "base_model")
+    config = GenerateConfig.build({name: getattr(targets, name) for name in names})
+    return f"{make_teacher(config).name} is served, and {targets.base_model} may learn from it"
 
 
 def hub(targets: Targets) -> str:
     """The base model on the hub."""
-    token = os.environ.get("HF_TOKEN")
-    if not token:
+    if not (token := os.environ.get("HF_TOKEN")):
         raise Skipped("HF_TOKEN is not set", "set it for gated models such as Llama")
     url = f"{targets.hub_url}/{targets.base_model}/resolve/main/config.json"
-    fixes = {401: "HF_TOKEN is not valid: make a new one", 403: "ask for access on its page"}
-    _fetch(targets.base_model, url, {"Authorization": f"Bearer {token}"}, "HEAD", fixes)
+    with Client({"Authorization": f"Bearer {token}"}) as client:
+        answer = client.fetch(url, method="HEAD", deadline_s=ANSWER_S, max_bytes=0, max_redirects=3)
+    status = answer.status
+    if status >= 400:
+        fixes = {401: "HF_TOKEN is not valid: make a new one", 403: "ask for access on its page"}
+        fix = fixes.get(status, "is the name right? else try again later")
+        raise ConfigError(f"{targets.base_model}: HTTP {status}", fix)
     return f"{targets.base_model} may be read"
-
-
-def image(targets: Targets) -> str:
-    """The image in its registry."""
-    registry, slash, rest = targets.image.partition("/")
-    if not slash or ("." not in registry and ":" not in registry):
-        raise Skipped("no image with a registry is named", "--image registry.example/team/llm:TAG")
-    name, _, tag = rest.rpartition(":")
-    scheme = "http" if registry.startswith(("127.", "localhost")) else "https"
-    url = f"{scheme}://{registry}/v2/{name}/manifests/{tag}"
-    kinds = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
-    accept = {"Accept": f"{kinds}, application/vnd.docker.distribution.manifest.v2+json"}
-    fixes = {404: "make images push", 401: "give pipeline-runner an imagePullSecret"}
-    _fetch(targets.image, url, accept, "HEAD", fixes)
-    return targets.image
 
 
 def kubeflow(targets: Targets) -> str:
     """Kubeflow Pipelines: its version, and whether it takes requests."""
     if not targets.host:
         raise Skipped("no Kubeflow Pipelines is named", "--host URL or KF_PIPELINES_ENDPOINT")
-    server = Kubeflow(targets.host, targets.namespace, targets.context)
-    server.ask(server.runs.run_service_list_runs, page_size=1, **server.space)
+    server = Kubeflow(targets)
+    server.ask("list_runs", page_size=1, **server.space)
     return f"{server.version} at {targets.host}, {'multi' if server.multi_user else 'single'}-user"
 
 
@@ -166,31 +135,27 @@ def namespace(targets: Targets) -> str:
     claim = _get(targets, f"{space}/persistentvolumeclaims/{MODELS}")
     phase = claim.get("status", {}).get("phase", "not there")
     if phase not in ("Bound", "Pending"):  # a class that waits for its first pod binds it then
-        problem = f"the volume claim {MODELS} is {phase.lower()}"
-        raise ConfigError(problem, "arxtune deploy, then see its events")
+        fix = "arxtune deploy, then see its events"
+        raise ConfigError(f"the volume claim {MODELS} is {phase.lower()}", fix)
     for quota in _get(targets, f"{space}/resourcequotas").get("items", []):
-        hard = set(quota.get("status", {}).get("hard", {}))
-        counted = [name for name in sorted(hard) if name.endswith(("cpu", "memory"))]
-        if counted:
-            fix = "count GPUs alone: Kubeflow's helper pods declare no CPU and memory"
-            raise ConfigError(f"the quota {quota['metadata']['name']} counts {counted[0]}", fix)
+        for name in quota.get("status", {}).get("hard", {}):
+            if name.endswith(("cpu", "memory")):
+                fix = "count GPUs alone: Kubeflow's helper pods declare no CPU and memory"
+                raise ConfigError(f"the quota {quota['metadata']['name']} counts {name}", fix)
     return f"{SECRET}, {MODELS} and the quotas of {targets.namespace} are right"
 
 
 def gpu_nodes(targets: Targets) -> str:
     """The GPUs of the cluster."""
-    count, kinds, taints = 0, set(), set()
+    count, taints = 0, set()
     for node in _get(targets, "/api/v1/nodes").get("items", []):
-        there = int(node.get("status", {}).get("allocatable", {}).get("nvidia.com/gpu", 0))
-        if there:
+        if there := int(node.get("status", {}).get("allocatable", {}).get("nvidia.com/gpu", 0)):
             count += there
-            kinds.add(node["metadata"].get("labels", {}).get("nvidia.com/gpu.product", "unnamed"))
             taints |= {taint["key"] for taint in node["spec"].get("taints", [])}
     if not count:
         fix = "install NVIDIA's device plugin or GPU operator, or deploy with ARXTUNE_GPUS=0"
         raise ToolError("no node has an allocatable nvidia.com/gpu", fix)
-    told = f"; tainted {', '.join(sorted(taints))}: give --tolerations" if taints else ""
-    return f"{count} of {', '.join(sorted(kinds))}{told}"
+    return f"{count} GPUs; give --tolerations for these taints: {', '.join(taints) or 'none'}"
 
 
 def retries(targets: Targets) -> str:
@@ -202,36 +167,18 @@ def retries(targets: Targets) -> str:
     policy = strategy.get("retryPolicy", "OnFailure")
     if policy in ("Always", "OnFailure"):
         return f"a stage that fails is tried again ({policy})"
-    raise ConfigError(
-        f"workflow-controller-configmap says retryPolicy {policy}: no stage that fails or is "
-        "evicted is tried again, and promote and whole graphs are",
-        'set templateDefaults.retryStrategy there to {limit: "0", retryPolicy: Always}',
-    )
-
-
-def _fetch(
-    what: str, url: str, headers: Mapping[str, str], method: str, fixes: Mapping[int, str]
-) -> bytes:
-    """Return the body of an answer; raise ConfigError for a status that is none of success."""
-    with Client() as client:
-        answer = client.fetch(
-            url, method=method, headers=headers, deadline_s=ANSWER_S, max_bytes=1 << 20,
-            max_redirects=3,
-        )  # fmt: skip
-    if answer.status >= 400:
-        fix = fixes.get(answer.status, "is the name right? else try again later")
-        raise ConfigError(f"{what}: HTTP {answer.status}", fix)
-    return answer.body
+    problem = f"workflow-controller-configmap says retryPolicy {policy}: no stage that fails or is "
+    problem += "evicted is tried again, and promote and whole graphs are"
+    fix = 'set templateDefaults.retryStrategy there to {limit: "0", retryPolicy: Always}'
+    raise ConfigError(problem, fix)
 
 
 def _get(targets: Targets, path: str) -> dict[str, Any]:
     """Return an object or list of the Kubernetes API; an empty one where it is not there."""
     files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
     there = any(Path(file).is_file() for file in files.split(os.pathsep))
-    if not shutil.which("kubectl") or not (there or "KUBERNETES_SERVICE_HOST" in os.environ):
-        raise Skipped(
-            "no cluster is configured here", "install kubectl and log in, or --context NAME"
-        )
+    if not shutil.which("kubectl") or not there:
+        raise Skipped("no cluster is configured here", "install kubectl and log in")
     context = ["--context", targets.context] if targets.context else []
     command = ["kubectl", *context, f"--request-timeout={ANSWER_S:.0f}s", "get", "--raw", path]
     result = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S, check=False)
@@ -244,17 +191,8 @@ def _get(targets: Targets, path: str) -> dict[str, Any]:
 
 
 CHECKS: dict[str, Callable[[Targets], str]] = {
-    "machine": machine,
-    "programs": programs,
-    "gpu": gpu,
-    "store": store,
-    "teacher": teacher,
-    "hub": hub,
-    "image": image,
-    "kubeflow": kubeflow,
-    "namespace": namespace,
-    "gpu nodes": gpu_nodes,
-    "retries": retries,
+    check.__name__.replace("_", " "): check
+    for check in (machine, programs, store, teacher, hub, kubeflow, namespace, gpu_nodes, retries)
 }
 
 

@@ -1,7 +1,15 @@
-"""What belongs on the cluster, as one folder that `kubectl apply -k` takes."""
+"""What belongs on the cluster: one folder for `kubectl apply -k`, and Secrets that are missing."""
 
+import argparse
+import base64
+import ipaddress
+import json
+import os
 import re
+import secrets
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +17,10 @@ from typing import Any
 import yaml
 
 from components.shared import images
-from components.shared.errors import ConfigError
+from components.shared.errors import ClusterError, ConfigError, ToolError
+from components.shared.progress import say
 from components.shared.records import digest
+from pipelines.names import KUBEFLOW_BUCKET, OPTIONAL_STORE_KEYS, SECRET, STORE_KEYS
 
 Object = dict[str, Any]
 MANIFESTS = Path(__file__).parents[1] / "manifests"
@@ -20,70 +30,164 @@ COMPONENTS = (
     "trainer",
 )
 JOBS = ("models", "bucket", "lifecycle", "gpu-check")
-KFP = re.compile(
-    r"https://github\.com/kubeflow/pipelines/manifests/kustomize/([\w/-]+)\?ref=[\w.]+"
+ARTIFACTS_SECRET = "mlpipeline-minio-artifact"  # noqa: S105  Kubeflow's name for it
+OTHER_KEYS = ("GROQ_API_KEY", "ARXTUNE_TEACHER_KEY", "HF_TOKEN")
+SERVER_SIDE = ("--server-side", "--field-manager=arxtune", "--force-conflicts")
+UP_SECONDS = 600
+GITHUB = re.compile(
+    r"https://github\.com/(kubeflow/pipelines/manifests/kustomize|argoproj/argo-workflows)/"
+    r"([\w/-]+)\?ref=([\w.]+)\S*"
 )
-ARGO = re.compile(
-    r"https://github\.com/argoproj/argo-workflows/(manifests/[\w/-]+)\?ref=([\w.]+)\S*"
-)
+
+
+class Kubectl:
+    """kubectl, which knows every way to log in; secret values go to its input alone."""
+
+    def __init__(self, namespace: str, context: str = "") -> None:
+        self.namespace = namespace
+        self._base = ["kubectl", *(["--context", context] if context else []), "-n", namespace]
+        if not shutil.which("kubectl"):
+            raise ToolError("kubectl is not installed", "install it, or deploy with --no-manifests")
+
+    def show(self, *arguments: str, fine: Sequence[int] = (0,), **more: Any) -> str:
+        """Run kubectl with its own words on the terminal; raise ClusterError for other statuses."""
+        done = subprocess.run([*self._base, *arguments], text=True, check=False, **more)
+        if done.returncode not in fine:
+            problem = f"kubectl {arguments[0]} ended with status {done.returncode}, see above"
+            raise ClusterError(problem, "the same command goes on from here")
+        return done.stdout or ""
+
+    def read(self, *arguments: str) -> Any:
+        """Return what kubectl gets, as JSON."""
+        return json.loads(self.show(*arguments, "-o", "json", stdout=subprocess.PIPE))
+
+    def has(self, kind: str, name: str) -> bool:
+        """Tell whether it is there."""
+        found = ("get", kind, name, "--ignore-not-found", "-o", "name")
+        return bool(self.show(*found, stdout=subprocess.PIPE).strip())
+
+    def create_secret(self, name: str, values: dict[str, str]) -> None:
+        """Create a Secret."""
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
+        self.show("create", "-f", "-", input=json.dumps(secret | {"stringData": values}))
+
+
+def apply(arguments: argparse.Namespace, store: str) -> bool:
+    """Apply manifests and missing Secrets, or show the difference; tell whether all is there."""
+    kubectl = Kubectl(arguments.namespace, arguments.context)
+    if not store.startswith("s3://"):
+        problem = f"--store {store}: is no store that pods can share"
+        raise ConfigError(problem, "name s3://bucket/prefix")
+    bucket = "" if store.startswith(f"{KUBEFLOW_BUCKET}/") else store.split("/")[2]
+    with tempfile.TemporaryDirectory(prefix="arxtune-manifests-") as scratch:
+        prepare(Path(scratch), arguments, bucket, api_server_rules(kubectl))
+        bare = arguments.overlay != "existing"
+        if arguments.dry_run and bare and not kubectl.has("namespace", arguments.namespace):
+            print(f"namespace {arguments.namespace}: not there; all of it would be created")
+            return False
+        if arguments.dry_run:
+            kubectl.show("diff", *SERVER_SIDE, "-k", scratch, fine=(0, 1))
+            return True
+        if bare:  # what the rest is made of must be there first
+            kubectl.show("apply", *SERVER_SIDE, "-k", f"{scratch}/manifests/upstream/crds")
+            kubectl.show("wait", "--for=condition=established", "--timeout=60s", "crd", "--all")
+        external = "external-secrets" in arguments.component
+        ensure_secrets(kubectl, store, bare=bare, external=external)
+        kubectl.show("apply", *SERVER_SIDE, "-k", scratch)
+        if bare:
+            up = ("--for=condition=Available", f"--timeout={UP_SECONDS}s")
+            kubectl.show("wait", *up, "deployment", "--all")
+    return True
+
+
+def ensure_secrets(kubectl: Kubectl, store: str, *, bare: bool, external: bool) -> None:
+    """Create missing Secrets from the environment; one that is there is never changed."""
+    if bare and not kubectl.has("secret", ARTIFACTS_SECRET):
+        own = {"accesskey": "arxtune-" + secrets.token_hex(6), "secretkey": secrets.token_hex(20)}
+        kubectl.create_secret(ARTIFACTS_SECRET, own)
+    if external or kubectl.has("secret", SECRET):
+        return
+    values = _from_environment((*STORE_KEYS, *OPTIONAL_STORE_KEYS))
+    if set(STORE_KEYS) <= set(values):
+        if store.startswith(KUBEFLOW_BUCKET + "/"):
+            problem = (
+                f"keys of an S3 are in the environment, and --store {store} is in Kubeflow's own"
+            )
+            raise ConfigError(
+                problem, "name your bucket by --store s3://BUCKET/PREFIX, or unset them"
+            )
+    elif kubectl.has("secret", ARTIFACTS_SECRET):
+        data = kubectl.read("get", "secret", ARTIFACTS_SECRET)["data"]
+        keys = [base64.b64decode(data[key]).decode() for key in ("accesskey", "secretkey")]
+        values = dict(zip(STORE_KEYS, keys, strict=True))
+        values["ARXTUNE_S3_ENDPOINT_URL"] = "http://seaweedfs.kubeflow:9000"
+    else:
+        problem = f"there is no Secret {SECRET}, and {' and '.join(STORE_KEYS)} are not set"
+        raise ConfigError(problem, "set them, make the Secret, or --component external-secrets")
+    kubectl.create_secret(SECRET, values | _from_environment(OTHER_KEYS))
+
+
+def _from_environment(keys: Sequence[str]) -> dict[str, str]:
+    values = {}
+    for key in keys:
+        if value := os.environ.get(key) or os.environ.get(key.replace("ARXTUNE_S3_", "AWS_")):
+            values[key] = value
+    return values
+
+
+def api_server_rules(kubectl: Kubectl) -> list[Object]:
+    """Return the egress rules that lead to the Kubernetes API, whose address may be public."""
+    service = ("-l", "kubernetes.io/service-name=kubernetes")
+    try:
+        slices = kubectl.read("get", "endpointslices", "-n", "default", *service)["items"]
+    except ClusterError:
+        say("deploy", "the Kubernetes API's addresses cannot be read: see docs/cluster.md, Egress")
+        return []
+    rules = []
+    for one in slices:
+        blocks: list[Object] = []
+        for endpoint in one["endpoints"]:
+            networks = map(ipaddress.ip_network, endpoint["addresses"])
+            blocks += [{"ipBlock": {"cidr": str(network)}} for network in networks]
+        ports = [{"port": port["port"], "protocol": "TCP"} for port in one["ports"]]
+        rules.append({"to": blocks, "ports": ports})
+    return rules
 
 
 def prepare(
-    folder: Path,
-    overlay: str,
-    components: Sequence[str] = (),
-    *,
-    namespace: str = "kubeflow",
-    bucket: str = "",
-    api_server: Sequence[Object] = (),
-    kfp_manifests: Path | None = None,
-    minio_image: str = "",
+    folder: Path, flags: argparse.Namespace, bucket: str = "", api_server: Sequence[Object] = ()
 ) -> None:
     """Write a folder for `kubectl apply -k`, with a copy of the manifests in it.
 
-    `bucket` is one that must be made, `api_server` the rules of egress to the Kubernetes API,
-    `kfp_manifests` a copy of manifests/kustomize of kubeflow/pipelines, for want of github.com.
+    `bucket` is one that must be made, `api_server` the rules of egress to the Kubernetes API.
     """
-    if overlay != "existing" and namespace != "kubeflow":
+    if flags.overlay != "existing" and flags.namespace != "kubeflow":
         raise ConfigError(
-            f"--overlay {overlay} --namespace {namespace}: Kubeflow Pipelines has addresses of its "
-            "own namespace compiled in",
+            f"--overlay {flags.overlay} --namespace {flags.namespace}: Kubeflow Pipelines has "
+            "addresses of its own namespace compiled in",
             "leave out --namespace, or install it yourself and take --overlay existing",
         )
     shutil.copytree(MANIFESTS, folder / "manifests", dirs_exist_ok=True)
-    if kfp_manifests is not None:
-        _use_local_copy(folder / "manifests", kfp_manifests)
-    there = yaml.safe_load(
-        (MANIFESTS / "overlays" / overlay / "kustomization.yaml").read_text("utf-8")
-    )
-    wanted = dict.fromkeys([*components, *(["bucket"] if bucket else [])])
-    for path in there.get("components", []):
-        wanted.pop(Path(path).name, None)
+    if flags.kfp_manifests:
+        _use_local_copy(folder / "manifests", flags.kfp_manifests)
+    overlay = folder / "manifests" / "overlays" / flags.overlay / "kustomization.yaml"
+    has = yaml.safe_load(overlay.read_text("utf-8")).get("components", [])
+    wanted = {f"../../components/{name}" for name in flags.component}
+    wanted |= {"../../components/bucket"} if bucket else set()
+    tags = []
+    for name in images.STAGES_OF:
+        new_name, _, tag = images.name_of(name).rpartition(":")
+        tags.append({"name": f"arxtune/{name}", "newName": new_name, "newTag": tag})
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "namespace": namespace,
-        "resources": [f"manifests/overlays/{overlay}"],
-        "components": [f"manifests/components/{name}" for name in wanted],
-        "images": _images(minio_image),
-        "patches": _patches(namespace, bucket, api_server),
+        "namespace": flags.namespace,
+        "resources": [f"manifests/overlays/{flags.overlay}"],
+        "components": [path.replace("../..", "manifests") for path in sorted(wanted - set(has))],
+        "images": tags,
+        "patches": _patches(flags.namespace, bucket, api_server),
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), "utf-8")
-
-
-def _images(minio_image: str) -> list[dict[str, str]]:
-    replaced = []
-    for name in images.STAGES_OF:
-        new_name, _, tag = images.name_of(name).rpartition(":")
-        replaced.append({"name": f"arxtune/{name}", "newName": new_name, "newTag": tag})
-    if minio_image:  # a name with an optional :tag and @sha256:digest
-        rest, _, digest = minio_image.partition("@")
-        name, colon, tag = rest.rpartition(":")
-        if not colon or "/" in tag:  # a port of the registry, and no tag
-            name, tag = rest, ""
-        minio = {"name": "quay.io/minio/minio", "newName": name}
-        replaced.append(minio | ({"digest": digest} if digest else {"newTag": tag}))
-    return replaced
 
 
 def _patches(namespace: str, bucket: str, api_server: Sequence[Object]) -> list[Object]:
@@ -92,47 +196,42 @@ def _patches(namespace: str, bucket: str, api_server: Sequence[Object]) -> list[
     # A Job never changes: another image or bucket is another Job. Finished ones go after a day.
     suffix = digest([images.DATA, images.LLM, bucket])[:10]
     for job in JOBS:
-        operations = [_replace("/metadata/name", f"arxtune-{job}-{suffix}")]
+        values: Object = {"/metadata/name": f"arxtune-{job}-{suffix}"}
         if job == "bucket" and bucket:
-            args = "/spec/template/spec/containers/0/args"
-            operations.append(_replace(args, ["--bucket", bucket]))
-        target = {"kind": "Job", "name": f"arxtune-{job}"}
-        patches.append(_patch(target, operations) | {"options": {"allowNameChange": True}})
-    subjects = [_replace(f"/subjects/{number}/namespace", namespace) for number in (0, 1)]
-    patches.append(_patch({"kind": "RoleBinding", "name": "arxtune-(pace|trainer)"}, subjects))
-    rules = [{"op": "add", "path": "/spec/egress/-", "value": rule} for rule in api_server]
-    if rules:
-        patches.append(_patch({"kind": "NetworkPolicy", "name": "arxtune-cluster"}, rules))
+            values["/spec/template/spec/containers/0/args"] = ["--bucket", bucket]
+        renamed = _patch("Job", f"arxtune-{job}", "replace", values)
+        patches.append(renamed | {"options": {"allowNameChange": True}})
+    accounts = {f"/subjects/{number}/namespace": namespace for number in (0, 1)}
+    patches.append(_patch("RoleBinding", "arxtune-(pace|trainer)", "replace", accounts))
+    for rule in api_server:
+        egress = {"/spec/egress/-": rule}
+        patches.append(_patch("NetworkPolicy", "arxtune-cluster", "add", egress))
     return patches
 
 
-def _patch(target: dict[str, str], operations: list[Object]) -> Object:
-    return {"target": target, "patch": yaml.safe_dump(operations)}
-
-
-def _replace(path: str, value: object) -> Object:
-    return {"op": "replace", "path": path, "value": value}
+def _patch(kind: str, name: str, operation: str, values: Object) -> Object:
+    operations = [{"op": operation, "path": path, "value": value} for path, value in values.items()]
+    return {"target": {"kind": kind, "name": name}, "patch": yaml.safe_dump(operations)}
 
 
 def _use_local_copy(manifests: Path, kfp_manifests: Path) -> None:
     """Point what comes from github.com at a copy, as kustomize stays within one root."""
+    problem = f"--kfp-manifests {kfp_manifests}"
     if not (kfp_manifests / "env").is_dir():
-        raise ConfigError(
-            f"--kfp-manifests {kfp_manifests}: no folder env in it",
-            "name manifests/kustomize of kubeflow/pipelines",
-        )
-    copy = manifests / "kfp"
-    shutil.copytree(kfp_manifests, copy)
-    for path in (manifests / "upstream").glob("*/kustomization.yaml"):
-        path.write_text(KFP.sub(r"../../kfp/\1", path.read_text("utf-8")), "utf-8")
-    for path in copy.rglob("kustomization.yaml"):
+        fix = "name manifests/kustomize of kubeflow/pipelines"
+        raise ConfigError(f"{problem}: no folder env in it", fix)
+    shutil.copytree(kfp_manifests, manifests / "kfp")
+    places = {"kubeflow/pipelines/manifests/kustomize": "kfp"}
+    places["argoproj/argo-workflows"] = "kfp/argo-workflows"
+    for path in manifests.rglob("kustomization.yaml"):
         text = path.read_text("utf-8")
-        if found := ARGO.search(text):
-            if not (copy / "argo-workflows" / "manifests").is_dir():
+        for found in GITHUB.finditer(text):
+            there = manifests / places[found[1]] / found[2]
+            if found[1] == "argoproj/argo-workflows" and not there.is_dir():
                 raise ConfigError(
-                    f"--kfp-manifests {kfp_manifests}: it takes Argo from github.com",
-                    f"put Argo beside them: git clone --depth 1 --branch {found[2]} "
+                    f"{problem}: it takes Argo from github.com",
+                    f"put Argo beside them: git clone --depth 1 --branch {found[3]} "
                     f"https://github.com/argoproj/argo-workflows {kfp_manifests}/argo-workflows",
                 )
-            up = "../" * len(path.parent.relative_to(copy).parts)
-            path.write_text(ARGO.sub(rf"{up}argo-workflows/\1", text), "utf-8")
+            text = text.replace(found[0], os.path.relpath(there, path.parent))
+        path.write_text(text, "utf-8")

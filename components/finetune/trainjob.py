@@ -1,10 +1,5 @@
-"""A training on several nodes: a TrainJob of Kubeflow Trainer, by the Kubeflow SDK.
+"""A training on several nodes: a TrainJob, placed as the stage's own pod, which only waits for it."""
 
-The stage's pod only waits. What the pods of a training are is said by the TrainingRuntime `arxtune`
-of manifests/components/trainer; image, nodes and account are those of the stage's own pod.
-"""
-
-import functools
 import json
 import os
 import time
@@ -17,13 +12,10 @@ from components.shared.errors import ClusterError, ToolError
 from components.shared.progress import MARK, say
 from components.shared.stage import ERROR_MARK
 
-Spec = dict[str, Any]  # of a pod
-RUNTIME = "arxtune"
 NODE_RESOURCES = "ARXTUNE_NODE_RESOURCES"  # variables of the stage's pod, of pipelines/placement.py
 NODE_QUEUE = "ARXTUNE_NODE_QUEUE"
 QUEUE = "kueue.x-k8s.io/queue-name"
 COMMAND = ("python3", "-m", "torch.distributed.run", "--module", "components.finetune.worker")
-LONGEST_S = 24 * 3600  # as long as the stage's own pod may live
 POLL_S = 10.0
 MAX_FAILURES = 30  # of the API in a row: five minutes, in which a control plane comes back
 FIXES = {
@@ -48,7 +40,7 @@ def run_on_nodes(config: FinetuneConfig, store_url: str, request: str) -> None:
         job.follow()
     except (SystemExit, KeyboardInterrupt):
         # A run that was ended holds no GPUs. After SIGKILL the TrainJob lives on.
-        job.ask(client.delete_job)
+        job.ask(lambda: client.delete_job(job.name))
         raise
 
 
@@ -58,52 +50,46 @@ class TrainJob:
     def __init__(self, client: Any, name: str) -> None:
         self.client, self.name, self._said, self._lines = client, name, "", 0
 
-    def submit(self, nodes: int, arguments: Sequence[str], pod: Spec) -> None:
-        """Create the TrainJob, unless one of an earlier try is at the same work."""
-        while found := self.ask(self.client.get_job, absent=(404,)):
+    def submit(self, nodes: int, arguments: Sequence[str], pod: dict[str, Any]) -> None:
+        """Create the TrainJob, unless one of an earlier or quicker try is at the same work."""
+        while found := self.ask(lambda: self.client.get_job(self.name), (404,)):
             if found.status not in ("Complete", "Failed"):
                 self._say("there already, following it")
                 return
-            # Of no use: were its adapter in the store, nobody would ask for it.
             self._say(f"an earlier one is {found.status.lower()} and left no adapter: deleting it")
-            self.ask(self.client.delete_job, absent=(404,))
+            self.ask(lambda: self.client.delete_job(self.name), (404,))
             time.sleep(POLL_S)
-        trainer, options = describe(self.name, nodes, arguments, pod)
-        create = functools.partial(self.client.train, trainer=trainer, options=options)
-        self.ask(
-            lambda _: create(RUNTIME), absent=(409,)
-        )  # another try that was quicker is as good
+        what = describe(self.name, nodes, arguments, pod)
+        self.ask(lambda: self.client.train("arxtune", **what), (409,))
         self._say(f"submitted, on {nodes} nodes")
 
     def follow(self) -> None:
         """Say what the TrainJob does until it is complete; raise ClusterError when it fails."""
         while True:
-            found = self.ask(self.client.get_job, absent=(404,))
+            found = self.ask(lambda: self.client.get_job(self.name), (404,))
             if found is None:
-                fix = "run again: the training goes on from its last checkpoint"
-                raise ClusterError(f"the TrainJob {self.name} was deleted before its end", fix)
+                raise ClusterError(f"the TrainJob {self.name} was deleted too early", "run again")
             last = self._say_new_lines()
             if found.status == "Failed":
-                problem = f"the TrainJob {self.name} failed: {last or 'no reason given'}"
                 fix = f"kubectl logs -l jobset.sigs.k8s.io/jobset-name={self.name}"
-                raise ClusterError(problem, fix)
+                raise ClusterError(f"the TrainJob {self.name} failed: {last or '?'}", fix)
             self._say(found.status.lower())
             if found.status == "Complete":
                 return
             time.sleep(POLL_S)
 
-    def ask(self, call: Callable[..., Any], absent: Collection[int] = ()) -> Any:
+    def ask(self, call: Callable[[], Any], absent: Collection[int] = ()) -> Any:
         """Ask the SDK, again while that may help; return None for a status in `absent`."""
-        for failures in range(1, MAX_FAILURES + 1):
+        for left in reversed(range(MAX_FAILURES)):
             try:
-                return call(self.name)
+                return call()
             except (RuntimeError, TimeoutError) as error:
                 cause = error.__cause__ or error
                 status = getattr(cause, "status", 0)
                 if status in absent:
                     return None
                 problem = f"the TrainJob {self.name}: {error}: {getattr(cause, 'reason', cause)}"
-                if failures == MAX_FAILURES or status in FIXES:
+                if not left or status in FIXES:
                     raise ClusterError(problem, FIXES.get(status, ""), status) from None
                 time.sleep(POLL_S)
         return None
@@ -115,21 +101,17 @@ class TrainJob:
 
     def _say_new_lines(self) -> str:
         """Say what the first node has said since the last call; return its last error line."""
-        lines = (
-            self.ask(lambda name: list(self.client.get_job_logs(name)), absent=(400, 404)) or []
-        )  # 400: not started
-        if len(lines) < self._lines:  # of a pod that was started again
-            self._lines = 0
-        for line in lines[self._lines :]:
+        lines = self.ask(lambda: list(self.client.get_job_logs(self.name)), (400, 404)) or []
+        new, self._lines = lines[self._lines :], len(lines)  # none of a node that has not started
+        for line in new:
             if line.startswith(MARK):
                 stage, _, message = line.removeprefix(MARK).partition(" ")
                 say(stage, message.strip())
-        self._lines = len(lines)
         errors = [line for line in lines if line.startswith(ERROR_MARK)]
-        return str(errors[-1]).removeprefix(ERROR_MARK) if errors else ""
+        return "".join(errors[-1:]).removeprefix(ERROR_MARK)
 
 
-def own_pod(namespace: str) -> Spec:
+def own_pod(namespace: str) -> dict[str, Any]:
     """Return the spec of the pod that asks."""
     from kubernetes import client, config
 
@@ -139,18 +121,17 @@ def own_pod(namespace: str) -> Spec:
     return dict(core.api_client.sanitize_for_serialization(pod.spec))
 
 
-def describe(name: str, nodes: int, arguments: Sequence[str], pod: Spec) -> tuple[Any, list[Any]]:
+def describe(
+    name: str, nodes: int, arguments: Sequence[str], pod: dict[str, Any]
+) -> dict[str, Any]:
     """Return trainer and options of the TrainJob, with image and place of `pod`, the stage's."""
     from kubeflow.trainer import CustomTrainerContainer, options
 
     main = next(one for one in pod["containers"] if one["name"] == "main")
-    told = os.environ.get(NODE_RESOURCES)
-    limits = json.loads(told) if told else main.get("resources", {}).get("limits", {})
-    trainer = CustomTrainerContainer(main["image"], num_nodes=nodes, resources_per_node=limits)
-    account, selector = pod.get("serviceAccountName"), pod.get("nodeSelector")
-    place = options.PodSpecPatch(
-        account, node_selector=selector, tolerations=pod.get("tolerations")
-    )
+    limits = json.loads(os.environ.get(NODE_RESOURCES, "null")) or main["resources"]["limits"]
+    account, taints = pod.get("serviceAccountName"), pod.get("tolerations")
+    selector = pod.get("nodeSelector")
+    place = options.PodSpecPatch(account, node_selector=selector, tolerations=taints)
     template = options.PodTemplatePatch(spec=place)
     job = options.JobTemplatePatch(spec=options.JobSpecPatch(template=template))
     jobs = [options.ReplicatedJobPatch(name="node", template=job)]
@@ -158,10 +139,12 @@ def describe(name: str, nodes: int, arguments: Sequence[str], pod: Spec) -> tupl
     labels = {"app.kubernetes.io/part-of": "arxtune"}
     if queue := os.environ.get(NODE_QUEUE):
         labels[QUEUE] = queue
-    return trainer, [
+    patches = [
         options.Name(name),
         options.Labels(labels),
         options.TrainerCommand([*COMMAND, *arguments]),
-        options.ActiveDeadlineSeconds(LONGEST_S),
+        options.ActiveDeadlineSeconds(24 * 3600),  # as long as the stage's own pod may live
         options.RuntimePatch(options.TrainingRuntimeSpecPatch(template=job_set)),
     ]
+    container = CustomTrainerContainer(main["image"], num_nodes=nodes, resources_per_node=limits)
+    return {"trainer": container, "options": patches}

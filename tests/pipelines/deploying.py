@@ -1,5 +1,6 @@
 """What tests of deploying share: a server, a kubectl that is written down, the command line."""
 
+import argparse
 import json
 import os
 import sys
@@ -10,15 +11,18 @@ import pytest
 
 from pipelines import cli, runs
 from pipelines import kubeflow as kubeflow_module
-from pipelines.package import Package
 from tests.pipelines.kubeflow_standin import KubeflowStandIn
 
 CRON = "0 0 3 * * 1"
 # Two versions of a pipeline as small as the server takes, for tests that deploy many times.
-OLD, NEW = (
-    Package(f"root: {name}\n---\nplatforms: {{}}\n", f"arxtune-{name}") for name in ("old", "new")
-)
+OLD, NEW = ((f"arxtune-{name}", f"root: {name}\n---\nplatforms: {{}}\n") for name in ("old", "new"))
 Arxtune = Callable[..., str]
+
+
+def at(server: KubeflowStandIn, **flags: object) -> argparse.Namespace:
+    """Return the flags that name a server, and others."""
+    there = {"host": server.url, "namespace": "kubeflow", "context": "", "service_account": ""}
+    return argparse.Namespace(**{**there, **flags})
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +46,7 @@ def arxtune(
     server: KubeflowStandIn, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Arxtune:
     """Run a command against the server and return what it printed; of a small pipeline."""
-    monkeypatch.setattr("pipelines.package.package", lambda: OLD)
+    monkeypatch.setattr("pipelines.deploy.package", lambda arguments: OLD)
 
     def run(*arguments: str) -> str:
         monkeypatch.setattr("sys.argv", ["arxtune", *arguments, "--host", server.url])

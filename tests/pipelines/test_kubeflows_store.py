@@ -21,7 +21,6 @@ import yaml
 
 from components.shared.buckets import ensure_bucket
 from pipelines import deploy
-from pipelines.package import package
 from pipelines.servers import stand_in_site
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +82,6 @@ def test_the_first_stage_of_the_compiled_kind_profile_runs_from_nothing(
     seaweedfs: dict[str, str], tmp_path: Path
 ) -> None:
     parser = argparse.ArgumentParser()
-    deploy.add_overlay(parser)
     deploy.add_parameters(parser)
     with stand_in_site(tmp_path / "site") as site:
         settings = ["scrape.lease=file", "scrape.seconds_between_requests=0"]
@@ -91,15 +89,18 @@ def test_the_first_stage_of_the_compiled_kind_profile_runs_from_nothing(
         flags += ["--overlay", "kind", "--max-papers", "2", "--site", site]
         asked = deploy.run_parameters(parser.parse_args(flags))
         assert asked["store"] == "s3://mlpipeline/arxtune"
-        run_stage("scrape", asked, seaweedfs, tmp_path)
+        _, compiled = deploy.package(parser.parse_args([]))
+        run_stage("scrape", compiled, asked, seaweedfs, tmp_path)
     assert len(list((tmp_path / "papers").rglob("*.pdf"))) == 2
     objects = client_of(seaweedfs).list_objects("mlpipeline", recursive=True)
     assert {one.object_name.split("/")[0] for one in objects} == {"arxtune"}
 
 
-def run_stage(stage: str, asked: dict[str, Any], variables: dict[str, str], folder: Path) -> None:
+def run_stage(
+    stage: str, compiled: str, asked: dict[str, Any], variables: dict[str, str], folder: Path
+) -> None:
     """Run a stage's command of the compiled YAML, as Kubeflow's launcher does."""
-    spec, _ = yaml.safe_load_all(package().text)
+    spec, _ = yaml.safe_load_all(compiled)
     component = spec["components"][f"comp-{stage}"]
     container = spec["deploymentSpec"]["executors"][f"exec-{stage}"]["container"]
     values = {

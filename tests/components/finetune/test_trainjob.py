@@ -166,7 +166,7 @@ def test_a_failure_ends_with_the_error_line_of_the_first_node(api: Api) -> None:
 def test_one_that_is_deleted_meanwhile_is_one_line(api: Api) -> None:
     job_of(api).submit(2, [], POD)
     api.job = None
-    with pytest.raises(ClusterError, match=r"was deleted before its end; run again"):
+    with pytest.raises(ClusterError, match=r"was deleted too early; run again"):
         job_of(api).follow()
 
 
@@ -185,7 +185,7 @@ def test_what_passes_is_waited_out_and_what_does_not_is_one_line(api: Api, statu
     for refusal, fix in ((403, "Role arxtune-trainer"), (404, "install Kubeflow Trainer 2.2")):
         api.faults = [refusal] * 3
         with pytest.raises(ClusterError, match=fix):
-            job_of(api).ask(job_of(api).client.get_job)
+            job_of(api).ask(lambda: job_of(api).client.get_job("arxtune-0123"))
         api.faults = []
 
 
