@@ -12,11 +12,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from components.evaluate.champion import weights_of
 from components.evaluate.config import EvaluateConfig
-from components.evaluate.generation import BatchSize, Generation, Loss, generate, losses
+from components.evaluate.generation import BatchSize, Generation, Loss, Made, generate, losses
 from components.shared.progress import Progress, say
 from components.shared.records import Adapter, Example, digest
 from components.shared.releases import Release
@@ -24,7 +24,6 @@ from components.shared.store import Store
 from components.shared.verdict import BASE, CHAMPION, TUNED
 
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes")
-Made = TypeVar("Made", Generation, Loss)
 
 
 def system_key(config: EvaluateConfig, base: str, adapter_digest: str) -> str:
@@ -115,10 +114,10 @@ class _Models:
         """Return one system's answer to each example; only missing ones are generated."""
         keys = [digest(example.prompt)[:32] for example in examples]
 
-        def make(places: Sequence[int], keep: Callable[[dict[int, Generation]], None]) -> None:
+        def make(places: Sequence[int]) -> Iterator[dict[int, Generation]]:
             prompts = [examples[place].prompt for place in places]
-            batch = BatchSize(self.config.batch_size)
-            generate(self.model, self.tokenizer, prompts, self.config.max_new_tokens, batch, keep)
+            batch, longest = BatchSize(self.config.batch_size), self.config.max_new_tokens
+            return generate(self.model, self.tokenizer, prompts, longest, batch)
 
         self._complete("answers", system, cache, keys, make)
         return [Generation(*cache.rows[key]) for key in keys]
@@ -127,9 +126,9 @@ class _Models:
         """Return the loss of each example's reference; only missing ones are computed."""
         keys = [digest([example.prompt, example.completion])[:32] for example in examples]
 
-        def make(places: Sequence[int], keep: Callable[[dict[int, Loss]], None]) -> None:
+        def make(places: Sequence[int]) -> Iterator[dict[int, Loss]]:
             pairs = [(examples[place].prompt, examples[place].completion) for place in places]
-            losses(self.model, self.tokenizer, pairs, BatchSize(self.config.batch_size), keep)
+            return losses(self.model, self.tokenizer, pairs, BatchSize(self.config.batch_size))
 
         self._complete("losses", system, cache, keys, make)
         return [Loss(*cache.rows[key]) for key in keys]
@@ -140,26 +139,26 @@ class _Models:
         system: str,
         cache: AnswerCache,
         keys: Sequence[str],
-        make: Callable[[Sequence[int], Callable[[dict[int, Made]], None]], None],
+        make: Callable[[Sequence[int]], Iterator[dict[int, Made]]],
     ) -> None:
-        """Make what the cache lacks; `make` gets places of examples and what keeps a batch."""
-        first_places = {key: place for place, key in reversed(list(enumerate(keys)))}
-        missing = {key: place for key, place in first_places.items() if key not in cache.rows}
-        if known := len(first_places) - len(missing):
+        """Make what the cache lacks; `make` gets places of examples and yields what it made, by
+        the place in that list."""
+        missing: dict[str, int] = {}
+        for place, key in enumerate(keys):
+            if key not in cache.rows:
+                missing.setdefault(key, place)
+        if known := len(set(keys)) - len(missing):
             say("evaluate", f"{what} of {system}: {known} from the store")
         if not missing:
             return
-        names, places = list(missing), list(missing.values())
+        names = list(missing)
         progress = Progress("evaluate", f"{what} of {system}", len(missing))
-
-        def keep(made: dict[int, Made]) -> None:
-            cache.add({names[number]: list(astuple(item)) for number, item in made.items()})
-            progress.step(count=len(made))
-
         if self.model is None:
             self._load()
         with self._switched_to(system):
-            make(places, keep)
+            for made in make(list(missing.values())):
+                cache.add({names[number]: list(astuple(item)) for number, item in made.items()})
+                progress.step(count=len(made))
 
     def _load(self) -> None:
         from components.shared.models import attach_adapter, load_base, load_tokenizer

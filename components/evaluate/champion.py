@@ -1,15 +1,12 @@
 """The release to beat, and what it and its forebears were trained on."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from components.shared.errors import StoreError
 from components.shared.records import Adapter, Example
-from components.shared.releases import Release, current, history
+from components.shared.releases import Release, current, history, papers_trained_on
 from components.shared.store import Store
-
-TRAINED = "trained_papers.json"  # in a release: ids of all papers that its weights have seen
 
 
 def find_champion(store: Store, release: str, adapter: Adapter) -> tuple[Release | None, list[str]]:
@@ -30,31 +27,17 @@ def find_champion(store: Store, release: str, adapter: Adapter) -> tuple[Release
     return entry, [f"{named} is the champion that the tuned model has to beat."]
 
 
-def papers_trained_on(
+def papers_seen(
     store: Store, release: str, training: Sequence[Example], adapter: Adapter, *others: Release
 ) -> set[str]:
     """Return the papers that the adapter, its forebear or another release was trained on."""
     papers = {example.paper for example in training}
-    forebears = {entry.adapter_digest: entry for entry in history(store, release)}
-    if adapter.continued_from in forebears:
-        others = (*others, forebears[adapter.continued_from])
+    for entry in history(store, release):
+        if adapter.continued_from and entry.adapter_digest == adapter.continued_from:
+            others = (*others, entry)
     for entry in others:
-        papers |= _papers_of(store, entry)
+        papers |= papers_trained_on(store, entry)
     return papers
-
-
-def _papers_of(store: Store, entry: Release) -> set[str]:
-    key = (store.files_of(entry.prefix) or {}).get(TRAINED, "")
-    try:
-        papers = json.loads(store.get(key) or b"") if key else None
-    except ValueError:
-        papers = None
-    if not isinstance(papers, list):
-        raise StoreError(
-            f"{entry.prefix}/{TRAINED}: missing or damaged",
-            "roll back to another release, or restore its files",
-        )
-    return {str(paper) for paper in papers}
 
 
 def weights_of(store: Store, entry: Release, scratch: Path) -> Path:

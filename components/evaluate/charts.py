@@ -6,20 +6,8 @@ Positions are percentages: they fit a phone and a wide screen alike.
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
 
-
-class Interval(Protocol):
-    """What a line of a forest plot shows: a mean, its interval, and the bound that decides."""
-
-    @property
-    def difference(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
-    @property
-    def floor(self) -> float: ...
+from components.shared.verdict import Comparison
 
 
 class Scale:
@@ -51,14 +39,14 @@ def _round_step(step: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9))
 
 
-def difference_scale(intervals: Sequence[Interval]) -> Scale:
+def difference_scale(pairs: Sequence[Comparison]) -> Scale:
     """Return the common axis of all differences of a metric from 0 to 1; zero is always on it."""
-    low = min(0.0, *(min(pair.low, pair.floor) for pair in intervals))
-    high = max(0.0, *(pair.high for pair in intervals))
+    low = min(0.0, *(min(pair.low, pair.floor) for pair in pairs))
+    high = max(0.0, *(pair.high for pair in pairs))
     return Scale(max(low, -1.0), min(high, 1.0))
 
 
-def interval(scale: Scale, pair: Interval) -> str:
+def interval(scale: Scale, pair: Comparison) -> str:
     """Draw a line of the forest plot: interval, mean, deciding bound and zero."""
     kind = "open"
     if pair.floor > 0:

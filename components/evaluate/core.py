@@ -9,14 +9,13 @@ from typing import Any
 from components.evaluate.answers import ModelAnswers, model_answers
 from components.evaluate.baselines import base_cut, baseline_answers
 from components.evaluate.budget import Look, take_look
-from components.evaluate.champion import find_champion, papers_trained_on
+from components.evaluate.champion import find_champion, papers_seen
 from components.evaluate.config import EvaluateConfig
-from components.evaluate.dataset import read_examples
 from components.evaluate.generation import Generation, Loss
 from components.evaluate.history import expected_spread, remember
 from components.evaluate.report import Material, write_report
 from components.evaluate.rouge import PRIMARY
-from components.evaluate.scoring import scored
+from components.evaluate.scoring import read_examples, scored
 from components.evaluate.summary import markdown
 from components.evaluate.verdict import Case, judge, known_before
 from components.shared import manifest, subset
@@ -135,7 +134,7 @@ def _prepare(
     if adapter.trained:
         champion, notes = find_champion(store, config.release, adapter)
         others = [champion] if champion else []
-        seen = papers_trained_on(store, config.release, training, adapter, *others)
+        seen = papers_seen(store, config.release, training, adapter, *others)
     examples = _chosen(config, bank, seen, ledger)
     data = dataset_digest(training, bank)
     look = _look(config, store, examples, adapter, data)

@@ -8,15 +8,19 @@ changes only where its two best next tokens lie closer together than that.
 
 import gc
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from components.shared.errors import ModelError
 from components.shared.memory import available_memory
 from components.shared.models import context_length
 from components.shared.progress import say
 from components.shared.prompt import encode, encode_prompt
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 TOLERANCE = 1e-4  # largest difference of logits between a batch and a prompt alone, float32
 SHARE = 0.6  # of the free memory that a batch may plan with; fragments take the rest
@@ -40,13 +44,16 @@ class Loss:
     tokens: int
 
 
+Made = TypeVar("Made", Generation, Loss)
+
+
 class BatchSize:
     """How many examples are worked on at a time, in one pass over them; it only ever shrinks."""
 
     def __init__(self, most: int) -> None:
         self.size = most
 
-    def fit(self, model: Any, tokens: int, logits: int) -> None:
+    def fit(self, model: "PreTrainedModel", tokens: int, logits: int) -> None:
         """Shrink to what memory holds of `tokens` tokens, with logits for `logits` of them."""
         config = model.config
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
@@ -58,50 +65,43 @@ class BatchSize:
 
 
 def generate(
-    model: Any,
-    tokenizer: Any,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
     prompts: Sequence[str],
     max_new_tokens: int,
     batch: BatchSize,
-    on_batch: Callable[[dict[int, Generation]], None] = lambda made: None,
-) -> list[Generation]:
-    """Answer every prompt, in the order given; `on_batch` gets the answers of each batch by the
-    place of its prompt.
+) -> Iterator[dict[int, Generation]]:
+    """Yield the answers of each batch, by the place of its prompt.
 
     Batches are made of prompts of similar length, longest first, so that little is padded and a
     batch that does not fit into memory fails at once.
     """
     import torch
 
-    answers: dict[int, Generation] = {}
     encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
-    if encoded:
-        batch.fit(model, max(map(len, encoded)) + max_new_tokens, 1)
+    batch.fit(model, max(map(len, encoded), default=0) + max_new_tokens, 1)
 
-    def answer(places: Sequence[int]) -> None:
+    def answer(places: Sequence[int]) -> dict[int, Generation]:
         rows = [encoded[place] for place in places]
         inputs = left_padded(rows, tokenizer.pad_token_id, model.device)
-        room = positions_left(model, inputs["input_ids"].shape[1])
+        width = inputs["input_ids"].shape[1]
         with torch.inference_mode():
             output = model.generate(
                 **inputs,
-                max_new_tokens=min(max_new_tokens, room),
+                max_new_tokens=min(max_new_tokens, positions_left(model, width)),
                 do_sample=False,
                 temperature=None,
                 top_p=None,
                 pad_token_id=tokenizer.pad_token_id,
                 eos_token_id=tokenizer.eos_token_id,
             )
-        new = output[:, inputs["input_ids"].shape[1] :].tolist()
-        made = {place: _answer(tokenizer, row) for place, row in zip(places, new, strict=True)}
-        answers.update(made)
-        on_batch(made)
+        answers = [_answer(tokenizer, row) for row in output[:, width:].tolist()]
+        return dict(zip(places, answers, strict=True))
 
-    _in_batches(longest_first(encoded), batch, answer)
-    return [answers[place] for place in range(len(prompts))]
+    yield from _in_batches(longest_first(encoded), batch, answer)
 
 
-def positions_left(model: Any, tokens: int) -> int:
+def positions_left(model: "PreTrainedModel", tokens: int) -> int:
     """Return how many tokens may follow; raise ModelError where the base has no position left."""
     positions = context_length(model.config)
     if tokens >= positions:
@@ -112,23 +112,22 @@ def positions_left(model: Any, tokens: int) -> int:
 
 
 def losses(
-    model: Any,
-    tokenizer: Any,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
     pairs: Sequence[tuple[str, str]],
     batch: BatchSize,
-    on_batch: Callable[[dict[int, Loss]], None] = lambda made: None,
-) -> list[Loss]:
-    """Return the loss of each completion after its prompt; `pairs` are (prompt, completion)."""
+) -> Iterator[dict[int, Loss]]:
+    """Yield the losses of each batch of completions after their prompts, by place; `pairs` are
+    (prompt, completion)."""
     import torch
 
-    found: dict[int, Loss] = {}
     encoded = [encode(tokenizer, *pair) for pair in pairs]
     lengths = [len(example.completion) for example in encoded]
-    if encoded:
-        positions_left(model, max(map(len, encoded)) - 1)
-        batch.fit(model, max(map(len, encoded)), max(lengths) + 1)
+    longest_row = max(map(len, encoded), default=1)
+    positions_left(model, longest_row - 1)
+    batch.fit(model, longest_row, max(lengths, default=0) + 1)
 
-    def measure(places: Sequence[int]) -> None:
+    def measure(places: Sequence[int]) -> dict[int, Loss]:
         rows = [encoded[place].input_ids for place in places]
         inputs = left_padded(rows, tokenizer.pad_token_id, model.device)
         positions = (inputs["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
@@ -144,11 +143,9 @@ def losses(
             if not math.isfinite(total):
                 raise ModelError("the model's loss is no number", "train it again")
             made[place] = Loss(total, lengths[place])
-        found.update(made)
-        on_batch(made)
+        return made
 
-    _in_batches(longest_first([example.input_ids for example in encoded]), batch, measure)
-    return [found[place] for place in range(len(pairs))]
+    yield from _in_batches(longest_first([row.input_ids for row in encoded]), batch, measure)
 
 
 def longest_first(encoded: Sequence[Sequence[int]]) -> list[int]:
@@ -156,7 +153,9 @@ def longest_first(encoded: Sequence[Sequence[int]]) -> list[int]:
     return sorted(range(len(encoded)), key=lambda place: (-len(encoded[place]), place))
 
 
-def left_padded(rows: Sequence[Sequence[int]], pad: int, device: Any) -> dict[str, Any]:
+def left_padded(
+    rows: Sequence[Sequence[int]], pad: int, device: "torch.device"
+) -> "dict[str, torch.Tensor]":
     """Return input_ids and attention_mask, shape (rows, longest row), padded on the left."""
     import torch
 
@@ -169,7 +168,7 @@ def left_padded(rows: Sequence[Sequence[int]], pad: int, device: Any) -> dict[st
     }
 
 
-def _answer(tokenizer: Any, tokens: list[int]) -> Generation:
+def _answer(tokenizer: "PreTrainedTokenizerBase", tokens: list[int]) -> Generation:
     stopped = tokenizer.eos_token_id in tokens
     length = tokens.index(tokenizer.eos_token_id) + 1 if stopped else len(tokens)
     text = tokenizer.decode(tokens[:length], skip_special_tokens=True).strip()
@@ -177,17 +176,19 @@ def _answer(tokenizer: Any, tokens: list[int]) -> Generation:
 
 
 def _in_batches(
-    places: Sequence[int], batch: BatchSize, work: Callable[[Sequence[int]], None]
-) -> None:
-    """Call `work` batch by batch; one that runs out of memory is halved and tried again.
+    places: Sequence[int], batch: BatchSize, work: Callable[[Sequence[int]], dict[int, Made]]
+) -> Iterator[dict[int, Made]]:
+    """Yield what `work` makes of each batch; one that runs out of memory is halved and tried again.
 
     Raises ModelError when a single example does not fit.
     """
     done = 0
     while done < len(places):
         part = places[done : done + batch.size]
-        if _fits(work, part):
+        made = _made(work, part)
+        if made is not None:
             done += len(part)
+            yield made
             continue
         if len(part) == 1:
             raise ModelError(
@@ -200,15 +201,16 @@ def _in_batches(
         _give_back()
 
 
-def _fits(work: Callable[[Sequence[int]], None], part: Sequence[int]) -> bool:
-    """Work on a part; return False, with its tensors gone, when memory ran out."""
+def _made(
+    work: Callable[[Sequence[int]], dict[int, Made]], part: Sequence[int]
+) -> dict[int, Made] | None:
+    """Work on a part; return None, with its tensors gone, when memory ran out."""
     try:
-        work(part)
+        return work(part)
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
-        return False
-    return True
+    return None
 
 
 def _is_out_of_memory(error: Exception) -> bool:

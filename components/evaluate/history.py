@@ -14,7 +14,7 @@ from components.shared.errors import DataError
 from components.shared.names import safe_name
 from components.shared.records import Record, write_atomically
 from components.shared.store import Store
-from components.shared.verdict import BASE, CHAMPION, TUNED, Verdict
+from components.shared.verdict import BASE, CHAMPION, TUNED, Comparison, Verdict
 
 RECENT = 5  # verdicts whose spread is taken for the next one's
 
@@ -27,61 +27,54 @@ class PastVerdict(Record):
     at: str
     word: str
     base: str
-    adapter_digest: str
     examples: int
     papers: int
     planned_gain: float | None
     score: float | None = None
-    compared: bool = False  # whether the figures below were measured
-    difference: float = 0.0  # from the base, with its interval and the bound that decides
-    low: float = 0.0
-    high: float = 0.0
-    floor: float = 0.0
+    against_base: Comparison | None = None
     champion_gain: float | None = None  # over the release that was current
-    deviation: float | None = None  # of the differences from the base
-    shared: float | None = None  # share of their variance that papers have in common
 
 
 def remember(store: Store, release: str, verdict: Verdict) -> None:
     """Append a verdict to the history of its release."""
+    tuned, champion = verdict.system(TUNED), verdict.against(CHAMPION)
     entry = PastVerdict(
         run=verdict.run,
         at=verdict.at,
         word=verdict.word,
         base=verdict.base,
-        adapter_digest=verdict.adapter_digest,
         examples=verdict.examples,
         papers=verdict.papers,
         planned_gain=verdict.planned_gain,
+        score=tuned.rougeL if tuned else None,
+        against_base=verdict.against(BASE),
+        champion_gain=champion.difference if champion else None,
     )
-    if tuned := verdict.system(TUNED):
-        entry.score = tuned.rougeL
-    if pair := verdict.against(BASE):
-        entry.compared = True
-        entry.difference, entry.low, entry.high = pair.difference, pair.low, pair.high
-        entry.floor, entry.deviation, entry.shared = pair.floor, pair.deviation, pair.shared
-    if pair := verdict.against(CHAMPION):
-        entry.champion_gain = pair.difference
     store.append(_log(release), entry.to_dict())
 
 
 def past_verdicts(store: Store, release: str) -> list[PastVerdict]:
     """Return the history, oldest first."""
-    log = _log(release)
-    return [PastVerdict.from_dict(entry, log) for entry in store.entries(log)]
+    log, found = _log(release), []
+    for row in store.entries(log):
+        entry = PastVerdict.from_dict(row, log)
+        if row.get("against_base"):
+            entry.against_base = Comparison(**row["against_base"])
+        found.append(entry)
+    return found
 
 
 def expected_spread(store: Store, release: str, base: str) -> tuple[Spread, str]:
     """Return how differences from this base should spread, and where that is known from."""
     measured = []
     for entry in past_verdicts(store, release):
-        if entry.base == base and entry.deviation and entry.shared is not None:
-            measured.append(Spread(entry.deviation, entry.shared))
+        if entry.base == base and entry.against_base and entry.against_base.deviation:
+            measured.append(entry.against_base)
     if not measured:
         return CAUTIOUS, "a cautious guess at the spread"
     recent = measured[-RECENT:]
-    deviation = sum(spread.deviation for spread in recent) / len(recent)
-    shared = sum(spread.shared for spread in recent) / len(recent)
+    deviation = sum(pair.deviation for pair in recent) / len(recent)
+    shared = sum(pair.shared for pair in recent) / len(recent)
     return Spread(deviation, shared), f"the spread of the last {len(recent)} verdicts"
 
 
@@ -90,9 +83,9 @@ def write_page(path: Path, store: Store, release: str) -> int:
     entries = past_verdicts(store, release)
     if not entries:
         raise DataError(f"no verdict on a release named {release!r} yet", "run the pipeline first")
-    judged = [entry for entry in entries if entry.compared]
-    scale = difference_scale(judged) if judged else None
-    context = {"release": release, "entries": entries, "judged": judged, "scale": scale}
+    pairs = [entry.against_base for entry in entries if entry.against_base]
+    scale = difference_scale(pairs) if pairs else None
+    context = {"release": release, "entries": entries, "scale": scale}
     write_atomically(path, render("history.html.j2", context))
     return len(entries)
 

@@ -5,8 +5,9 @@ import json
 import platform
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from markupsafe import Markup, escape
 from components.evaluate import charts
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.metrics import FURTHER
-from components.evaluate.rouge import common_subsequence, unicode_tokens
+from components.evaluate.rouge import unicode_tokens
+from components.evaluate.scoring import gains, mean
 from components.evaluate.verdict import MEANING
 from components.shared.ledger import SHOWN
 from components.shared.records import Adapter, Answer, Example, Source, write_atomically
@@ -60,7 +62,6 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         "score": score,
         "gap": gap,
         "percent": percent,
-        "licence": lambda url: url.removeprefix("http://").removeprefix("https://").strip("/"),
         "number": "{:,.0f}".format,
         "chance": chance,
         "fact": fact,
@@ -73,13 +74,10 @@ def render(template: str, context: Mapping[str, Any]) -> str:
 
 def _context(material: Material) -> dict[str, Any]:
     verdict = material.verdict
-    titles = {source.paper: source for source in material.sources}
-    words = sum(len(example.completion.split()) for example in material.examples)
-    about = material.about.to_dict()
-    shown = {name: value for name, value in about.items() if _is_plain(value)}
-    tokens = {}
-    for name, system in material.answers.items():
-        tokens[name] = sum(answer.tokens for answer in system)
+    sources = {source.paper: source for source in material.sources}
+    words = [float(len(example.completion.split())) for example in material.examples]
+    about = material.about.to_dict().items()
+    shown = {name: value for name, value in about if _is_plain(value)}
     return {
         "v": verdict,
         "config": material.config,
@@ -88,7 +86,7 @@ def _context(material: Material) -> dict[str, Any]:
         "names": {"base": BASE, "tuned": TUNED, "champion": CHAMPION},
         "against_base": verdict.against(BASE),
         "scale": charts.difference_scale(verdict.comparisons) if verdict.comparisons else None,
-        "papers": [(row, titles.get(row.name)) for row in verdict.by_paper],
+        "papers": [(row, sources.get(row.name)) for row in verdict.by_paper],
         "chosen": chosen(material),
         "loss": _losses(material.adapter / "steps.jsonl"),
         "adapter": shown,
@@ -98,8 +96,7 @@ def _context(material: Material) -> dict[str, Any]:
         "versions": _versions(),
         "marked": marked,
         "worst_shown": WORST_SHOWN,
-        "reference_words": words / (len(material.examples) or 1),
-        "tokens": tokens,
+        "reference_words": mean(words) if words else 0.0,
     }
 
 
@@ -110,42 +107,39 @@ def _is_plain(value: object) -> bool:
 def chosen(material: Material) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return examples side by side: the largest gains, the smallest, and random others."""
     base, tuned = (material.answers.get(name, ()) for name in (BASE, TUNED))
-    if not base:
-        return []
-    metric = material.verdict.rules.metric
-    gains = [
-        mine.scores[metric] - theirs.scores[metric]
-        for mine, theirs in zip(tuned, base, strict=True)
-    ]
-    order = sorted(range(len(gains)), key=lambda index: (-gains[index], index))
+    gained = gains(tuned, base, material.verdict.rules.metric)
+    order = sorted(range(len(gained)), key=lambda place: (-gained[place], place))
     third = min(material.config.examples_shown, len(order)) // 3
-    best, worst = order[:third], order[len(order) - third :][::-1]
     others = order[third : len(order) - third]
     drawn = random.Random(material.config.seed).sample(others, min(third, len(others)))
+    groups = {
+        "Largest gains over the base": order[:third],
+        "Smallest gains, or losses": order[len(order) - third :][::-1],
+        "Drawn at random": drawn,
+    }
+    found = []
+    for heading, places in groups.items():
+        if places:
+            found.append((heading, [_row(material, place, gained[place]) for place in places]))
+    return found
 
-    def rows(indices: Iterable[int]) -> list[dict[str, Any]]:
-        found = []
-        for index in indices:
-            answers = []
-            for name, system in material.answers.items():
-                if name in MODELS:
-                    answers.append((name, system[index]))
-            row = {"example": material.examples[index], "answers": answers, "gain": gains[index]}
-            found.append({**row, "tuned": tuned[index].text})
-        return found
 
-    groups = [
-        ("Largest gains over the base", best),
-        ("Smallest gains, or losses", worst),
-        ("Drawn at random", drawn),
-    ]
-    return [(heading, rows(indices)) for heading, indices in groups if indices]
+def _row(material: Material, place: int, gain: float) -> dict[str, Any]:
+    """Return an example with what each model answered to it."""
+    answers = {name: material.answers[name][place] for name in MODELS if name in material.answers}
+    example = material.examples[place]
+    return {"example": example, "answers": answers, "gain": gain, "tuned": answers[TUNED].text}
 
 
 def is_standin(lineage: Sequence[Mapping[str, Any]]) -> bool:
     """Tell whether the papers came from the stand-in arXiv, which invents them."""
-    sites = [str(stage["facts"].get("site", "")) for stage in lineage if stage["stage"] == "scrape"]
-    return any(site == "loopback" or "standin" in site.replace("-", "") for site in sites)
+    for stage in lineage:
+        site = str(stage["facts"].get("site", ""))
+        if stage["stage"] == "scrape" and (
+            site == "loopback" or "standin" in site.replace("-", "")
+        ):
+            return True
+    return False
 
 
 def _losses(path: Path) -> list[tuple[float, float]]:
@@ -197,7 +191,7 @@ def fact(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def chance(value: Any) -> str:
+def chance(value: float) -> str:
     """Return a p-value as text."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
@@ -212,12 +206,16 @@ def clip(text: str) -> str:
 
 def marked(text: str, other: str) -> Markup:
     """Return a text, clipped, with the words marked that `other` has in the same order."""
-    text, other = clip(text), clip(other)
-    parts = re.split(r"(\s+)", text)  # words at even places, blanks between them
-    words = [" ".join(unicode_tokens(word)) for word in parts[::2]]
-    common = common_subsequence([" ".join(unicode_tokens(word)) for word in other.split()], words)
+    parts = re.split(r"(\s+)", clip(text))  # words at even places, blanks between them
+    words, wanted = _plain(parts[::2]), _plain(clip(other).split())
     shown = [escape(part) for part in parts]
-    for place, (word, is_common) in enumerate(zip(words, common, strict=True)):
-        if is_common and word:
-            shown[2 * place] = Markup("<mark>{}</mark>").format(parts[2 * place])
+    for block in SequenceMatcher(None, wanted, words, autojunk=False).get_matching_blocks():
+        for place in range(block.b, block.b + block.size):
+            if words[place]:
+                shown[2 * place] = Markup("<mark>{}</mark>").format(parts[2 * place])
     return Markup("").join(shown).replace(Markup("</mark> <mark>"), Markup(" "))
+
+
+def _plain(words: Sequence[str]) -> list[str]:
+    """Return words as they are compared: lower case, stemmed, without punctuation."""
+    return [" ".join(unicode_tokens(word)) for word in words]

@@ -15,10 +15,9 @@ import functools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import regex
 
@@ -57,8 +56,11 @@ def unicode_tokens(text: str) -> list[str]:
 
     Compatibility forms are unified first: 𝛼 is α, the ligature ﬁ is fi, x² is x2.
     """
-    found = _UNICODE_TOKEN.findall(unicodedata.normalize("NFKC", text).lower())
-    return [_stem(token) if token.isascii() and token.isalnum() else token for token in found]
+    tokens = []
+    for token in _UNICODE_TOKEN.findall(unicodedata.normalize("NFKC", text).lower()):
+        is_english = token.isascii() and token.isalnum()
+        tokens.append(_stem(token) if is_english else token)
+    return tokens
 
 
 TOKENIZERS: Mapping[str, Tokenize] = {"unicode": unicode_tokens, "rouge-score": rouge_score_tokens}
@@ -74,11 +76,9 @@ def score(reference: str, answer: str, tokenize: Tokenize = unicode_tokens) -> d
     }
 
 
-def _overlap(wanted: Sequence[Any], found: Sequence[Any]) -> Score:
-    counts = Counter(found)
-    return _score(
-        sum(min(n, counts[gram]) for gram, n in Counter(wanted).items()), len(wanted), len(found)
-    )
+def _overlap(wanted: Sequence[Hashable], found: Sequence[Hashable]) -> Score:
+    common = Counter(wanted) & Counter(found)
+    return _score(common.total(), len(wanted), len(found))
 
 
 def _score(common: int, wanted: int, found: int) -> Score:
@@ -90,51 +90,27 @@ def _score(common: int, wanted: int, found: int) -> Score:
 
 def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
     """Return the length of the longest common subsequence of two token lists."""
-    first, second = sorted(
-        (first, second), key=len, reverse=True
-    )  # the loop runs over the shorter one
-    if not second:
-        return 0
-    *_, last = _rows(first, second)
-    return len(first) - last.bit_count()
-
-
-def common_subsequence(first: Sequence[str], second: Sequence[str]) -> list[bool]:
-    """Tell for each token of `second` whether it is in one longest common subsequence of both."""
-    rows, common = list(_rows(first, second)), [False] * len(second)
-    row, column = len(second), len(first)
-    while row and column:
-        bit = 1 << (column - 1)
-        if rows[row - 1] & bit:
-            column -= 1
-            continue
-        row -= 1
-        if not row or rows[row - 1] & bit:
-            common[row] = True
-            column -= 1
-    return common
-
-
-def _rows(first: Sequence[str], second: Sequence[str]) -> Iterator[int]:
-    """Yield a row of the table for each token of `second`: bit n is 0 where token n matches."""
+    if len(first) < len(second):
+        first, second = second, first  # the loop runs over the shorter one
     places: dict[str, int] = {}
     for number, token in enumerate(first):
         places[token] = places.get(token, 0) | 1 << number
-    everywhere = row = (1 << len(first)) - 1
+    everywhere = row = (1 << len(first)) - 1  # a bit is 0 where a match has been counted
     for token in second:
         matches = row & places.get(token, 0)
         row = ((row + matches) | (row - matches)) & everywhere
-        yield row
+    return len(first) - row.bit_count()
 
 
 @functools.lru_cache(maxsize=200_000)
 def _stem(token: str) -> str:
     """Stem a word as rouge-score does: Porter's algorithm, from four letters on."""
-    return str(_stemmer().stem(token)) if len(token) > 3 else token
+    return _stemmer()(token) if len(token) > 3 else token
 
 
 @functools.cache
-def _stemmer() -> Any:
+def _stemmer() -> Callable[[str], str]:
     from nltk.stem.porter import PorterStemmer
 
-    return PorterStemmer()
+    stem: Callable[[str], str] = PorterStemmer().stem
+    return stem

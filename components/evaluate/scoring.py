@@ -7,15 +7,22 @@ are taken by `math.fsum`: exact, whatever the order.
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from components.evaluate.generation import Generation, Loss
 from components.evaluate.metrics import FURTHER
 from components.evaluate.rouge import METRICS, rouge_score_tokens, score, unicode_tokens
 from components.evaluate.statistics import compare
-from components.shared.records import Answer, Example
+from components.shared.records import Answer, Example, read_records
 from components.shared.verdict import BASE, MODELS, TUNED, Comparison, Group, Rules, SystemScores
 
 GRAM = 4  # words that have to come again to count as repetition
+
+
+def read_examples(path: Path) -> list[Example]:
+    """Return the examples of a folder or file; raise DataError naming the place of a bad one."""
+    file = path / "examples.jsonl" if path.is_dir() else path
+    return list(read_records(file, Example))
 
 
 def answer_scores(reference: str, text: str) -> dict[str, float]:
@@ -74,15 +81,19 @@ def system_scores(name: str, answers: Sequence[Answer]) -> SystemScores:
         rouge1=means["rouge1"],
         rouge2=means["rouge2"],
         rougeL=means["rougeL"],
-        precision={metric: means[f"{metric}_precision"] for metric in METRICS},
-        recall={metric: means[f"{metric}_recall"] for metric in METRICS},
-        rouge_score={metric: means[f"rouge_score_{metric}"] for metric in METRICS},
+        precision=_by_metric(means, "{}_precision"),
+        recall=_by_metric(means, "{}_recall"),
+        rouge_score=_by_metric(means, "rouge_score_{}"),
         metrics={metric.name: means[metric.name] for metric in FURTHER},
         words=mean([float(len(answer.text.split())) for answer in answers]),
         repetition=mean([answer.repetition for answer in answers]),
         stopped=stopped if name in MODELS else None,
         loss=math.fsum(losses) / tokens if tokens else None,
     )
+
+
+def _by_metric(means: Mapping[str, float], name: str) -> dict[str, float]:
+    return {metric: means[name.format(metric)] for metric in METRICS}
 
 
 def compare_all(
@@ -97,20 +108,23 @@ def compare_all(
     for name, system in answers.items():
         if name == TUNED:
             continue
-        pairs = zip(tuned, system, strict=True)
-        metric = rules.metric
-        found.append(
-            compare(
-                name,
-                [mine.scores[metric] - theirs.scores[metric] for mine, theirs in pairs],
-                papers,
-                confidence=rules.confidence,
-                level=level,
-                resamples=rules.resamples,
-                seed=rules.seed,
-            )
+        pair = compare(
+            name,
+            gains(tuned, system, rules.metric),
+            papers,
+            confidence=rules.confidence,
+            level=level,
+            resamples=rules.resamples,
+            seed=rules.seed,
         )
+        found.append(pair)
     return found
+
+
+def gains(tuned: Sequence[Answer], other: Sequence[Answer], metric: str) -> list[float]:
+    """Return tuned - other for each example."""
+    pairs = zip(tuned, other, strict=True)
+    return [mine.scores[metric] - theirs.scores[metric] for mine, theirs in pairs]
 
 
 def breakdown(rules: Rules, answers: Mapping[str, Sequence[Answer]], field: str) -> list[Group]:

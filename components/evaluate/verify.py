@@ -7,8 +7,7 @@ from typing import Any
 
 from components.evaluate.baselines import base_cut, baseline_answers
 from components.evaluate.budget import Look
-from components.evaluate.dataset import read_examples
-from components.evaluate.scoring import answer_scores, repetition
+from components.evaluate.scoring import answer_scores, read_examples, repetition
 from components.evaluate.statistics import Spread
 from components.evaluate.verdict import Case, judge, known_before
 from components.shared import manifest
@@ -33,7 +32,7 @@ def verify(evaluation: Path, places: Mapping[str, Path]) -> list[str]:
             "results derived from it are invalid",
         )
     lines = [f"{len(manifest.hash_files(evaluation))} files are as evaluate wrote them"]
-    examples = list(read_records(evaluation / "examples.jsonl", Example))
+    examples = read_examples(evaluation)
     answers = list(read_records(evaluation / "answers.jsonl", Answer))
     systems: dict[str, list[Answer]] = {}
     for answer in answers:

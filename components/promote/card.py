@@ -25,7 +25,8 @@ Dataset digest `{adapter.train_digest}`, adapter digest `{adapter.adapter_digest
 tells what each stage kept and dropped, `verdict.json` every number of the verdict, `SHA256SUMS` the
 hash of each file.
 """
-HUB_LICENCES = {
+# the Hub's ids
+HUB_LICENCES = (
     "Apache-2.0",
     "MIT",
     "llama2",
@@ -34,7 +35,7 @@ HUB_LICENCES = {
     "llama3.2",
     "llama3.3",
     "gemma",
-}  # the Hub's ids
+)
 
 
 def model_card(

@@ -30,19 +30,14 @@ from components.shared.records import (
     read_records,
     write_atomically,
 )
-from components.shared.releases import Release, history
+from components.shared.releases import TRAINED, Release, history, papers_trained_on
 from components.shared.store import Store
 from components.shared.verdict import BASE, BETTER, TUNED, Verdict
 
 SEPARATE = "merged"
-TRAINED = "trained_papers.json"
 TOKENIZER_FILES = (
-    "tokenizer*",
-    "special_tokens_map.json",
-    "chat_template*",
-    "vocab.*",
-    "merges.txt",
-    "added_tokens.json",
+    *("tokenizer*", "special_tokens_map.json", "chat_template*"),
+    *("vocab.*", "merges.txt", "added_tokens.json"),
 )
 
 
@@ -127,8 +122,7 @@ def _seen_before(store: Store, release: str, adapter: Adapter) -> set[str]:
     """Return the papers that the release which training went on from was trained on."""
     for entry in history(store, release):
         if adapter.continued_from and entry.adapter_digest == adapter.continued_from:
-            key = (store.files_of(entry.prefix) or {}).get(TRAINED, "")
-            return set(json.loads(store.get(key) or b"[]")) if key else set()
+            return papers_trained_on(store, entry)
     return set()
 
 

@@ -9,18 +9,20 @@ A writer announces itself before it looks, and the one that has written waits fo
 before: whoever looked earlier has written by then (Lamport's bakery).
 """
 
+import json
 import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from components.shared.errors import DataError
+from components.shared.errors import DataError, StoreError
 from components.shared.names import safe_name
 from components.shared.records import Record
 from components.shared.store import Store, release_log
 
 CLAIM_EXPIRES = timedelta(seconds=60)  # of a writer that was killed between looking and writing
 LOOK_AGAIN_S = 0.05
+TRAINED = "trained_papers.json"  # in a release: ids of all papers that its weights have seen
 
 
 @dataclass(kw_only=True)
@@ -65,6 +67,21 @@ def current(store: Store, name: str) -> Release | None:
     """Return the release that is current, or None before the first."""
     entries = history(store, name)
     return entries[-1] if entries else None
+
+
+def papers_trained_on(store: Store, entry: Release) -> set[str]:
+    """Return the papers that a release's weights have seen; raise StoreError where it is not told."""
+    key = (store.files_of(entry.prefix) or {}).get(TRAINED, "")
+    try:
+        papers = json.loads(store.get(key) or b"") if key else None
+    except ValueError:
+        papers = None
+    if not isinstance(papers, list):
+        raise StoreError(
+            f"{entry.prefix}/{TRAINED}: missing or damaged",
+            "roll back to another release, or restore its files",
+        )
+    return {str(paper) for paper in papers}
 
 
 def append(store: Store, name: str, entry: Release) -> Release:

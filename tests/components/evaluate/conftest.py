@@ -37,28 +37,13 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
             test / "sources.jsonl", map(source, sorted({example.paper for example in run.examples}))
         )
         adapter.mkdir()
-        about = {
-            "base": "invented-base",
-            "base_path": "",
-            "trained": trained,
-            "adapter_digest": "tuned-digest",
-        }
+        about = {"base": "invented-base", "base_path": "", "adapter_digest": "tuned-digest"}
+        told = {"base_licence": "Apache-2.0", "examples": 229, "final_loss": 0.412}
+        (adapter / "adapter.json").write_text(json.dumps({**about, "trained": trained, **told}))
         if trained:
-            about |= {
-                "base_licence": "Apache-2.0",
-                "examples": 229,
-                "final_loss": 0.412,
-                "seconds": 18.4,
-            }
-        (adapter / "adapter.json").write_text(json.dumps(about), "utf-8")
-        if trained:
-            steps = (
-                {"step": 3 * n, "loss": 3.1 * 0.9**n + 0.35, "learning_rate": 1e-3}
-                for n in range(1, 31)
-            )
-            (adapter / "steps.jsonl").write_text(
-                "".join(json.dumps(step) + "\n" for step in steps), "utf-8"
-            )
+            steps = [{"step": 3 * number, "loss": 3.1 * 0.9**number} for number in range(1, 31)]
+            lines = [json.dumps(step) + "\n" for step in steps]
+            (adapter / "steps.jsonl").write_text("".join(lines), "utf-8")
         (adapter / "lineage.jsonl").write_text(
             "".join(json.dumps(row) + "\n" for row in lineage(rejects)), "utf-8"
         )

@@ -37,30 +37,9 @@ KINDS = (
     ("term", "What does the passage say about the method's calibration?"),
 )
 REJECTS = (
-    (
-        "scrape",
-        "2404.90099v1",
-        "truncated PDF",
-        "no %%EOF in 18,204 bytes; Invented, truncated.pdf",
-    ),
-    (
-        "extract",
-        "2406.90031v1",
-        "password protected",
-        "Rotating Keys for Sleeping Archives, locked-paper.pdf",
-    ),
-    (
-        "extract",
-        "2407.90012v2",
-        "no text on any page",
-        "Scans of a Notebook on Grokking, scanned-notebook.pdf",
-    ),
-    (
-        "curate",
-        "9f31c2",
-        "licence not allowed: arXiv non-exclusive",
-        "2409.90010, page 2: State the claim that ...",
-    ),
+    ("scrape", "2404.90099v1", "truncated PDF", "no %%EOF in 18,204 bytes; truncated.pdf"),
+    ("extract", "2406.90031v1", "password protected", "locked-paper.pdf"),
+    ("curate", "9f31c2", "licence not allowed", "2409.90010, page 2: State the claim that ..."),
 )
 
 
@@ -78,14 +57,8 @@ class Run:
         train, test, adapter, evaluation = (
             self.root / name for name in ("train", "test", "adapter", "evaluation")
         )
-        return (
-            train,
-            test,
-            adapter,
-            evaluation,
-            self.root / "report" / "report.html",
-            self.root / "summary.md",
-        )
+        report = self.root / "report" / "report.html"
+        return train, test, adapter, evaluation, report, self.root / "summary.md"
 
     @property
     def store(self) -> FolderStore:
@@ -164,41 +137,15 @@ def make_examples(papers: int, each: int, first: int, seed: int) -> list[Example
 
 
 def lineage(rejects: Sequence[tuple[str, str, str, str]]) -> list[dict[str, Any]]:
-    units = {"scrape": "papers", "extract": "papers", "generate": "triples", "curate": "triples"}
-    counts = {"scrape": 44, "extract": 42, "generate": 310, "curate": 301, "finetune": 229}
-    facts: dict[str, dict[str, Any]] = {
-        "scrape": {"site": "loopback", "found": 44, "requests": 97, "from_store": 0},
-        "extract": {"pages": 129, "repaired hyphen": 214, "repaired ligature": 87},
-        "generate": {
-            "teacher": "embedded",
-            "pages": 129,
-            "answers asked for": 129,
-            "answers from the store": 0,
-        },
-        "curate": {
-            "train": 229,
-            "test": 72,
-            "licences": {"CC BY 4.0": 33, "CC BY-SA 4.0": 4, "CC0": 3},
-        },
-        "finetune": {"steps": 90, "tokens per second": 4123.7},
-    }
+    """Return the summaries of the stages before, with what each of them dropped."""
     stages = []
-    for stage, kept in counts.items():
-        dropped = [
-            {"stage": stage, "item": item, "reason": reason, "detail": detail}
-            for where, item, reason, detail in rejects
-            if where == stage
-        ]
-        reasons = {reject["reason"]: 1 for reject in dropped}
-        head = {
-            "stage": stage,
-            "unit": units.get(stage, "examples"),
-            "seen": kept + len(dropped),
-            "kept": kept,
-        }
-        stages.append(
-            {**head, "dropped": reasons, "seconds": 7.25, "facts": facts[stage], "rejects": dropped}
-        )
+    for stage in ("scrape", "extract", "generate", "curate", "finetune"):
+        columns = ("stage", "item", "reason", "detail")
+        dropped = [dict(zip(columns, row, strict=True)) for row in rejects if row[0] == stage]
+        summary: dict[str, Any] = {"stage": stage, "unit": "papers", "kept": 40, "seconds": 7.25}
+        summary |= {"seen": 40 + len(dropped), "dropped": {row["reason"]: 1 for row in dropped}}
+        facts = {"site": "loopback", "tokens per second": 4123.7, "licences": {"CC BY 4.0": 33}}
+        stages.append({**summary, "facts": facts, "rejects": dropped})
     return stages
 
 

@@ -211,14 +211,8 @@ def test_the_lineage_goes_on_from_the_adapter(make_run: MakeRun) -> None:
     run = make_run()
     summary = evaluate(run.config, *run.folders)
     stages = read_lineage(run.folders[3])
-    assert [stage["stage"] for stage in stages] == [
-        "scrape",
-        "extract",
-        "generate",
-        "curate",
-        "finetune",
-        "evaluate",
-    ]
+    names = "scrape extract generate curate finetune evaluate"
+    assert [stage["stage"] for stage in stages] == names.split()
     assert stages[-1] == summary
 
 

@@ -1,5 +1,6 @@
 """Generation: the same answers in any batch, in the order asked."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -33,7 +34,14 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
 def answers(
     loaded: tuple[Any, Any], prompts: list[str], batch_size: int, tokens: int = 12
 ) -> list[Generation]:
-    return generate(*loaded, prompts, tokens, BatchSize(batch_size))
+    return in_order(generate(*loaded, prompts, tokens, BatchSize(batch_size)))
+
+
+def in_order(batches: Iterable[dict[int, Any]]) -> list[Any]:
+    made: dict[int, Any] = {}
+    for batch in batches:
+        made |= batch
+    return [made[place] for place in range(len(made))]
 
 
 def test_answers_come_in_the_order_asked_whatever_the_batches(loaded: tuple[Any, Any]) -> None:
@@ -68,13 +76,11 @@ def test_the_end_token_is_counted_but_not_shown(
 
 
 def test_every_answer_is_reported_once_with_its_batch(loaded: tuple[Any, Any]) -> None:
-    heard: list[dict[int, Generation]] = []
-    found = generate(*loaded, PROMPTS, 2, BatchSize(3), heard.append)
+    heard = list(generate(*loaded, PROMPTS, 2, BatchSize(3)))
     assert [len(made) for made in heard] == [3, 1]
-    assert {place: answer for made in heard for place, answer in made.items()} == dict(
-        enumerate(found)
-    )
-    assert generate(*loaded, [], 2, BatchSize(3), heard.append) == []
+    assert sorted(place for made in heard for place in made) == [0, 1, 2, 3]
+    assert list(generate(*loaded, [], 2, BatchSize(3))) == []
+    assert list(losses(*loaded, [], BatchSize(3))) == []
 
 
 def test_a_batch_shifts_logits_by_less_than_the_documented_tolerance(
@@ -111,11 +117,11 @@ def test_out_of_memory_halves_the_batch_and_leaves_the_answers(
 ) -> None:
     before = answers(loaded, PROMPTS * 2, 8)
     monkeypatch.setattr(loaded[0], "generate", running_out(loaded[0], 2))
-    batch, heard = BatchSize(8), []
-    after = generate(*loaded, PROMPTS * 2, 12, batch, lambda made: heard.append(len(made)))
-    assert after == before
+    batch = BatchSize(8)
+    heard = list(generate(*loaded, PROMPTS * 2, 12, batch))
+    assert in_order(heard) == before
     assert batch.size == 2
-    assert heard == [2, 2, 2, 2]
+    assert [len(made) for made in heard] == [2, 2, 2, 2]
     assert "out of memory with 8 prompts at a time: 4 from here on" in capsys.readouterr().out
 
 
@@ -160,7 +166,7 @@ def test_losses_are_those_of_the_model_on_the_completion_and_its_end(
         ("The routed model.", " two experts sends each"),
         ("x", ""),
     ]
-    found = losses(model, tokenizer, pairs, BatchSize(3))
+    found = in_order(losses(model, tokenizer, pairs, BatchSize(3)))
     for (prompt, completion), loss in zip(pairs, found, strict=True):
         ids = torch.tensor([tokenizer(prompt + completion)["input_ids"] + [tokenizer.eos_token_id]])
         labels = ids.clone()
@@ -181,7 +187,7 @@ def test_a_loss_that_is_no_number_is_one_line_and_no_figure(loaded: tuple[Any, A
         weights[0, 0] = float("nan")
     try:
         with pytest.raises(ModelError, match="loss is no number"):
-            losses(*loaded, [("x", " y")], BatchSize(1))
+            list(losses(*loaded, [("x", " y")], BatchSize(1)))
     finally:
         with torch.no_grad():
             weights.copy_(kept)

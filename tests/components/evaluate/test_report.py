@@ -3,7 +3,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from invented_run import REJECTS, Run
@@ -11,9 +10,11 @@ from invented_run import REJECTS, Run
 from components.evaluate.charts import Scale, difference_scale
 from components.evaluate.core import evaluate
 from components.evaluate.history import write_page
+from components.evaluate.report import marked
 from components.shared.errors import DataError
 from components.shared.records import write_records
 from tests.axe import look_at
+from tests.verdicts import against
 
 MakeRun = Callable[..., Run]
 HOSTILE = (
@@ -70,12 +71,8 @@ def test_the_verdict_comes_first_and_all_systems_follow(run: Run) -> None:
 def test_the_page_needs_nothing_from_elsewhere_and_runs_no_script(run: Run) -> None:
     page = Page(run.report)
     assert not {"script", "link", "img", "iframe", "object", "base"} & {tag for tag, _ in page.tags}
-    assert not [
-        a
-        for _, attributes in page.tags
-        for a in attributes
-        if a in ("src", "href") or a.startswith("on")
-    ]
+    names = {name for _, attributes in page.tags for name in attributes}
+    assert not [name for name in names if name in ("src", "href") or name.startswith("on")]
     assert not re.search(r"url\(|@import", run.report)
 
 
@@ -138,6 +135,11 @@ def test_the_page_is_accessible_at_any_width_and_asks_no_other_host(make_run: Ma
     assert requests == [run.folders[4].as_uri()]
 
 
+def test_words_that_both_texts_have_in_the_same_order_are_marked() -> None:
+    shown = marked('The models "fell" twice, again.', "A model fell again")
+    assert shown == "The <mark>models &#34;fell&#34;</mark> twice, <mark>again.</mark>"
+
+
 def test_long_texts_are_cut_so_that_the_page_stays_small(make_run: MakeRun) -> None:
     run = make_run(papers=50, each=10)
     run.answer("tuned-digest", [f"{'x' * 20_000} {text}" for text in run.good()])
@@ -164,8 +166,7 @@ def test_all_verdicts_of_a_release_stand_on_one_page(run: Run, tmp_path: Path) -
 
 
 def test_no_axis_leaves_the_range_of_the_metric(run: Run) -> None:
-    wide = SimpleNamespace(difference=0.1, low=-7.0, high=9.0, floor=-12.0)
-    scale = difference_scale([wide])
+    scale = difference_scale([against("base", (-7.0, 9.0), floor=-12.0)])
     assert (scale.ticks[0], scale.ticks[-1]) == (-1.0, 1.0)
     assert scale.at(9.0) == 100.0
 

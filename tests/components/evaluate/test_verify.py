@@ -44,14 +44,8 @@ def test_any_changed_byte_is_found_and_its_file_named(run: Run) -> None:
         for folder in folders
         for path in ([folder] if folder.is_file() else sorted(folder.rglob("*")))
     ]
-    names = {path.name for path in files}
-    assert names >= {
-        "answers.jsonl",
-        "verdict.json",
-        "examples.jsonl",
-        "SHA256SUMS",
-        "adapter.json",
-    }
+    expected = {"answers.jsonl", "verdict.json", "examples.jsonl", "SHA256SUMS", "adapter.json"}
+    assert {path.name for path in files} >= expected
     for path in files:
         before = path.read_bytes()
         for place in {0, len(before) // 2, len(before) - 1} if before else set():
@@ -76,73 +70,55 @@ def test_a_missing_or_added_file_is_named(run: Run) -> None:
 def forge(run: Run, name: str, change: Callable[[Any], Any]) -> None:
     """Change a stored row and make the hashes fit again, as somebody would who knows how."""
     path = run.folders[3] / name
-    rows = (
-        [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        if name.endswith("l")
-        else None
-    )
-    if rows is None:
-        text = json.dumps(
-            change(json.loads(path.read_text("utf-8"))),
-            ensure_ascii=False,
-            indent=2,
-            sort_keys=True,
-        )
+    text = path.read_text("utf-8")
+    if name.endswith("l"):
+        first, *others = text.splitlines()
+        lines = [json.dumps(change(json.loads(first)), ensure_ascii=False, sort_keys=True), *others]
+        path.write_text("\n".join(lines) + "\n", "utf-8")
     else:
-        change(rows[0])
-        text = "\n".join(json.dumps(row, ensure_ascii=False, sort_keys=True) for row in rows)
-    path.write_text(text + "\n", "utf-8")
+        row = change(json.loads(text))
+        changed = json.dumps(row, ensure_ascii=False, indent=2, sort_keys=True)
+        path.write_text(changed + "\n", "utf-8")
     manifest.write(run.folders[3], places(run))
+
+
+def setting(*place: str | int, to: object) -> Callable[[Any], Any]:
+    """Return a change that sets the figure at a place in a row."""
+
+    def change(row: Any) -> Any:
+        inner = row
+        for name in place[:-1]:
+            inner = inner[name]
+        inner[place[-1]] = to
+        return row
+
+    return change
+
+
+VERDICT, ANSWERS = "verdict.json", "answers.jsonl"
+DETECTABLE = r"comparisons\[0\]\.detectable"
 
 
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
+        (ANSWERS, setting("scores", "rougeL", to=0.99), "the score of base on 7-0000"),
+        (ANSWERS, setting("loss", to=1.0), r"not what the answers give: systems\[0\]\.loss"),
+        (VERDICT, setting("word", to="worse"), "word is 'worse', recomputed 'better'"),
         (
-            "answers.jsonl",
-            lambda row: row["scores"].update(rougeL=0.99),
-            "the score of base on 7-0000",
-        ),
-        (
-            "answers.jsonl",
-            lambda row: row.update(loss=1.0),
-            r"not what the answers give: systems\[0\]\.loss",
-        ),
-        (
-            "verdict.json",
-            lambda row: {**row, "word": "worse"},
-            "word is 'worse', recomputed 'better'",
-        ),
-        (
-            "verdict.json",
-            lambda row: {**row, "dataset_digest": "x"},
+            VERDICT,
+            setting("dataset_digest", to="x"),
             "dataset_digest is not that of train and test",
         ),
-        ("verdict.json", lambda row: {**row, "level": 0.01}, "level is 0.01, recomputed 0.0045"),
-        ("verdict.json", lambda row: {**row, "planned_gain": 0.01}, "planned_gain is 0.01"),
-        ("verdict.json", lambda row: {**row, "left_out": 3}, "left_out is 3, recomputed 0"),
-        ("verdict.json", lambda row: {**row, "unnamed": 6}, "unnamed is 6, recomputed 0"),
-        ("verdict.json", lambda row: {**row, "trained": False}, "trained is False, recomputed"),
-        (
-            "verdict.json",
-            lambda row: {**row, "spent_before": [0.0045] * 8},
-            r"comparisons\[0\]\.detectable",
-        ),
-        (
-            "verdict.json",
-            lambda row: row["comparisons"][0].update(detectable=0.01) or row,
-            r"comparisons\[0\]\.detectable is 0.01",
-        ),
-        (
-            "verdict.json",
-            lambda row: row["rules"].update(year_error=0.2) or row,
-            r"comparisons\[0\]\.detectable",
-        ),
-        (
-            "verdict.json",
-            lambda row: row["expected_spread"].update(deviation=0.01) or row,
-            "planned_gain is",
-        ),
+        (VERDICT, setting("level", to=0.01), "level is 0.01, recomputed 0.0045"),
+        (VERDICT, setting("spent_before", to=[0.0045] * 8), DETECTABLE),
+        (VERDICT, setting("rules", "year_error", to=0.2), DETECTABLE),
+        (VERDICT, setting("comparisons", 0, "detectable", to=0.01), f"{DETECTABLE} is 0.01"),
+        (VERDICT, setting("expected_spread", "deviation", to=0.01), "planned_gain is"),
+        (VERDICT, setting("planned_gain", to=0.01), "planned_gain is 0.01"),
+        (VERDICT, setting("left_out", to=3), "left_out is 3, recomputed 0"),
+        (VERDICT, setting("unnamed", to=6), "unnamed is 6, recomputed 0"),
+        (VERDICT, setting("trained", to=False), "trained is False, recomputed True"),
     ],
 )
 def test_a_forged_figure_is_found_by_computing_it_again(

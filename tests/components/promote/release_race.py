@@ -1,6 +1,5 @@
 """The processes of the race in test_registry.py: some promote, one rolls back."""
 
-import dataclasses
 from pathlib import Path
 from threading import BrokenBarrierError
 from typing import Any
@@ -54,7 +53,3 @@ def racer(who: str, store: Path, rounds: int, barrier: Any, seen: Any) -> None:
     except BaseException:
         barrier.abort()
         raise
-
-
-def as_dicts(entries: list[Release]) -> list[dict[str, Any]]:
-    return [dataclasses.asdict(one) for one in entries]

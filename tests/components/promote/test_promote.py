@@ -71,6 +71,11 @@ def run(folder: Path, weights: str, **about: Any) -> dict[str, Any]:
     return promote(config, *inputs, folder / f"release-{weights}")["facts"]
 
 
+def texts_of(release: Path) -> dict[str, str]:
+    names = ("README.md", "NOTICE", "LICENSE")
+    return {name: (release / name).read_text("utf-8") for name in names}
+
+
 def test_a_release_is_whole_before_the_pointer_moves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,26 +95,16 @@ def test_a_release_is_whole_before_the_pointer_moves(
 
 
 def test_versions_count_up_and_the_same_adapter_is_released_once(tmp_path: Path) -> None:
-    assert [run(tmp_path, digest)["version"] for digest in ("aaaa", "aaaa", "bbbb", "aaaa")] == [
-        1,
-        1,
-        2,
-        3,
-    ]
+    versions = [run(tmp_path, digest)["version"] for digest in ("aaaa", "aaaa", "bbbb", "aaaa")]
+    assert versions == [1, 1, 2, 3]
 
 
 def test_the_release_carries_weights_card_notice_and_verdict(tmp_path: Path) -> None:
     entry = run(tmp_path, "aaaa")
     store = open_store(str(tmp_path / "store"))
     files = store.files_of(entry["prefix"]) or {}
-    assert set(files) >= {
-        "adapter_model.safetensors",
-        "README.md",
-        "NOTICE",
-        "LICENSE",
-        "verdict.json",
-        "SHA256SUMS",
-    }
+    names = "adapter_model.safetensors README.md NOTICE LICENSE verdict.json SHA256SUMS"
+    assert set(files) >= set(names.split())
     notice = (store.get(files["NOTICE"]) or b"").decode()
     assert "Title of 2405.90001. Invented Author Group 01. arXiv:2405.90001v1" in notice
     assert "Built with Meta Llama 3" in notice
@@ -146,21 +141,15 @@ def test_the_duties_of_data_and_teacher_name_the_release_and_fill_notice_and_lic
 ) -> None:
     config = PromoteConfig(store=str(tmp_path / "store"))
     folders = artifacts(tmp_path, "aaaa")
-    rows = [
-        ("name", "Llama 3", "Name it so."),
-        ("display", "Built with Meta Llama 3", "Show it."),
-        ("notice", "N.", ""),
-    ]
+    due = {"due_to": "teacher llama3", "source": "1.b"}
     duties = [
-        Obligation(kind=k, text=t, value=v, due_to="teacher llama3", source="1.b")
-        for k, v, t in rows
+        Obligation(kind="name", value="Llama 3", text="Name it so.", **due),
+        Obligation(kind="display", value="Built with Meta Llama 3", text="Show it.", **due),
+        Obligation(kind="notice", value="N.", text="", **due),
     ]
     write_records(folders[0] / "obligations.jsonl", duties)
     promote(config, *folders, tmp_path / "release")
-    read = {
-        name: (tmp_path / "release" / name).read_text("utf-8")
-        for name in ("README.md", "NOTICE", "LICENSE")
-    }
+    read = texts_of(tmp_path / "release")
     assert "# Llama 3 arxtune\n" in read["README.md"]
     assert "Built with Meta Llama 3" in read["README.md"]
     assert "N." in read["NOTICE"].splitlines()
@@ -269,19 +258,13 @@ def test_nothing_from_outside_is_markup_in_card_notice_and_licence(tmp_path: Pat
 
     folders = artifacts(tmp_path, "aaaa", base=f"org/{HOSTILE}", base_licence=HOSTILE)
     hostile = source("2405.90001")
-    hostile.title, hostile.authors, hostile.licence = (
-        HOSTILE,
-        [HOSTILE],
-        f"CC BY\n- forged{HOSTILE}",
-    )
+    hostile.title, hostile.authors = HOSTILE, [HOSTILE]
+    hostile.licence = f"CC BY\n- forged{HOSTILE}"
     write_records(folders[0] / "sources.jsonl", [hostile])
     duty = {"kind": "display", "text": HOSTILE, "due_to": HOSTILE, "source": HOSTILE}
     write_records(folders[0] / "obligations.jsonl", [Obligation(value=HOSTILE, **duty)])
     promote(PromoteConfig(store=str(tmp_path / "store")), *folders, tmp_path / "release")
-    read = {
-        name: (tmp_path / "release" / name).read_text("utf-8")
-        for name in ("README.md", "NOTICE", "LICENSE")
-    }
+    read = texts_of(tmp_path / "release")
     for text in read.values():
         assert not {"\x1b", "\u202e"} & set(text)
         assert not [line for line in text.splitlines() if line.startswith(("# Forged", "- forged"))]
