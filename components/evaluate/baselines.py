@@ -8,7 +8,11 @@ call them.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from components.evaluate.generation import Generation
+from components.shared.records import Answer, Example
+from components.shared.verdict import BASE, BASE_CUT, TUNED
 
 COPY_INPUT = "echo input"
 FIRST_WORDS = "first words"
@@ -16,22 +20,35 @@ COPY_INSTRUCTION = "echo instruction"
 RANDOM_ANSWER = "random training answer"
 EMPTY = "empty"
 
-Task = tuple[str, str]  # instruction, input
+
+def all_baselines(
+    examples: Sequence[Example],
+    training: Sequence[Example],
+    models: Mapping[str, Sequence[Answer] | Sequence[Generation]],
+    seed: int,
+) -> dict[str, list[str]]:
+    """Return the answers of every baseline, by name of the system; `models` by system, too."""
+    texts = baseline_answers(examples, [example.completion for example in training], seed)
+    if TUNED in models:
+        base = [answer.text for answer in models[BASE]]
+        texts[BASE_CUT] = base_cut(base, [answer.text for answer in models[TUNED]])
+    return texts
 
 
 def baseline_answers(
-    tasks: Sequence[Task], training: Sequence[str], seed: int
+    examples: Sequence[Example], outputs: Sequence[str], seed: int
 ) -> dict[str, list[str]]:
-    """Return the answers of the baselines that need no model, by name of the system."""
-    length = mean_words(training)
-    draw = random.Random(seed)
-    return {
-        COPY_INPUT: [input for _, input in tasks],
-        FIRST_WORDS: [first_words(input, length) for _, input in tasks],
-        COPY_INSTRUCTION: [instruction for instruction, _ in tasks],
-        RANDOM_ANSWER: [draw.choice(training) if training else "" for _ in tasks],
-        EMPTY: ["" for _ in tasks],
-    }
+    """Return the answers of the baselines that need no model; `outputs` are training answers."""
+    length, draw = mean_words(outputs), random.Random(seed)
+    names = (COPY_INPUT, FIRST_WORDS, COPY_INSTRUCTION, RANDOM_ANSWER, EMPTY)
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for example in examples:
+        found[COPY_INPUT].append(example.input)
+        found[FIRST_WORDS].append(first_words(example.input, length))
+        found[COPY_INSTRUCTION].append(example.instruction)
+        found[RANDOM_ANSWER].append(draw.choice(outputs) if outputs else "")
+        found[EMPTY].append("")
+    return found
 
 
 def base_cut(base: Sequence[str], tuned: Sequence[str]) -> list[str]:

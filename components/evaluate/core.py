@@ -1,5 +1,6 @@
 """Evaluate: train + test + adapter -> report."""
 
+import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluate.answers import ModelAnswers, model_answers
-from components.evaluate.baselines import base_cut, baseline_answers
+from components.evaluate.baselines import all_baselines
 from components.evaluate.budget import Look, take_look
 from components.evaluate.champion import find_champion, papers_seen
 from components.evaluate.config import EvaluateConfig
@@ -35,7 +36,7 @@ from components.shared.records import (
 )
 from components.shared.releases import Release
 from components.shared.store import Store, open_store
-from components.shared.verdict import BASE, BASE_CUT, TUNED, Rules, Verdict
+from components.shared.verdict import BASE, Rules, Verdict
 
 TRAINED_ON = "its paper was trained on"
 UNNAMED_NOTE = (
@@ -68,9 +69,8 @@ def evaluate(
     remember(store, config.release, verdict)
     ledger.keep(len(trial.examples))
     ledger.facts |= _facts(verdict)
-    all_answers = [answer for system in answers.values() for answer in system]
     write_records(evaluation / "examples.jsonl", trial.examples)
-    write_records(evaluation / "answers.jsonl", all_answers)
+    write_records(evaluation / "answers.jsonl", itertools.chain.from_iterable(answers.values()))
     verdict.write(evaluation / "verdict.json")
     sources: list[Source] = []
     if (test / "sources.jsonl").exists():
@@ -215,14 +215,8 @@ def _scored(
     """Return the scored answers of models and trivial baselines, by system."""
     if not examples:
         return {}
-    tasks = [(example.instruction, example.input) for example in examples]
-    outputs = [example.completion for example in training]
-    texts = baseline_answers(tasks, outputs, config.seed)
-    if made.answers:
-        base, tuned = ([answer.text for answer in made.answers[name]] for name in (BASE, TUNED))
-        texts[BASE_CUT] = base_cut(base, tuned)
     systems = dict(made.answers)
-    for name, system in texts.items():
+    for name, system in all_baselines(examples, training, made.answers, config.seed).items():
         systems[name] = [Generation(text, 0, True) for text in system]
     progress = Progress("evaluate", "systems scored", len(systems))
     found = {}

@@ -25,9 +25,9 @@ def dataset_scores(
     Without training examples the baselines know the dataset's own answers, each row those of the
     other rows.
     """
-    tasks = [(example.instruction, example.input) for example in examples]
     outputs = [example.completion for example in examples]
-    systems = baseline_answers(tasks, [example.completion for example in training] or outputs, seed)
+    known = [example.completion for example in training] or outputs
+    systems = baseline_answers(examples, known, seed)
     if not training:
         systems[RANDOM_ANSWER] = _answers_of_others(outputs, seed)
     tables: dict[str, list[Row]] = {name: [] for name in TOKENIZERS}

@@ -160,8 +160,11 @@ def left_padded(
     import torch
 
     width = max(map(len, rows))
-    ids = [[pad] * (width - len(row)) + list(row) for row in rows]
-    mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+    ids, mask = [], []
+    for row in rows:
+        empty = width - len(row)
+        ids.append([pad] * empty + list(row))
+        mask.append([0] * empty + [1] * len(row))
     return {
         "input_ids": torch.tensor(ids, device=device),
         "attention_mask": torch.tensor(mask, device=device),

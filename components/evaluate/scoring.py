@@ -71,7 +71,9 @@ def mean(values: Sequence[float]) -> float:
 
 def system_scores(name: str, answers: Sequence[Answer]) -> SystemScores:
     """Return the means of one system."""
-    means = {key: mean([answer.scores[key] for answer in answers]) for key in answers[0].scores}
+    means = {}
+    for key in answers[0].scores:
+        means[key] = mean([answer.scores[key] for answer in answers])
     tokens = sum(answer.reference_tokens for answer in answers)
     losses = [answer.loss for answer in answers if answer.loss is not None]
     stopped = mean([float(answer.stopped) for answer in answers])

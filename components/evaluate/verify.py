@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.evaluate.baselines import base_cut, baseline_answers
+from components.evaluate.baselines import all_baselines
 from components.evaluate.budget import Look
 from components.evaluate.scoring import answer_scores, read_examples, repetition
 from components.evaluate.statistics import Spread
@@ -13,7 +13,7 @@ from components.evaluate.verdict import Case, judge, known_before
 from components.shared import manifest
 from components.shared.errors import DataError
 from components.shared.records import Adapter, Answer, Example, dataset_digest, read_records
-from components.shared.verdict import BASE, BASE_CUT, TUNED, Verdict, title
+from components.shared.verdict import Verdict, title
 
 
 def verify(evaluation: Path, places: Mapping[str, Path]) -> list[str]:
@@ -76,12 +76,7 @@ def _check_baselines(
     training = read_examples(places["train"])
     if dataset_digest(training, read_examples(places["test"])) != stored.dataset_digest:
         raise DataError("verdict.json: dataset_digest is not that of train and test")
-    tasks = [(example.instruction, example.input) for example in examples]
-    outputs = [example.completion for example in training]
-    texts = baseline_answers(tasks, outputs, stored.rules.seed) if examples else {}
-    if TUNED in systems:
-        base, tuned = ([answer.text for answer in systems[name]] for name in (BASE, TUNED))
-        texts[BASE_CUT] = base_cut(base, tuned)
+    texts = all_baselines(examples, training, systems, stored.rules.seed)
     for name, wanted in texts.items():
         if [answer.text for answer in systems.get(name, [])] != wanted:
             raise DataError(

@@ -73,9 +73,8 @@ def test_copying_scores_what_rouge_score_says_on_a_dataset_of_the_reference_proj
 
 def verdict_on(examples: list[Example], tuned: list[str]) -> Verdict:
     """Judge these answers of a tuned model whose base says nothing of use."""
-    tasks = [(example.instruction, example.input) for example in examples]
     texts = {"base": ["nothing of use"] * len(examples), "tuned": tuned}
-    texts |= baseline_answers(tasks, ["a few words"], seed=1)
+    texts |= baseline_answers(examples, ["a few words"], seed=1)
     answers = {}
     for name, system in texts.items():
         pairs = zip(examples, system, strict=True)

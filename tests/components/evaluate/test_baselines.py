@@ -1,3 +1,7 @@
+from dataclasses import replace
+
+from invented_run import make_examples
+
 from components.evaluate.baselines import (
     COPY_INPUT,
     COPY_INSTRUCTION,
@@ -9,20 +13,21 @@ from components.evaluate.baselines import (
 )
 from components.shared.verdict import BASE_CUT, MODELS, TITLES
 
+ONE, TWO = make_examples(1, 2, 0, seed=1)
 TASKS = [
-    ("Say what is claimed.", "One two three four five six."),
-    ("Find the number.", "Seven\neight   nine 10."),
+    replace(ONE, instruction="Say what is claimed.", input="One two three four five six."),
+    replace(TWO, instruction="Find the number.", input="Seven\neight   nine 10."),
 ]
 TRAINING = ["a b", "c d e f", "g h i"]
 
 
 def test_each_baseline_answers_from_the_task_and_the_training_answers_alone() -> None:
     answers = baseline_answers(TASKS, TRAINING, seed=1)
-    assert answers[COPY_INPUT] == [TASKS[0][1], TASKS[1][1]]
+    assert answers[COPY_INPUT] == [task.input for task in TASKS]
     assert answers[FIRST_WORDS] == ["One two three", "Seven eight nine"], (
         "training answers have three words on average"
     )
-    assert answers[COPY_INSTRUCTION] == [TASKS[0][0], TASKS[1][0]]
+    assert answers[COPY_INSTRUCTION] == [task.instruction for task in TASKS]
     assert set(answers[RANDOM_ANSWER]) <= set(TRAINING)
     assert answers[EMPTY] == ["", ""]
 
