@@ -24,7 +24,9 @@ from components.shared.records import Adapter, Answer, Example, Source, write_at
 from components.shared.verdict import BASE, CHAMPION, MODELS, TUNED, Verdict, title
 
 LONGEST = 2_000  # characters shown of any one text; answers.jsonl has all of it
-WORST_SHOWN = 10  # papers shown at once; the others are folded away
+WORST_SHOWN = (
+    10  # papers shown at once; the others are folded away, with their authors and licences
+)
 LIBRARIES = ("torch", "transformers", "peft", "trl", "numpy", "scipy")
 
 
@@ -146,8 +148,12 @@ def _losses(path: Path) -> list[tuple[float, float]]:
     """Return (step, loss) of the training steps that logged a loss."""
     if not path.exists():
         return []
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    return [(row["step"], row["loss"]) for row in rows if row.get("loss") is not None]
+    found = []
+    for line in path.read_text("utf-8").splitlines():
+        row = json.loads(line)
+        if row.get("loss") is not None:
+            found.append((row["step"], row["loss"]))
+    return found
 
 
 def _versions() -> dict[str, str]:
