@@ -136,10 +136,9 @@ def _row(material: Material, place: int, gain: float) -> dict[str, Any]:
 def is_standin(lineage: Sequence[Mapping[str, Any]]) -> bool:
     """Tell whether the papers came from the stand-in arXiv, which invents them."""
     for stage in lineage:
-        site = str(stage["facts"].get("site", ""))
-        if stage["stage"] == "scrape" and (
-            site == "loopback" or "standin" in site.replace("-", "")
-        ):
+        site = str(stage["facts"].get("site", "")).replace("-", "")
+        is_invented = site == "loopback" or "standin" in site
+        if stage["stage"] == "scrape" and is_invented:
             return True
     return False
 
