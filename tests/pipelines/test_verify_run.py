@@ -46,17 +46,17 @@ def test_a_promoted_run_verifies_as_readme_says(embedded_run: Finished) -> None:
     assert embedded_run.run.verdict["dataset_digest"][:12] in run
 
 
-@pytest.mark.parametrize("change", [flip, truncate, Path.unlink, add])
-def test_every_change_to_any_file_of_a_run_is_found(
-    folder: Path, change: Callable[[Path], object]
-) -> None:
+CHANGES: list[Callable[[Path], object]] = [flip, truncate, Path.unlink, add]
+
+
+def test_every_change_to_any_file_of_a_run_is_found(folder: Path) -> None:
     missed = []
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     assert len(files) > 100
-    for path in files:
-        before = path.read_bytes()
+    for number, path in enumerate(files):
+        before, change = path.read_bytes(), CHANGES[number % len(CHANGES)]
         if not before and change in (flip, truncate):
-            continue
+            change = add
         change(path)
         try:
             verify_run(folder)
