@@ -107,7 +107,8 @@ def passed(design: Design, runs: int, levels: Sequence[float], draw: np.random.G
 
 def spending(looks: int) -> list[float]:
     """Return the levels of the looks of a year that nothing came before."""
-    rules, levels = EvaluateConfig(), []
+    rules = EvaluateConfig()
+    levels: list[float] = []
     for _ in range(looks):
         levels.append(share(rules.year_error, rules.looks_per_year, sum(levels)))
     return levels
