@@ -60,19 +60,14 @@ def _read_all(
     config: ExtractConfig, folder: Path, papers: list[Paper]
 ) -> Iterator[tuple[Document, int] | DataError]:
     """Yield what each PDF gives, in the order of `papers`; the largest are read first."""
-
     from components.extract.document import read_document
+
+    limits: dict[str, Any] = {"deadline_s": config.deadline_s, "memory_mib": config.memory_mib}
 
     def read(paper: Paper) -> tuple[Document, int] | DataError:
         try:
-            return run_in_child(
-                read_document,
-                safe_path(folder, paper.pdf, "the PDF of a paper"),
-                paper,
-                config,
-                deadline_s=config.deadline_s,
-                memory_mib=config.memory_mib,
-            )
+            pdf = safe_path(folder, paper.pdf, "the PDF of a paper")
+            return run_in_child(read_document, pdf, paper, config, **limits)
         except DataError as error:
             return error
 

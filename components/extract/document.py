@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from components.extract.config import ExtractConfig
 from components.extract.marks import marks
@@ -29,13 +30,16 @@ def make_document(config: ExtractConfig, paper: Paper, raw: Sequence[PageText]) 
     pages = []
     for number, (page, text, found) in enumerate(zip(raw, texts, marks(texts), strict=True), 1):
         quality = readable_share(text)
-        row = {
+        row: dict[str, Any] = {
             "number": number,
             "text": text,
             "quality": quality,
             "marks": found,
-            "flags": [_flag(hidden) for hidden in page.hidden],
+            "flags": [],
         }
+        if page.hidden:  # as evidence for a person
+            hidden = clean_line(page.hidden)[:FLAG_CHARACTERS]
+            row["flags"] = [{"kind": "hidden text", "text": hidden}]
         if page.fault or quality < config.min_page_quality:
             row["reject"] = page.fault or UNREADABLE
         pages.append(row)
@@ -50,8 +54,3 @@ def make_document(config: ExtractConfig, paper: Paper, raw: Sequence[PageText]) 
         repairs=dict(sorted(repairs.items())),
         submitted=paper.submitted,
     )
-
-
-def _flag(hidden: str) -> dict[str, str]:
-    """Return what was kept out of a page's text, as evidence for a person."""
-    return {"kind": "hidden text", "text": clean_line(hidden)[:FLAG_CHARACTERS]}

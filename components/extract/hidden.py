@@ -97,7 +97,9 @@ def _pixels(page: PdfPage, boxes: Rows, shape: tuple[int, ...]) -> Whole:
 
     origin = device(0, 0)
     across, up = (device(100, 0) - origin) / 100, (device(0, 100) - origin) / 100
-    corners = [origin + boxes[:, [x]] * across + boxes[:, [y]] * up for x in (0, 2) for y in (1, 3)]
+    corners = []
+    for x, y in ((0, 1), (0, 3), (2, 1), (2, 3)):
+        corners.append(origin + boxes[:, [x]] * across + boxes[:, [y]] * up)
     low = np.floor(np.minimum.reduce(corners)).clip(0, [width, height]).astype(int)
     high = np.ceil(np.maximum.reduce(corners)).clip(0, [width, height]).astype(int)
     return np.stack([low[:, 1], high[:, 1], low[:, 0], high[:, 0]], axis=1)

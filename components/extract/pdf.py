@@ -25,7 +25,7 @@ class PageText(NamedTuple):
     """The text of one page, and what was hidden on it; `fault` says why there is none."""
 
     text: str
-    hidden: list[str]
+    hidden: str = ""
     fault: str = ""
 
 
@@ -50,7 +50,7 @@ def read_pdf(path: Path, max_pages: int) -> PdfText:
         except MemoryError:
             raise
         except Exception:  # damage shows in errors of many kinds, and costs this page
-            found = PageText("", [], "broken page")
+            found = PageText("", fault="broken page")
         pages.append(found)
     if all(page.fault for page in pages):
         raise PdfRejected("broken PDF (no page opens)")
@@ -82,11 +82,11 @@ def _read_page(page: pypdfium2.PdfPage) -> PageText:
     letters, boxes = _letters(textpage)
     words, first = _words(letters)
     if not first:
-        return PageText("", [])
+        return PageText("")
     # Glyphs that name no character: what their codes look like is chance.
     nameless = sum(pdfium.FPDFText_HasUnicodeMapError(textpage, place) == 1 for place in first)
     if 2 * nameless > len(first):
-        return PageText(re.sub(r"\S", UNREADABLE, "".join(letters)), [])
+        return PageText(re.sub(r"\S", UNREADABLE, "".join(letters)))
     sizes = np.array([_size(textpage, place) for place in first])
     inks = np.array([_ink(textpage, place) for place in first])
     numbers = np.array(words)
@@ -103,8 +103,7 @@ def _read_page(page: pypdfium2.PdfPage) -> PageText:
             hidden.append(letter)
         elif not again[place]:
             text.append(letter)
-    found = " ".join("".join(hidden).split())
-    return PageText("".join(text), [found] if found else [])
+    return PageText("".join(text), " ".join("".join(hidden).split()))
 
 
 def _letters(textpage: pypdfium2.PdfTextPage) -> tuple[list[str], Rows]:

@@ -11,7 +11,7 @@ from components.scrape.source import Listing, Source
 from components.scrape.stored import age_of, stored_papers, update_stored
 from components.shared import corpus
 from components.shared.errors import ArxtuneError, ConfigError, DataError, SourceError
-from components.shared.feasibility import TooLittleData, VerdictNeeds, require_verdict
+from components.shared.feasibility import TooLittleData, require_verdict
 from components.shared.http import FetchError, Outcome
 from components.shared.ledger import Ledger
 from components.shared.progress import Progress, say
@@ -140,11 +140,7 @@ class Scrape:
             in_sight |= {held.paper for held in corpus.held_papers(self.store, question)}
         try:
             told = require_verdict(
-                in_sight,
-                config.seed,
-                VerdictNeeds(),
-                own=config.own_papers,
-                train_anyway=config.train_anyway,
+                in_sight, config.seed, own=config.own_papers, train_anyway=config.train_anyway
             )
         except TooLittleData as problem:
             told = str(problem)

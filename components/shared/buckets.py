@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from components.shared.errors import StoreError
-from components.shared.s3 import connect, s3_access
+from components.shared.s3 import connect, s3_endpoint
 from components.shared.stage import OneLineParser, fail
 
 UNFINISHED_DAYS = 2  # after which the parts of an upload that never ended are removed
@@ -21,8 +21,7 @@ def ensure_bucket(bucket: str, expire_days: int = 0, prefixes: Sequence[str] = (
     from minio.error import MinioException
     from urllib3.exceptions import HTTPError
 
-    access = s3_access()
-    client = connect(access)
+    client = connect()
     changes = []
     try:
         if not client.bucket_exists(bucket):
@@ -33,7 +32,7 @@ def ensure_bucket(bucket: str, expire_days: int = 0, prefixes: Sequence[str] = (
             changes.append(f"bucket {bucket}: {places} expires after {expire_days} days")
     except (MinioException, HTTPError, OSError, ValueError) as error:
         reason = getattr(error, "code", "") or type(error).__name__
-        problem = f"bucket {bucket} at {access.endpoint}: {reason}"
+        problem = f"bucket {bucket} at {s3_endpoint()}: {reason}"
         raise StoreError(problem, "check endpoint, credentials and rights") from None
     return changes
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from components.shared.errors import ArxtuneError
-from components.shared.feasibility import VerdictNeeds, require_verdict
+from components.shared.feasibility import require_verdict
 from components.shared.ledger import read_lineage
 from components.shared.names import safe_name
 from components.shared.progress import say
@@ -78,7 +78,7 @@ def held_papers(store: Store, question: Question) -> list[Held]:
     return found
 
 
-def forecast(config: Any, folder: Path, papers: Collection[str], store: Store | None = None) -> str:
+def forecast(config: Any, folder: Path, papers: Collection[str]) -> str:
     """Return the line that says what a verdict on these papers and their corpus will rest on.
 
     `config` is a stage's with a store, a seed and the switches of a forecast. Raises TooLittleData
@@ -88,22 +88,18 @@ def forecast(config: Any, folder: Path, papers: Collection[str], store: Store | 
         return ""
     in_sight = set(papers)
     if not config.own_papers:
-        in_sight = papers_in_sight(store or open_store(config.store), folder, papers)
+        in_sight = papers_in_sight(open_store(config.store), folder, papers)
     return require_verdict(
-        in_sight,
-        config.seed,
-        VerdictNeeds(),
-        own=config.own_papers,
-        train_anyway=config.train_anyway,
+        in_sight, config.seed, own=config.own_papers, train_anyway=config.train_anyway
     )
 
 
 def papers_in_sight(store: Store, folder: Path, papers: Collection[str]) -> set[str]:
     """Return some papers and those of the corpus that a run on them, by its artifact, will add."""
-    question = Question.of(folder)
-    if question is None:
-        return {*papers}
-    return {*papers, *(held.paper for held in held_papers(store, question))}
+    in_sight = set(papers)
+    if question := Question.of(folder):
+        in_sight.update(held.paper for held in held_papers(store, question))
+    return in_sight
 
 
 def keep(

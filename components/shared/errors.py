@@ -86,17 +86,17 @@ def unwritable(error: Exception) -> StoreError | None:
     that we write to are asked again.
     """
     if isinstance(error, OSError):
-        return _told(error) if error.errno in FULL else None
+        return _not_written(error) if error.errno in FULL else None
     for folder in (Path.cwd(), Path(tempfile.gettempdir())):
         try:
             with tempfile.TemporaryFile(dir=folder) as file:
                 file.write(bytes(PROBE))
         except OSError as refusal:
             if refusal.errno in FULL and os.access(folder, os.W_OK):
-                return _told(refusal)
+                return _not_written(refusal)
     return None
 
 
-def _told(error: OSError) -> StoreError:
+def _not_written(error: OSError) -> StoreError:
     problem = f"cannot write {error.filename or 'a file'}: {error.strerror}"
     return StoreError(problem, "make room or name another folder")

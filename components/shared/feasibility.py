@@ -16,7 +16,6 @@ from components.shared.ledger import read_lineage
 
 MIN_TRAIN_PAPERS = 3  # fewer are nothing to learn from, and the test side takes none of them
 
-
 REMEDY = (
     "raise --max-papers, set an earlier --published-after or name more licences by "
     "--allow-licences; or train without a verdict by --train-anyway"
@@ -41,10 +40,8 @@ class VerdictNeeds:
         """Return what a test set lacks for a verdict, or nothing when it is enough."""
         if papers >= self.test_papers and examples >= self.test_examples:
             return ""
-        return (
-            f"{examples} test examples from {papers} papers; a verdict needs at least "
-            f"{self.test_examples} from {self.test_papers}"
-        )
+        needed = f"a verdict needs at least {self.test_examples} from {self.test_papers}"
+        return f"{examples} test examples from {papers} papers; {needed}"
 
 
 def position(paper: str, seed: int) -> float:
@@ -102,18 +99,14 @@ def require_test_set(train: Path, *, train_anyway: bool = False) -> str:
 
 
 def require_verdict(
-    papers: Collection[str],
-    seed: int,
-    needs: VerdictNeeds,
-    *,
-    own: bool = False,
-    train_anyway: bool = False,
+    papers: Collection[str], seed: int, *, own: bool = False, train_anyway: bool = False
 ) -> str:
     """Return the line that says what a verdict will rest on if these papers are all there are.
 
     Raise TooLittleData, with the number of papers that would do, where a verdict cannot be
     reached.
     """
+    needs = VerdictNeeds()
     testing = len(held_out(papers, seed, needs, own=own))
     training = len(papers) - testing
     told = f"{len(papers)} usable papers: {testing} to test on, {training} to train on"

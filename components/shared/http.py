@@ -102,12 +102,17 @@ def retry_after(headers: Mapping[str, str], cap_s: float = DAY_S) -> float | Non
     text = (headers.get("Retry-After") or headers.get("retry-after") or "").strip()
     if SECONDS.fullmatch(text):
         return min(float(text), cap_s)
+    seconds = seconds_until(text, datetime.now(UTC))
+    return None if seconds is None else min(max(seconds, 0.0), cap_s)
+
+
+def seconds_until(date: str, now: datetime) -> float | None:
+    """Return the seconds from now to a date of HTTP, or None for what is none."""
     try:
-        at = parsedate_to_datetime(text)
-        seconds = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+        at = parsedate_to_datetime(date)
+        return (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(max(seconds, 0.0), cap_s)
 
 
 class Client:

@@ -35,14 +35,11 @@ def has_bf16() -> bool:
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def chosen_quantisation(asked: str, config: Any = None) -> str:
-    """Return "nf4" or "none"; "auto" is nf4 on CUDA.
-
-    A base that was published in 4 bits stays so, whatever is asked: give its config.
-    """
-    if config is not None and published_quantisation(config) == "nf4":
-        return "nf4"
-    return ("nf4" if device() == "cuda" else "none") if asked == "auto" else asked
+def chosen_quantisation(asked: str) -> str:
+    """Return "nf4" or "none"; "auto" is nf4 on CUDA."""
+    if asked != "auto":
+        return asked
+    return "nf4" if device() == "cuda" else "none"
 
 
 def published_quantisation(config: Any) -> str:
@@ -92,9 +89,7 @@ def load_config(name: str) -> Any:
     settings = found if isinstance(found, dict) else found.to_dict()
     method = settings.get("quant_method", "an unnamed method")
     if settings and not (method == "bitsandbytes" and settings.get("load_in_4bit")):
-        problem = (
-            f"base model {name}: it is quantised by {method}, which adapters are not trained on"
-        )
+        problem = f"base model {name}: adapters are not trained on what {method} quantised"
         raise ModelError(problem, "name the unquantised base, or one in 4 bits by bitsandbytes")
     return config
 
@@ -134,10 +129,11 @@ def load_tokenizer(name: str) -> Any:
         problem = f"base model {name}: its tokenizer has no end token"
         raise ModelError(problem, "name one as eos_token in its tokenizer_config.json")
     if (top := max(known.values())) >= rows:
-        problem = (
-            f"base model {name}: its tokenizer knows token {top}, its weights only {rows} tokens"
+        problem = f"its tokenizer knows token {top}, its weights only {rows} tokens"
+        raise ModelError(
+            f"base model {name}: {problem}",
+            "put the tokenizer beside the model that it was made for",
         )
-        raise ModelError(problem, "put the tokenizer beside the model that it was made for")
     if tokenizer.pad_token is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         tokenizer.pad_token = _spare_token(tokenizer)
     tokenizer.split_special_tokens = True
@@ -174,11 +170,7 @@ def load_base(
     dtype = torch.float32
     if cuda:
         dtype = torch.bfloat16 if has_bf16() else torch.float16
-    options: dict[str, Any] = {
-        "dtype": dtype,
-        "use_safetensors": True,
-        "attn_implementation": attention,
-    }
+    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": attention}
     if parts > 1:
         from transformers.distributed import DistributedConfig
 
@@ -192,7 +184,9 @@ def load_base(
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
         )
-    model, found = _load(AutoModelForCausalLM, name, output_loading_info=True, **options)
+    model, found = _load(
+        AutoModelForCausalLM, name, use_safetensors=True, output_loading_info=True, **options
+    )
     if missing := sorted(found["missing_keys"]):
         count = len(missing)
         problem = f"base model {name}: {count} of its weights are missing, {missing[0]} first"
@@ -236,13 +230,12 @@ def attach_adapter(model: Any, folder: Path, name: str, *, trainable: bool = Fal
             else:
                 tuned = PeftModel.from_pretrained(model, str(folder), adapter_name=name, **options)
     except Exception as error:  # a file from outside: whatever is wrong with it, one line
-        first = _first_line(error)
-        problem = f"adapter {folder}: does not fit the base model ({first})"
+        problem = f"adapter {folder}: does not fit the base model ({_first_line(error)})"
         raise ModelError(problem, "train it again") from None
     own = [key for key, _ in tuned.named_parameters() if "lora_" in key and f".{name}" in key]
     if len(own) != wanted:
-        problem = f"adapter {folder}: does not fit the base model"
-        problem += f" (it has {wanted} weights, the base takes {len(own)})"
+        numbers = f"it has {wanted} weights, the base takes {len(own)}"
+        problem = f"adapter {folder}: does not fit the base model ({numbers})"
         raise ModelError(problem, "train it again")
     return tuned
 
@@ -293,17 +286,10 @@ def _load(loader: Any, name: str, **options: Any) -> Any:
     except Exception as error:
         if full := unwritable(error):  # the folder that models are kept in
             raise full from None
-        problem = _problem(error)
+        problem, fix = _explained(error)
         if loader.__name__ == "AutoTokenizer":
             problem = f"its tokenizer cannot be read ({problem})"
-        raise ModelError(f"base model {name}: {problem}", _fix(error)) from None
-
-
-def _problem(error: Exception) -> str:
-    text = str(error)
-    if "trust_remote_code" in text or "custom code" in text:
-        return "needs code of its own, and none is run"
-    return _first_line(error)
+        raise ModelError(f"base model {name}: {problem}", fix) from None
 
 
 def _first_line(error: Exception) -> str:
@@ -312,17 +298,18 @@ def _first_line(error: Exception) -> str:
     return text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}"
 
 
-def _fix(error: Exception) -> str:
-    """Return what to do about an error of a loader; libraries tell theirs apart by text alone."""
+def _explained(error: Exception) -> tuple[str, str]:
+    """Return what was wrong in a loader and what to do; libraries tell errors apart by text alone."""
     from safetensors import SafetensorError
 
-    text = str(error)
+    text, problem = str(error), _first_line(error)
     if "trust_remote_code" in text or "custom code" in text:
-        return "use a model that transformers knows by itself"
+        fix = "use a model that transformers knows by itself"
+        return "needs code of its own, and none is run", fix
     if "gated" in text or "401" in text or "403" in text:
-        return "ask for access on its page and set HF_TOKEN"
+        return problem, "ask for access on its page and set HF_TOKEN"
     if "out of memory" in text:
-        return "use a larger device, or finetune.quantisation=nf4"
+        return problem, "use a larger device, or finetune.quantisation=nf4"
     if isinstance(error, SafetensorError | RuntimeError | KeyError | TypeError):
-        return "its files are damaged or belong to another model: fetch it again"
-    return "name a folder or a model on the hub by --base-model"
+        return problem, "its files are damaged or belong to another model: fetch it again"
+    return problem, "name a folder or a model on the hub by --base-model"

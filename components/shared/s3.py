@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from components.shared.errors import ConfigError, StoreError
+from components.shared.http import seconds_until
 from components.shared.names import environment, relative_name
 from components.shared.records import write_stream
 from components.shared.store import Store
@@ -48,35 +48,9 @@ _REGION = re.compile(r"[A-Za-z0-9-]{1,64}")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class S3Access:
-    """Where the store is and what opens it: of variables, never of a URL; checked."""
-
-    endpoint: str
-    access_key: str
-    secret_key: str
-    session_token: str
-    region: str
-
-
-def s3_access() -> S3Access:
-    """Read the variables that tell where the store is; raise ConfigError naming a wrong one."""
-    endpoint = environment(*ENDPOINT) or "https://s3.amazonaws.com"
-    region = environment(*REGION) or "us-east-1"
-    if not _REGION.fullmatch(region):
-        raise ConfigError(f"{_named(*REGION)}={region!r} is no region", "such as eu-central-1")
-    return S3Access(
-        endpoint=_checked(endpoint),
-        access_key=environment(*ACCESS_KEY),
-        secret_key=environment(*SECRET_KEY),
-        session_token=environment(*SESSION_TOKEN),
-        region=region,
-    )
-
-
-def _checked(endpoint: str) -> str:
-    """Return an endpoint as scheme://host[:port]; raise ConfigError for more or less than that."""
-    name = _named(*ENDPOINT)
+def s3_endpoint() -> str:
+    """Return scheme://host[:port] of the store; raise ConfigError for more or less than that."""
+    endpoint, name = environment(*ENDPOINT) or "https://s3.amazonaws.com", _named(*ENDPOINT)
     fix = "write http(s)://host or http(s)://host:port"
     if "@" in endpoint:
         raise ConfigError(f"{name} holds a user name or password", fix)
@@ -93,6 +67,14 @@ def _checked(endpoint: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def s3_region() -> str:
+    """Return the region of the store; raise ConfigError for what is none."""
+    region = environment(*REGION) or "us-east-1"
+    if not _REGION.fullmatch(region):
+        raise ConfigError(f"{_named(*REGION)}={region!r} is no region", "such as eu-central-1")
+    return region
+
+
 def _named(*names: str) -> str:
     """Return which of some variables `environment` takes its value from."""
     return next((name for name in names if os.environ.get(name, "").strip()), names[-1])
@@ -102,15 +84,14 @@ class S3Store(Store):
     """A bucket, or the part of it below a prefix."""
 
     def __init__(self, bucket: str, prefix: str) -> None:
-        access = s3_access()
-        self.where = f"s3://{bucket} at {access.endpoint}"
+        self.where = f"s3://{bucket} at {s3_endpoint()}"
         if not _BUCKET.fullmatch(bucket) or ".." in bucket:
             fix = "3 to 63 letters, digits, '.', '_' and '-'"
             raise StoreError(f"store s3://{bucket}: that is no name of a bucket", fix)
         self.bucket, self.prefix = bucket, prefix.strip("/")
         if self.prefix:
             relative_name(self.prefix, f"store s3://{bucket}: the prefix")
-        self._client = connect(access)
+        self._client = connect()
         if not self._ask("look for the bucket", lambda: self._client.bucket_exists(bucket)):
             problem = f"store {self.where}: there is no such bucket"
             raise StoreError(problem, "create it, or name another store")
@@ -246,8 +227,8 @@ def _in_time(deadline: _Deadline, call: Callable[[], Result]) -> Result:
     raise TimeoutError
 
 
-def connect(access: S3Access) -> Any:
-    """Return a client of the library `minio`."""
+def connect() -> Any:
+    """Return a client of the library `minio`, by the variables; raise ConfigError for a wrong one."""
     import certifi
     import urllib3
     from minio import Minio
@@ -259,13 +240,14 @@ def connect(access: S3Access) -> Any:
                 raise TimeoutError  # nobody waits any more: a list without an end stops here
             return super().urlopen(*arguments, **more)
 
+    scheme, _, place = s3_endpoint().partition("://")
     return Minio(
-        urlsplit(access.endpoint).netloc,
-        access_key=access.access_key or None,
-        secret_key=access.secret_key or None,
-        session_token=access.session_token or None,
-        region=access.region,
-        secure=access.endpoint.startswith("https:"),
+        place,
+        access_key=environment(*ACCESS_KEY) or None,
+        secret_key=environment(*SECRET_KEY) or None,
+        session_token=environment(*SESSION_TOKEN) or None,
+        region=s3_region(),
+        secure=scheme == "https",
         http_client=Pool(
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
             maxsize=10,
@@ -287,12 +269,8 @@ def clock_skew(date: str | None) -> float:
     """Return how many seconds this machine's clock is ahead of a `Date` header; 0 without one."""
     from minio import time as clock
 
-    try:
-        at = parsedate_to_datetime(date or "")
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
     now: datetime = clock.utcnow()  # what requests are signed with
-    return (now.astimezone(UTC) - at.replace(tzinfo=at.tzinfo or UTC)).total_seconds()
+    return -(seconds_until(date or "", now.astimezone(UTC)) or 0.0)
 
 
 def _made(written: Any) -> None:
@@ -331,7 +309,7 @@ def _fix(error: Any) -> str:
     if error.code == "RequestTimeTooSkewed" or abs(skew) > SKEW_SECONDS:
         return f"this machine's clock is off by {abs(skew):.0f} s: set it"
     region = headers.get("x-amz-bucket-region", "")
-    if _REGION.fullmatch(region) and region != s3_access().region:
+    if _REGION.fullmatch(region) and region != s3_region():
         return f"set {_named(*REGION)}={region}"
     if error.code == "NoSuchBucket":
         return "create the bucket, or name another store"

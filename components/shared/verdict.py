@@ -18,8 +18,7 @@ NO_EVIDENCE = "no evidence"
 WORSE = "worse"
 TOO_LITTLE = "too little data"
 
-# Trivial baselines use no model. Their names in answers.jsonl and verdict.json, and how people call
-# them.
+# Trivial baselines use no model: their names in files, and how people call them.
 BASE_CUT = "base, cut to length"
 TITLES = {
     "echo input": "copy-input baseline",
@@ -117,9 +116,7 @@ class Verdict:
     base: str
     adapter_digest: str
     dataset_digest: str  # of train and test, as curate computes it
-    champion: dict[str, Any] | None = (
-        None  # version and adapter_digest of the release compared with
-    )
+    champion: dict[str, Any] | None = None  # version, adapter_digest of the release compared with
     trained: bool
     # What each verdict on this release in the 365 days before spent of the year's error.
     spent_before: list[float] = field(default_factory=list)

@@ -147,7 +147,7 @@ def test_references_and_boilerplate_are_marked_with_offsets() -> None:
     ],
 )
 def test_visible_prose_is_data_and_never_cut(sentence: str) -> None:
-    raw = [PageText(f"{PROSE}\n{sentence}", [])]
+    raw = [PageText(f"{PROSE}\n{sentence}")]
     document = make_document(ExtractConfig(), paper(), raw)
     assert sentence in document.pages[0]["text"]
     assert document.pages[0]["flags"] == []
@@ -156,7 +156,7 @@ def test_visible_prose_is_data_and_never_cut(sentence: str) -> None:
 @settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=())), max_size=4))
 def test_no_text_is_a_bug(pages: list[str]) -> None:
-    document = make_document(ExtractConfig(), paper(), [PageText(text, [text]) for text in pages])
+    document = make_document(ExtractConfig(), paper(), [PageText(text, text) for text in pages])
     for page in document.pages:
         str(page).encode("utf-8")
         for mark in page["marks"]:
@@ -170,4 +170,4 @@ def test_no_text_is_a_bug(pages: list[str]) -> None:
 )  # fmt: skip
 def test_text_takes_linear_time(piece: str) -> None:
     text = piece * (200_000 // len(piece))
-    make_document(ExtractConfig(), paper(), [PageText(text, [])])
+    make_document(ExtractConfig(), paper(), [PageText(text)])

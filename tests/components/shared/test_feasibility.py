@@ -24,7 +24,7 @@ def test_a_set_of_ones_own_gives_the_test_what_a_verdict_needs(count: int, seed:
     testing = held_out(papers, seed, NEEDS, own=True)
     assert len(testing) >= NEEDS.test_papers
     assert count - len(testing) >= 3
-    assert "to test on" in require_verdict(papers, seed, NEEDS, own=True)
+    assert "to test on" in require_verdict(papers, seed, own=True)
 
 
 def test_a_set_of_ones_own_gives_examples_enough_too() -> None:
@@ -70,10 +70,10 @@ def test_too_few_papers_are_told_with_the_number_that_would_do(
     count: int, own: bool, would_do: int
 ) -> None:
     with pytest.raises(TooLittleData, match=f"which {would_do} papers are expected") as found:
-        require_verdict(PAPERS[:count], 42, NEEDS, own=own)
+        require_verdict(PAPERS[:count], 42, own=own)
     assert found.value.status == 2
     assert "\n" not in str(found.value)
-    told = require_verdict(PAPERS[:count], 42, NEEDS, own=own, train_anyway=True)
+    told = require_verdict(PAPERS[:count], 42, own=own, train_anyway=True)
     assert told.endswith("training anyway")
 
 

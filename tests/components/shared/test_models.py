@@ -12,12 +12,12 @@ from components.shared.errors import ModelError
 from components.shared.models import (
     UNBOUNDED,
     attach_adapter,
-    chosen_quantisation,
     context_length,
     hub,
     load_base,
     load_config,
     load_tokenizer,
+    published_quantisation,
 )
 from components.shared.prompt import encode
 from tests.models import random_gpt2, random_llama
@@ -236,8 +236,8 @@ def test_a_base_that_was_published_in_4_bits_stays_so(base: Path, tmp_path: Path
     model = AutoModelForCausalLM.from_pretrained(base, quantization_config=how)
     folder = shutil.copytree(base, tmp_path / "nf4")
     model.save_pretrained(folder)
-    assert chosen_quantisation("none", load_config(str(folder))) == "nf4"
-    assert chosen_quantisation("none", load_config(str(base))) == "none"
+    assert published_quantisation(load_config(str(folder))) == "nf4"
+    assert published_quantisation(load_config(str(base))) == "none"
     assert load_base(str(folder), "none").get_memory_footprint() < model_bytes(base)
 
 
