@@ -55,16 +55,20 @@ def _sections(pages: Sequence[str]) -> Iterator[tuple[int, str, int, int]]:
     """Yield (page, kind, start, end) of references, to an appendix or the end, and of thanks."""
     inside = False
     for number, page in enumerate(pages):
-        at = 0
-        thanks = None if inside else _THANKS.search(page)
-        if thanks:
-            end = _HEADING.search(page, thanks.end() + 1)
-            yield number, "boilerplate", thanks.start(), end.start() if end else len(page)
-        if not inside and (heading := list(_REFERENCES.finditer(page))):
-            inside, at = True, heading[-1].start()
+        at = after_at = 0
+        if not inside:
+            if thanks := _THANKS.search(page):
+                end = _start(_HEADING.search(page, thanks.end() + 1), page)
+                yield number, "boilerplate", thanks.start(), end
+            for heading in _REFERENCES.finditer(page):  # the last one counts
+                inside, at, after_at = True, heading.start(), heading.end()
         if inside:
-            after = _AFTER.search(page, at + 12 if at else 0)
-            stop = after.start() if after else len(page)
+            after = _AFTER.search(page, after_at)
+            stop = _start(after, page)
             if stop > at:
                 yield number, "references", at, stop
             inside = after is None
+
+
+def _start(found: re.Match[str] | None, page: str) -> int:
+    return found.start() if found else len(page)

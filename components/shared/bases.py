@@ -160,22 +160,16 @@ def identity(name: str, revision: str = "") -> str:
     return digest([[path.name, file_digest(path)] for path in sorted(names)])
 
 
-def declared_licence(name: str) -> str:
-    """Return the licence that a base's card declares, as it is written there, or "" when none does.
-
-    A hub's card is asked for only where huggingface_hub is installed and the hub answers.
-    """
-    card = _card(name)
-    named = str(card.get("license") or "")
-    return str(card.get("license_name") or named) if named == "other" else named
-
-
 def base_terms(name: str) -> str:
     """Return the terms of a base as licences.toml spells them: by its card, else by a hub's id.
 
-    A path says nothing of terms: "unknown" is what a folder without a card comes under.
+    A hub's card is asked for only where huggingface_hub is installed and the hub answers. A path
+    says nothing of terms: "unknown" is what a folder without a card comes under.
     """
-    declared = declared_licence(name)
+    card = _card(name)
+    declared = str(card.get("license") or "")
+    if declared == "other":
+        declared = str(card.get("license_name") or declared)
     if declared or (is_folder(name) and name not in SHIPPED):
         return terms(declared)
     return model_licence(name.partition("@")[0])

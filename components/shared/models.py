@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from components.shared.bases import CACHE, base_terms, check_folder, is_folder, locate, read_json
+from components.shared.bases import CACHE, check_folder, is_folder, locate, read_json
 from components.shared.errors import ModelError, unwritable
 from components.shared.progress import say
 
@@ -99,17 +99,11 @@ def revision(config: Any) -> str:
     return str(getattr(config, "_commit_hash", None) or "")
 
 
-def check_base(name: str) -> dict[str, Any]:
-    """Return what is known of a base before anything is paid: parameters, context, terms.
-
-    Raises ModelError for whatever would stop a training later. Weights that lie here are read.
-    """
-    config = load_config(name)
+def check_base(name: str) -> None:
+    """Raise ModelError for what would stop a training later; weights that lie here are read."""
     load_tokenizer(name)
-    facts = {"context": context_length(config), "terms": base_terms(name), "parameters": 0}
     if is_folder(name):
-        facts["parameters"] = load_base(name, "none").num_parameters()
-    return facts
+        load_base(name, "none")
 
 
 def load_tokenizer(name: str) -> Any:
