@@ -33,7 +33,8 @@ def seen_words(page: PdfPage, boxes: Rows, words: Whole, sizes: Rows, inks: Whol
 
     boxes: (letters, 4), left, bottom, right and top of each letter's ink. words: (letters,), the
     number of its word, from 0. sizes: (words, 2), width and height that a letter of it takes. inks:
-    (words, 3), red, green and blue of its letters. Draws the page twice, and leaves it without text.
+    (words, 3), red, green and blue of its letters. Draws the page twice, and leaves it without
+    text.
     """
     count = len(sizes)
     with_text = _drawn(page)

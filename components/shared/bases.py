@@ -6,9 +6,9 @@
     FOLDER                a transformers folder, or one that holds a single GGUF
     OWNER/NAME[@REV]      a model of the Hugging Face hub
 
-What was fetched or unpacked is kept in ARXTUNE_MODELS, or in the user's cache. A GGUF is unpacked by a
-process of its own, `python -m components.shared.bases FILE FOLDER`: it needs twice the model's
-memory for half a minute.
+What was fetched or unpacked is kept in ARXTUNE_MODELS, or in the user's cache. A GGUF is unpacked
+by a process of its own, `python -m components.shared.bases FILE FOLDER`: it needs twice the
+model's memory for half a minute.
 """
 
 import fcntl

@@ -293,7 +293,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _explained(error: Exception) -> tuple[str, str]:
-    """Return what was wrong in a loader and what to do; libraries tell errors apart by text alone."""
+    """Return what was wrong in a loader and what to do; only texts tell libraries' errors apart."""
     from safetensors import SafetensorError
 
     text, problem = str(error), _first_line(error)

@@ -70,7 +70,7 @@ def current(store: Store, name: str) -> Release | None:
 
 
 def papers_trained_on(store: Store, entry: Release) -> set[str]:
-    """Return the papers that a release's weights have seen; raise StoreError where it is not told."""
+    """Return the papers that a release's weights have seen; raise StoreError without a list."""
     key = (store.files_of(entry.prefix) or {}).get(TRAINED, "")
     try:
         papers = json.loads(store.get(key) or b"") if key else None

@@ -228,7 +228,7 @@ def _in_time(deadline: _Deadline, call: Callable[[], Result]) -> Result:
 
 
 def connect() -> Any:
-    """Return a client of the library `minio`, by the variables; raise ConfigError for a wrong one."""
+    """Return a client of the library `minio`; raise ConfigError for a wrong variable."""
     import certifi
     import urllib3
     from minio import Minio
