@@ -1,5 +1,4 @@
-"""Tell what a training would need, before anything is fetched, paid for or loaded: `arxtune
-plan`."""
+"""Tell what a training would need, before anything is fetched or paid for: `arxtune plan`."""
 
 import argparse
 from pathlib import Path
@@ -46,7 +45,7 @@ def plan(arguments: argparse.Namespace) -> str:
     """Return the estimate; raise ModelError with the fix when the training would not fit."""
     from components.finetune import estimate, recipe
     from components.finetune.config import FinetuneConfig
-    from components.finetune.speed import device_name
+    from components.finetune.speed import device_name, gpu_name
     from components.shared.memory import available_memory
     from components.shared.models import load_config
 
@@ -60,19 +59,18 @@ def plan(arguments: argparse.Namespace) -> str:
     config = FinetuneConfig(**settings) if gpu else FinetuneConfig.build(settings)
     model_config = load_config(base)
     config, rows = recipe.resolve(config, model_config, [tokens] * examples, device)
-    shape = estimate.shape_of(model_config)
-    work = estimate.Work(tokens=examples * tokens, length=tokens, longest=tokens)
     there = int(arguments.memory * estimate.GIB) or available_memory()
-    cuda = device.precision == "bf16"
-    config = estimate.choose_checkpointing(config, shape, tokens, there=there, cuda=cuda)
-    needed = estimate.check(config, shape, work.longest, there=there, cuda=cuda)
-    if gpu:
-        time = estimate.duration_on(config, shape, work, gpu)
-    else:
-        time = estimate.duration_here(config, model_config, shape, work)
-    text = estimate.describe(config, needed, time, gpu or device_name())
+    made = estimate.make_plan(
+        config,
+        model_config,
+        estimate.Work.of([tokens] * examples),
+        there=there,
+        cuda=device.precision == "bf16",
+        gpu=gpu or gpu_name(),
+    )
+    text = made.describe(gpu or device_name())
     fits = f"fits into {there / estimate.GIB:.1f} GiB"
-    return f"{base}, {examples} examples: {recipe.describe(config, rows)}; {text}; {fits}"
+    return f"{base}, {examples} examples: {recipe.describe(made.config, rows)}; {text}; {fits}"
 
 
 def check_counts(examples: int, tokens: int) -> None:
@@ -85,8 +83,7 @@ def check_counts(examples: int, tokens: int) -> None:
 
 
 def device_of(gpu: str, memory: float) -> "Device":
-    """Return how a training runs on a GPU by name, or here; raise ConfigError for one that it
-    cannot run on."""
+    """Return how a training runs on a GPU by name, or here; raise ConfigError where it cannot."""
     from components.finetune.recipe import OLD_GPUS, device_for, this_device
     from components.finetune.speed import PEAKS
     from components.shared.errors import ConfigError

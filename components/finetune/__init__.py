@@ -1,2 +1,1 @@
-"""Finetune: train -> adapter. LoRA with trl and peft: in 4 bit on an NVIDIA GPU, on a small Llama
-without one."""
+"""Finetune: train -> adapter. LoRA with trl and peft, in 4 bits on a GPU."""

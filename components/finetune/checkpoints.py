@@ -25,8 +25,7 @@ class Checkpoints:
         self.store, self.prefix = store, f"checkpoints/{key}"
 
     def save(self, step: int, folder: Path) -> None:
-        """Store the checkpoint of a step, then remove all but the newest ones; raise StoreError if
-        it cannot be."""
+        """Store the checkpoint of a step, then remove all but the newest."""
         self.store.put_folder(self._key(step), folder)
         for old in self.steps()[KEPT:]:
             self.store.delete_folder(self._key(old))
@@ -37,8 +36,7 @@ class Checkpoints:
         return sorted({int(key.split("/")[0]) for key in keys}, reverse=True)
 
     def newest(self, folder: Path) -> Path | None:
-        """Fetch the newest whole checkpoint below `folder`; damaged ones are passed over with a
-        line.
+        """Fetch the newest whole checkpoint below `folder`; pass over damaged ones with a line.
 
         Of several processes the first finds it, and each node fetches it once: all go on from the
         same one.
@@ -74,8 +72,7 @@ class Checkpoints:
 
 
 def keep_trying(what: str, call: Callable[[], None], *, seconds: float) -> None:
-    """Call until it works; a store that is away is waited for, with a line, for some seconds at
-    most."""
+    """Call until it works; wait some seconds at most, with a line, for a store that is away."""
     deadline = time.monotonic() + seconds
     while True:
         try:

@@ -29,8 +29,7 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Training</
 
 
 def finetune(config: FinetuneConfig, train: Path, adapter: Path, curve: Path) -> dict[str, Any]:
-    """Train a LoRA adapter on the examples; the same examples, recipe and base are trained on only
-    once.
+    """Train a LoRA adapter; the same examples, recipe and base are trained on only once.
 
     `adapter` becomes a folder: weights, adapter.json, steps.jsonl; `curve` a page of figures for
     people.
@@ -57,8 +56,7 @@ def finetune(config: FinetuneConfig, train: Path, adapter: Path, curve: Path) ->
 
 
 def _made(config: FinetuneConfig, examples: Sequence[Example], folder: Path) -> Adapter:
-    """Return the adapter, in `folder`: from the store where it was trained before, else trained
-    now."""
+    """Return the adapter in `folder`: from the store where it was trained before, else made now."""
     config = config.changed(nodes=config.nodes or int(os.environ.get("ARXTUNE_NODES") or 1))
     store = open_store(config.store)
     base = prepare_base(config, store, folder)

@@ -1,5 +1,4 @@
-"""The processes of one training: torchrun starts them, one a GPU; a training in one process needs
-none of this.
+"""The processes of one training, one a GPU; a training in one process needs none of this.
 
 Whatever they decide they decide together: one that stops, saves or goes on alone leaves the others
 waiting.
@@ -68,8 +67,7 @@ def all_gather(value: Any) -> list[Any]:
 
 @contextlib.contextmanager
 def first_on_node() -> Iterator[bool]:
-    """Run the block in the first process of each node, then in its others; tell whether this is the
-    first."""
+    """Run the block in the first process of each node, then in the others; yield whether first."""
     first = local_rank() == 0
     if not first:
         barrier()

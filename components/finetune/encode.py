@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.shared import prompt
 from components.shared.prompt import IGNORE
 from components.shared.records import Example
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["IGNORE", "Encoded", "encode", "split_by_length"]
 
@@ -20,6 +23,9 @@ class Encoded:
     input_ids: list[int]
     labels: list[int]
 
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
     @property
     def taught(self) -> int:
         """Return how many tokens the loss covers."""
@@ -30,7 +36,7 @@ class Encoded:
         return {"input_ids": self.input_ids, "labels": self.labels}
 
 
-def encode(tokenizer: Any, examples: Sequence[Example]) -> list[Encoded]:
+def encode(tokenizer: "PreTrainedTokenizerBase", examples: Sequence[Example]) -> list[Encoded]:
     """Return every example as tokens, in order; nothing is cut."""
     rows = []
     for example in examples:
@@ -43,6 +49,9 @@ def split_by_length(
     encoded: Sequence[Encoded], max_length: int
 ) -> tuple[list[Encoded], list[Encoded]]:
     """Return the examples that fit into `max_length` tokens, and those that do not."""
-    fitting = [example for example in encoded if len(example.input_ids) <= max_length]
-    too_long = [example for example in encoded if len(example.input_ids) > max_length]
+    fitting: list[Encoded] = []
+    too_long: list[Encoded] = []
+    for example in encoded:
+        part = fitting if len(example) <= max_length else too_long
+        part.append(example)
     return fitting, too_long

@@ -4,14 +4,18 @@ From the base's configuration alone: the model is built without memory (torch's 
 its weights counted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.finetune import speed
 from components.finetune.config import FinetuneConfig
+from components.finetune.distributed import world_size
 from components.finetune.recipe import ALL_LINEAR, targets_of
 from components.shared.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 # A weight in nf4: 4 bits, 8 bits a block of 64, 32 bits for 256 blocks.
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
@@ -39,9 +43,18 @@ class Shape:
     linear: int  # weights of the layers' projections: what nf4 shrinks
     other: int  # embeddings, head and norms
     looked_up: int  # of these, embeddings that are never multiplied
-    adapted: (
-        int  # inputs plus outputs of all adapted projections: weights of the adapter for each rank
-    )
+    adapted: int  # inputs plus outputs of the adapted projections: the adapter's weights a rank
+
+    def flops_per_token(self, trained: int, length: float) -> float:
+        """Return the operations that training needs for one token of `length` that are read together.
+
+        A weight costs 2 operations forward and 2 for the gradient of its input; a trained one 2
+        more for its own. Attention compares each token with half of the others: 2 x 2 x length/2 x
+        width a layer forward, twice that backward. Embeddings are looked up, not multiplied;
+        operations done again by gradient checkpointing are no progress and do not count.
+        """
+        frozen = self.linear + self.other - self.looked_up
+        return 4 * frozen + 6 * trained + self.layers * 6 * length * self.width
 
 
 @dataclass(frozen=True)
@@ -75,16 +88,37 @@ class Memory:
         """Return the bytes needed in all."""
         return self.weights + self.adapter + self.optimizer + self.activations + self.fixed
 
+    def parts(self) -> str:
+        """Return the largest parts in words."""
+        trained = (self.adapter + self.optimizer) / GIB
+        return (
+            f"weights {self.weights / GIB:.2f}, adapter and optimizer {trained:.2f}, "
+            f"activations {self.activations / GIB:.2f}"
+        )
+
 
 @dataclass(frozen=True)
-class Duration:
-    """How long a training takes, and what that rests on."""
+class Plan:
+    """A config with all settled, and what its training will need."""
 
+    config: FinetuneConfig
+    memory: Memory
     seconds: float
-    basis: str
+    basis: str  # what the time rests on
+
+    def describe(self, device: str) -> str:
+        """Return memory and time in one line."""
+        time = f"{self.seconds:.0f} s"
+        if self.seconds > 90:
+            time = f"{self.seconds / 60:.0f} minutes"
+        how = f"weights as {self.config.quantisation}"
+        if self.config.gradient_checkpointing:
+            how += ", activations computed twice"
+        needed = f"about {self.memory.total / GIB:.1f} GiB ({self.memory.parts()}; {how})"
+        return f"{needed} and {time} on {device} (from {self.basis})"
 
 
-def shape_of(model_config: Any) -> Shape:
+def shape_of(model_config: "PretrainedConfig") -> Shape:
     """Count the weights of a model without making them."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -101,7 +135,9 @@ def shape_of(model_config: Any) -> Shape:
                 adapted += module.in_features + module.out_features
     total = sum(weight.numel() for weight in model.parameters())
     heads = text.num_attention_heads
-    looked_up = 0 if text.tie_word_embeddings else model.get_input_embeddings().weight.numel()
+    looked_up = 0
+    if not text.tie_word_embeddings:
+        looked_up = model.get_input_embeddings().weight.numel()
     return Shape(
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,
@@ -116,10 +152,12 @@ def shape_of(model_config: Any) -> Shape:
 
 
 def memory(config: FinetuneConfig, shape: Shape, longest: int, *, cuda: bool) -> Memory:
-    """Estimate what each process needs of a fitted config whose longest example has `longest`
-    tokens."""
+    """Estimate what a process needs of a fitted config, by the tokens of the longest example."""
     size = 2 if cuda else 4  # bytes of a plain weight and of an activation
-    quantised = config.quantisation == "nf4"
+    weight, gradient = float(size), 4
+    if config.quantisation == "nf4":
+        weight, gradient = NF4_BYTES, 2
+    optimizer = 2 if "8bit" in config.optimizer else OPTIMIZER_BYTES
     trained = config.lora_r * shape.adapted
     length = config.max_length if config.packing else longest
     tokens = config.batch_size * length
@@ -133,9 +171,9 @@ def memory(config: FinetuneConfig, shape: Shape, longest: int, *, cuda: bool) ->
     if not cuda:
         activations *= FRAGMENTS
     return Memory(
-        weights=shape.linear * (NF4_BYTES if quantised else size) + shape.other * size,
-        adapter=trained * 2 * (2 if quantised else 4),
-        optimizer=trained * (2 if "8bit" in config.optimizer else OPTIMIZER_BYTES),
+        weights=shape.linear * weight + shape.other * size,
+        adapter=trained * 2 * gradient,
+        optimizer=trained * optimizer,
         activations=activations,
         fixed=FIXED[cuda],
     )
@@ -158,52 +196,33 @@ def _kept_by_a_layer(config: FinetuneConfig, shape: Shape, length: int, *, cuda:
     return kept
 
 
-def duration(
-    config: FinetuneConfig, shape: Shape, work: Work, flops_per_second: float, basis: str
-) -> Duration:
-    """Estimate the time of a training from the FLOP/s that it can be expected to reach."""
-    flops = speed.flops_per_token(
-        shape.linear + shape.other - shape.looked_up,
-        config.lora_r * shape.adapted,
-        layers=shape.layers,
-        width=shape.width,
-        length=work.length,
-    )
-    again = 4 / 3 if config.gradient_checkpointing else 1.0  # a forward pass is a third of a step
-    tokens = config.epochs * work.tokens * again + (config.epochs + 1) * work.watched * EVALUATION
-    return Duration(tokens * flops / flops_per_second, basis)
+def duration(config: FinetuneConfig, shape: Shape, work: Work, flops_per_second: float) -> float:
+    """Estimate the seconds of a training in the processes that are here, at FLOP/s of each."""
+    flops = shape.flops_per_token(config.lora_r * shape.adapted, work.length)
+    tokens = config.epochs * work.tokens
+    if config.gradient_checkpointing:
+        tokens *= 4 / 3  # a forward pass is a third of a step
+    tokens += (config.epochs + 1) * work.watched * EVALUATION
+    return tokens * flops / flops_per_second / world_size()
 
 
-def duration_on(config: FinetuneConfig, shape: Shape, work: Work, gpu: str) -> Duration:
-    """Estimate the time of a training on a GPU of the data sheets."""
-    basis = f"{SHARE_OF_PEAK:.0%} of the data sheet's peak"
-    reached = SHARE_OF_PEAK * speed.peak_flops(gpu)
-    return duration(config, shape, work, reached, basis)
-
-
-def duration_here(config: FinetuneConfig, model_config: Any, shape: Shape, work: Work) -> Duration:
-    """Estimate the time of a training in the processes that are here."""
-    import torch
-
-    from components.finetune.distributed import world_size
-
-    name = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
-    if speed.peak_flops(name):
-        found = duration_on(config, shape, work, name)
-    else:
-        rows, length = config.batch_size, round(work.length)
-        if config.packing:
-            rows, length = 1, config.max_length
-        reached = speed.layer_flops(model_config, rows, length)
-        found = duration(config, shape, work, reached, "one layer of this base, timed here")
-    return Duration(found.seconds / world_size(), found.basis)
+def expected_flops(
+    config: FinetuneConfig, model_config: "PretrainedConfig", work: Work, gpu: str
+) -> tuple[float, str]:
+    """Return the FLOP/s to expect on a GPU (else, or one of no data sheet, here), and their basis."""
+    if peak := speed.peak_flops(gpu):
+        return SHARE_OF_PEAK * peak, f"{SHARE_OF_PEAK:.0%} of the data sheet's peak"
+    rows, length = config.batch_size, round(work.length)
+    if config.packing:
+        rows, length = 1, config.max_length
+    reached = speed.layer_flops(model_config, rows, length)
+    return reached, "one layer of this base, timed here"
 
 
 def choose_checkpointing(
     config: FinetuneConfig, shape: Shape, longest: int, *, there: int, cuda: bool
 ) -> FinetuneConfig:
-    """Return the config with gradient checkpointing decided: only where `there` bytes do not do
-    without it."""
+    """Return the config with checkpointing decided: only where `there` bytes do not do without."""
     if config.gradient_checkpointing is not None:
         return config
     without = config.changed(gradient_checkpointing=False)
@@ -211,56 +230,51 @@ def choose_checkpointing(
     return config.changed(gradient_checkpointing=not fits)
 
 
-def lower_memory_variants(config: FinetuneConfig) -> Iterator[tuple[str, FinetuneConfig]]:
-    """Yield settings that need less memory and train the same way, the cheapest first; each builds
-    on the last."""
-    said: list[str] = []
-    steps: list[dict[str, Any]] = []
-    if not config.gradient_checkpointing:
-        steps.append({"gradient_checkpointing": True})
-    if config.batch_size > 1:
-        rows = config.batch_size * config.gradient_accumulation
-        steps.append({"batch_size": 1, "gradient_accumulation": rows})
-    if config.quantisation == "none":
-        steps.append({"quantisation": "nf4"})
-    for knobs in steps:
-        config = config.changed(**knobs)
-        said.extend(f"finetune.{name}={str(value).lower()}" for name, value in knobs.items())
-        yield ", ".join(said), config
-
-
 def check(config: FinetuneConfig, shape: Shape, longest: int, *, there: int, cuda: bool) -> Memory:
-    """Return the estimate; raise ModelError with the fix when a process cannot fit into `there`
-    bytes."""
+    """Return the estimate; raise ModelError with the fix where `there` bytes are too few."""
     needed = memory(config, shape, longest, cuda=cuda)
     if needed.total <= USABLE * there:
         return needed
     problem = (
         f"base model {config.base_model}: training needs about {needed.total / GIB:.1f} GiB "
-        f"({_parts(needed)}), and {there / GIB:.1f} GiB are free"
+        f"({needed.parts()}), and {there / GIB:.1f} GiB are free"
     )
-    for settings, other in lower_memory_variants(config):
-        fitting = memory(other, shape, longest, cuda=cuda).total
+    said: list[str] = []
+    for knobs in _savings(config):
+        config = config.changed(**knobs)
+        for name, value in knobs.items():
+            said.append(f"finetune.{name}={str(value).lower()}")
+        fitting = memory(config, shape, longest, cuda=cuda).total
         if fitting <= USABLE * there:
-            raise ModelError(problem, f"set {settings}: about {fitting / GIB:.1f} GiB")
+            raise ModelError(problem, f"set {', '.join(said)}: about {fitting / GIB:.1f} GiB")
     raise ModelError(problem, "use a smaller base model, or a device with more memory")
 
 
-def _parts(needed: Memory) -> str:
-    trained = (needed.adapter + needed.optimizer) / GIB
-    return (
-        f"weights {needed.weights / GIB:.2f}, adapter and optimizer {trained:.2f}, "
-        f"activations {needed.activations / GIB:.2f}"
-    )
+def _savings(config: FinetuneConfig) -> list[dict[str, object]]:
+    """Return knobs that save memory and train the same way, the cheapest first."""
+    found: list[dict[str, object]] = []
+    if not config.gradient_checkpointing:
+        found.append({"gradient_checkpointing": True})
+    if config.batch_size > 1:
+        rows = config.batch_size * config.gradient_accumulation
+        found.append({"batch_size": 1, "gradient_accumulation": rows})
+    if config.quantisation == "none":
+        found.append({"quantisation": "nf4"})
+    return found
 
 
-def describe(config: FinetuneConfig, needed: Memory, time: Duration, device: str) -> str:
-    """Return memory and time in one line."""
-    minutes = f"{time.seconds / 60:.0f} minutes" if time.seconds > 90 else f"{time.seconds:.0f} s"
-    how = f"weights as {config.quantisation}"
-    if config.gradient_checkpointing:
-        how += ", activations computed twice"
-    return (
-        f"about {needed.total / GIB:.1f} GiB ({_parts(needed)}; {how}) "
-        f"and {minutes} on {device} (from {time.basis})"
-    )
+def make_plan(
+    config: FinetuneConfig,
+    model_config: "PretrainedConfig",
+    work: Work,
+    *,
+    there: int,
+    cuda: bool,
+    gpu: str,
+) -> Plan:
+    """Return what a fitted config needs; raise ModelError where `there` bytes are too few."""
+    shape = shape_of(model_config)
+    config = choose_checkpointing(config, shape, work.longest, there=there, cuda=cuda)
+    needed = check(config, shape, work.longest, there=there, cuda=cuda)
+    flops, basis = expected_flops(config, model_config, work, gpu)
+    return Plan(config, needed, duration(config, shape, work, flops), basis)

@@ -1,5 +1,4 @@
-"""Train in several processes on this machine, one a GPU: accelerate starts the workers and ends
-them together."""
+"""Train in several processes on this machine, one a GPU, which accelerate starts and ends."""
 
 import os
 import re
@@ -32,8 +31,7 @@ def processes_here(config: FinetuneConfig) -> int:
 
 
 def run_on_gpus(config: FinetuneConfig, request: str, count: int) -> None:
-    """Run the workers until the adapter is in the store; they end with this process, after a last
-    checkpoint."""
+    """Run workers until the adapter is in the store; they save and end with this process."""
     if config.gradient_accumulation:
         accumulation_for(config, count)  # before anything is started
     say("finetune", f"training in {count} processes")
@@ -68,8 +66,7 @@ def _command(store: str, request: str, count: int) -> list[str]:
 
 
 def _listen(process: "subprocess.Popen[str]", errors: list[str], noise: deque[str]) -> None:
-    """Pass on the lines that are meant for a person until all processes have ended; keep the
-    others."""
+    """Pass on the lines meant for a person until all processes have ended; keep the others."""
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith(MARK):
@@ -81,8 +78,7 @@ def _listen(process: "subprocess.Popen[str]", errors: list[str], noise: deque[st
 
 
 def _fail(errors: list[str], noise: str, count: int) -> None:
-    """Raise the error that a worker told, or the one line for a worker that was killed; anything
-    else is a bug."""
+    """Raise a worker's error, or one line for a worker that was killed; anything else is a bug."""
     if errors:
         raise ArxtuneError(errors[0])
     statuses = [int(number) for number in re.findall(r"exitcode\s*: (-?\d+)", noise)]

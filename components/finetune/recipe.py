@@ -110,8 +110,7 @@ def this_device(processes: int = 1) -> Device:
 
 
 def check_compiler() -> None:
-    """Raise ConfigError on a GPU where Triton cannot build what trl's loss needs; nothing is loaded
-    before."""
+    """Raise ConfigError on a GPU where Triton cannot build what trl's loss needs."""
     import torch
 
     if not torch.cuda.is_available():
@@ -154,8 +153,7 @@ def bounded(config: FinetuneConfig, model_config: Any) -> FinetuneConfig:
 
 
 def settle(config: FinetuneConfig, device: Device, processes: int = 1) -> FinetuneConfig:
-    """Return the config with `auto` replaced by what the device does; raise ConfigError for what it
-    cannot."""
+    """Return the config with `auto` replaced by what the device does; refuse what it cannot."""
     cpu = device.precision == "float32"
     chosen = {"quantisation": config.quantisation, "attention": config.attention}
     for name, value in chosen.items():
@@ -236,8 +234,7 @@ def rows_of(config: FinetuneConfig, lengths: Sequence[int]) -> int:
 
 
 def steps_per_epoch(config: FinetuneConfig, rows: int) -> int:
-    """Return the optimizer's steps an epoch of a fitted config: the last one may hold fewer
-    rows."""
+    """Return a fitted config's optimizer steps an epoch: the last one may hold fewer rows."""
     return math.ceil(math.ceil(rows / config.batch_size) / config.gradient_accumulation)
 
 
@@ -252,8 +249,7 @@ def describe(config: FinetuneConfig, rows: int) -> str:
 
 
 def accumulation_for(config: FinetuneConfig, processes: int) -> int:
-    """Return the batches of each process to one step, which covers as many rows as in one
-    process."""
+    """Return each process's batches to one step, which covers as many rows as in one process."""
     if config.gradient_accumulation % processes == 0:
         return config.gradient_accumulation // processes
     rows = config.batch_size * config.gradient_accumulation
@@ -268,8 +264,7 @@ def accumulation_for(config: FinetuneConfig, processes: int) -> int:
 
 
 def targets_of(model: Any) -> str | list[str]:
-    """Return where adapters go: all seven projections of every layer, or all linear layers of other
-    architectures."""
+    """Return where adapters go: all seven projections, or all linear layers where they differ."""
     names = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}
     return list(PROJECTIONS) if names.issuperset(PROJECTIONS) else ALL_LINEAR
 
@@ -296,8 +291,7 @@ def arguments(
     processes: int = 1,
     held_out: bool = False,
 ) -> Any:
-    """Return trl's SFTConfig of a fitted config; checkpoints are asked for by a callback, not by a
-    schedule."""
+    """Return trl's SFTConfig of a fitted config; a callback asks for checkpoints, no schedule."""
     from trl import SFTConfig
 
     bf16 = device.precision == "bf16"

@@ -1,12 +1,16 @@
-"""How fast a training is and could be: a device's peak, a model's operations a token, memory in
-use."""
+"""How fast a training is and could be: a device's peak, operations a token, memory in use."""
 
 import copy
 import resource
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from components.finetune import distributed
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig
 
 # Dense bf16 TFLOP/s of the makers' data sheets, without sparsity; the longest name that fits wins.
 PEAKS = {
@@ -18,20 +22,23 @@ TIMED_FLOPS = 2e10  # about as much is spent on timing a layer
 
 
 def device_name() -> str:
-    """Return what the training runs on, as its maker calls it, with the number of processes that
-    share the work."""
+    """Return what is trained on, as its maker calls it, with the number of processes."""
     import torch
 
-    name = f"CPU, {torch.get_num_threads()} threads"
-    if torch.cuda.is_available():
-        name = torch.cuda.get_device_name()
+    name = gpu_name() or f"CPU, {torch.get_num_threads()} threads"
     count = distributed.world_size()
     return name if count == 1 else f"{name} x {count}"
 
 
+def gpu_name() -> str:
+    """Return the GPU's name; nothing without one."""
+    import torch
+
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else ""
+
+
 def peak_flops(name: str) -> float:
-    """Return the peak in FLOP/s that the data sheet of a GPU names; 0 for one that PEAKS does not
-    know."""
+    """Return the peak FLOP/s of a GPU's data sheet; 0 for one that PEAKS does not know."""
     known = max((part for part in PEAKS if part in name), key=len, default="")
     return PEAKS.get(known, 0) * 1e12
 
@@ -42,12 +49,7 @@ def mfu(flops_per_second: float) -> float:
     The peak is the data sheet's, or what a matrix product reaches here: on a CPU others may use it
     at that moment.
     """
-    import torch
-
-    peak = 0.0
-    if torch.cuda.is_available():
-        peak = peak_flops(torch.cuda.get_device_name())
-    peak = distributed.world_size() * (peak or _measured_peak())
+    peak = distributed.world_size() * (peak_flops(gpu_name()) or _measured_peak())
     return round(min(flops_per_second / peak, 1.0), 4)
 
 
@@ -55,9 +57,8 @@ def _measured_peak(size: int = 1024, seconds: float = 0.3) -> float:
     """Multiply square matrices for a moment; in float32 on a CPU, bf16 on a GPU."""
     import torch
 
-    cuda = torch.cuda.is_available()
-    dtype = torch.bfloat16 if cuda else torch.float32
-    matrix = torch.ones(size, size, device="cuda" if cuda else "cpu", dtype=dtype)
+    device, dtype = _device()
+    matrix = torch.ones(size, size, device=device, dtype=dtype)
     best = float("inf")
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
@@ -65,7 +66,13 @@ def _measured_peak(size: int = 1024, seconds: float = 0.3) -> float:
     return 2 * size**3 / best
 
 
-def _timed(call: Any) -> float:
+def _device() -> tuple[str, "torch.dtype"]:
+    import torch
+
+    return ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
+
+
+def _timed(call: Callable[[], object]) -> float:
     import torch
 
     started = time.perf_counter()
@@ -75,9 +82,8 @@ def _timed(call: Any) -> float:
     return time.perf_counter() - started
 
 
-def layer_flops(model_config: Any, rows: int, length: int) -> float:
-    """Return the FLOP/s that one layer of a base reaches here on a batch of rows, forward and
-    backward.
+def layer_flops(model_config: "PretrainedConfig", rows: int, length: int) -> float:
+    """Return the FLOP/s of one layer of a base here on a batch of rows, forward and backward.
 
     It is made for the purpose, with random weights, and no larger a batch than TIMED_FLOPS allows.
     """
@@ -87,9 +93,8 @@ def layer_flops(model_config: Any, rows: int, length: int) -> float:
     small = copy.deepcopy(model_config)
     text = small.get_text_config()
     text.num_hidden_layers, text.vocab_size, text.pad_token_id = 1, 64, None
-    cuda = torch.cuda.is_available()
-    dtype = torch.bfloat16 if cuda else torch.float32
-    with torch.device("cuda" if cuda else "cpu"):
+    device, dtype = _device()
+    with torch.device(device):
         model = AutoModelForCausalLM.from_config(small, dtype=dtype).requires_grad_(False)
     model.get_input_embeddings().weight.requires_grad_(True)
     weights: int = sum(weight.numel() for weight in model.parameters())
@@ -103,43 +108,6 @@ def layer_flops(model_config: Any, rows: int, length: int) -> float:
     _timed(step)
     fastest = min(_timed(step) for _ in range(3))
     return 4.0 * weights * rows * length / fastest
-
-
-def flops_per_token(frozen: int, trained: int, *, layers: int, width: int, length: float) -> float:
-    """Return the operations that training needs for one token of a sequence of `length` tokens.
-
-    A weight costs 2 operations forward and 2 for the gradient of its input; a trained one 2 more
-    for its own gradient
-    (Kaplan et al. 2020, arXiv:2001.08361, section 2.1; frozen weights need no gradient). Causal
-    attention reads half
-    of the sequence: 2 x 2 x length/2 x width a layer forward, twice that backward. Embeddings are
-    looked up, not
-    multiplied; operations done again by gradient checkpointing are no progress and do not count.
-    """
-    return 4 * frozen + 6 * trained + layers * 6 * length * width
-
-
-def model_flops_per_token(model: Any, length: float) -> float:
-    """Return flops_per_token of a peft model; weights in 4 bits count as what they stand for."""
-    config = model.config.get_text_config()
-    heads = config.num_attention_heads
-    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    total = sum(_elements(weight) for weight in model.parameters())
-    looked_up = 0
-    if not config.tie_word_embeddings:
-        looked_up = _elements(model.get_input_embeddings().weight)
-    return flops_per_token(
-        total - trained - looked_up,
-        trained,
-        layers=config.num_hidden_layers,
-        width=heads * (getattr(config, "head_dim", None) or config.hidden_size // heads),
-        length=length,
-    )
-
-
-def _elements(weight: Any) -> int:
-    state = getattr(weight, "quant_state", None)  # bitsandbytes packs two weights into a byte
-    return int(state.shape.numel()) if state is not None else int(weight.numel())
 
 
 def peak_memory() -> int:

@@ -23,16 +23,17 @@ from components.shared.errors import DataError, ModelError, StoreError
 from components.shared.memory import available_memory
 from components.shared.progress import say
 from components.shared.records import Adapter, Example, digest, file_digest, write_atomically
-from components.shared.releases import current
+from components.shared.releases import Release, current
 from components.shared.store import Store
 
 if TYPE_CHECKING:
+    from components.finetune.checkpoints import Checkpoints
     from components.finetune.trainer import ProgressCallback, Trainer
 
 LIBRARIES = ("torch", "transformers", "trl", "peft")
 # Knobs that do not change what is trained. Base and release to go on from have identities of their
-# own; where it is
-# trained and in how many processes changes what dropout draws, and adapter.json tells.
+# own; where it is trained and in how many processes changes what dropout draws, and adapter.json
+# tells.
 EXCLUDED_FROM_KEY = (
     *("store", "base_model", "continue_from", "train_anyway"),
     *("checkpoint_minutes", "processes", "nodes"),
@@ -42,13 +43,13 @@ STORE_PATIENCE_S = 300.0  # that the store may be away when a trained adapter is
 
 @dataclass(frozen=True)
 class Training:
-    """What is to be trained; `start` is the release's entry whose adapter it goes on from."""
+    """What is to be trained; `start` is the release whose adapter it goes on from."""
 
     config: FinetuneConfig
     store: Store
     base: Base
     examples: Sequence[Example]
-    start: Mapping[str, Any] | None = None
+    start: Release | None = None
 
     @cached_property
     def train_digest(self) -> str:
@@ -67,7 +68,7 @@ class Training:
     @property
     def continued(self) -> str:
         """Return the digest of the adapter that training goes on from, or nothing."""
-        return self.start["adapter_digest"] if self.start else ""
+        return self.start.adapter_digest if self.start else ""
 
     @property
     def prefix(self) -> str:
@@ -77,12 +78,16 @@ class Training:
 
 @dataclass(frozen=True)
 class Data:
-    """What is trained on: `held_out` examples are only watched, those `too_long` for a row are left
-    out."""
+    """What is trained on: `held_out` is only watched, `too_long` does not fit into a row."""
 
     train: Sequence[Encoded]
     held_out: Sequence[Encoded] = ()
     too_long: Sequence[Encoded] = ()
+
+    @property
+    def lengths(self) -> list[int]:
+        """Return the tokens of each example to train on."""
+        return [len(example) for example in self.train]
 
 
 def run(training: Training) -> None:
@@ -122,51 +127,47 @@ def load_data(training: Training) -> Data:
 
     config = recipe.bounded(training.config, load_config(training.base.path))
     tokenizer = load_tokenizer(training.base.path)
-    encoded = encode(tokenizer, training.examples)
-    fitting, too_long = split_by_length(encoded, config.max_length)
+    fitting, too_long = split_by_length(encode(tokenizer, training.examples), config.max_length)
     if not fitting:
-        shortest = min(len(example.input_ids) for example in too_long)
+        shortest = min(map(len, too_long))
         problem = f"no example fits into {config.max_length} tokens: the shortest has {shortest}"
         fix = "raise finetune.max_length, or name a base with more positions than that"
         raise DataError(problem, fix)
-    held = held_out_papers([example.paper for example in fitting], config.held_out, config.seed)
-    data = Data(
-        train=[example for example in fitting if example.paper not in held],
-        held_out=[example for example in fitting if example.paper in held],
-        too_long=too_long,
-    )
-    counts = f"{len(data.train)} examples to train on, {len(data.held_out)} to watch"
-    longest = max(len(example.input_ids) for example in fitting)
-    say("finetune", f"{counts}, up to {longest} tokens, on {training.base.name}")
-    return data
+    watched = held_out_papers({example.paper for example in fitting}, config.held_out, config.seed)
+    train: list[Encoded] = []
+    held_out: list[Encoded] = []
+    for example in fitting:
+        part = held_out if example.paper in watched else train
+        part.append(example)
+    counts = f"{len(train)} examples to train on, {len(held_out)} to watch"
+    say("finetune", f"{counts}, up to {max(map(len, fitting))} tokens, on {training.base.name}")
+    return Data(train, held_out, too_long)
 
 
-def held_out_papers(papers: Sequence[str], share: float, seed: int) -> set[str]:
+def held_out_papers(papers: set[str], share: float, seed: int) -> set[str]:
     """Choose the papers that are watched: whole ones, by a hash, and always fewer than all."""
-    ranked = sorted(set(papers), key=lambda paper: digest([seed, paper]))
+    ranked = sorted(papers, key=lambda paper: digest([seed, paper]))
     wanted = max(round(share * len(ranked)), 1 if share else 0)
     return set(ranked[: min(wanted, len(ranked) - 1)])
 
 
 def plan(training: Training, data: Data) -> FinetuneConfig:
-    """Return the config fitted to device and data; say what it will need, and refuse what cannot
-    fit."""
-    from components.finetune.speed import device_name
+    """Return the config fitted to device and data; say its needs, refuse what cannot fit."""
+    from components.finetune.speed import device_name, gpu_name
     from components.shared.models import device, load_config
 
     config, rows = fitted(training.config, training.base.path, data)
     say("finetune", f"steps: {recipe.describe(config, rows)}")
-    model_config = load_config(training.base.path)
-    shape = estimate.shape_of(model_config)
-    lengths = [[len(example.input_ids) for example in part] for part in (data.train, data.held_out)]
-    work = estimate.Work.of(*lengths)
-    there = min(distributed.all_gather(available_memory()))  # all come to the same plan
-    cuda = device() == "cuda"
-    config = estimate.choose_checkpointing(config, shape, work.longest, there=there, cuda=cuda)
-    needed = estimate.check(config, shape, work.longest, there=there, cuda=cuda)
-    time = estimate.duration_here(config, model_config, shape, work)
-    say("finetune", f"plan: {estimate.describe(config, needed, time, device_name())}")
-    return config
+    made = estimate.make_plan(
+        config,
+        load_config(training.base.path),
+        estimate.Work.of(data.lengths, list(map(len, data.held_out))),
+        there=min(distributed.all_gather(available_memory())),  # all come to the same plan
+        cuda=device() == "cuda",
+        gpu=gpu_name(),
+    )
+    say("finetune", f"plan: {made.describe(device_name())}")
+    return made.config
 
 
 def fitted(config: FinetuneConfig, base: str, data: Data) -> tuple[FinetuneConfig, int]:
@@ -174,17 +175,14 @@ def fitted(config: FinetuneConfig, base: str, data: Data) -> tuple[FinetuneConfi
     from components.shared.models import load_config
 
     count = distributed.world_size()
-    lengths = [len(example.input_ids) for example in data.train]
-    device = recipe.this_device(count)
-    return recipe.resolve(config, load_config(base), lengths, device, count)
+    return recipe.resolve(config, load_config(base), data.lengths, recipe.this_device(count), count)
 
 
 def fetch_start(training: Training, folder: Path) -> Path | None:
-    """Fetch the release whose adapter training goes on from, if there is one; its weights lie at
-    the top."""
+    """Fetch the release to go on from, if there is one; its weights lie at the top."""
     if training.start is None:
         return None
-    prefix = training.start["prefix"]
+    prefix = training.start.prefix
     with distributed.first_on_node() as first:
         if first and not training.store.get_folder(prefix, folder):
             problem = f"{prefix} is listed in the release log but incomplete in the store"
@@ -192,9 +190,8 @@ def fetch_start(training: Training, folder: Path) -> Path | None:
     return folder
 
 
-def find_start(config: FinetuneConfig, store: Store, base: Base) -> Mapping[str, Any] | None:
-    """Return the entry of the release to go on from; raise ModelError when its adapter is for
-    another base."""
+def find_start(config: FinetuneConfig, store: Store, base: Base) -> Release | None:
+    """Return the release to go on from; raise ModelError when its adapter is for another base."""
     name = config.continue_from
     if not name:
         return None
@@ -205,7 +202,7 @@ def find_start(config: FinetuneConfig, store: Store, base: Base) -> Mapping[str,
     if entry.base != base.name:
         problem = f"release {name!r}: its adapter is for {entry.base}, not for {base.name}"
         raise ModelError(problem, "name that base, or leave out finetune.continue_from")
-    return entry.to_dict()
+    return entry
 
 
 def build_trainer(
@@ -232,16 +229,18 @@ def build_trainer(
     model.config.use_cache = False
     if start:
         model = attach_adapter(model, start, "default", trainable=True)
+        # A release names its base as others know it; peft looks there for a configuration.
+        model.peft_config["default"].base_model_name_or_path = base
     arguments = recipe.arguments(
         config, scratch, recipe.this_device(count), processes=count, held_out=bool(data.held_out)
     )
     arguments.eval_on_start &= not resumed
-    watched = Dataset.from_list([example.row() for example in data.held_out])
+    watched = Dataset.from_list([example.row() for example in data.held_out]) or None
     trainer = Trainer(
         model=model,
         args=arguments,
         train_dataset=Dataset.from_list([example.row() for example in data.train]),
-        eval_dataset=watched if data.held_out else None,
+        eval_dataset=watched,
         processing_class=load_tokenizer(base),
         peft_config=None if start else recipe.lora(config, model),
     )
@@ -255,7 +254,9 @@ def build_trainer(
     return trainer
 
 
-def train(trainer: "Trainer", config: FinetuneConfig, checkpoints: Any, resume: Path | None) -> int:
+def train(
+    trainer: "Trainer", config: FinetuneConfig, checkpoints: "Checkpoints", resume: Path | None
+) -> int:
     """Train to the end and return the signal that came in the last step, if one did.
 
     Raises SystemExit(128 + signal) when asked to stop before, after a last checkpoint.
@@ -266,13 +267,10 @@ def train(trainer: "Trainer", config: FinetuneConfig, checkpoints: Any, resume: 
         say("finetune", f"going on from the checkpoint of step {trainer.saved_step}")
     if again := rows_repeated(len(trainer.train_dataset), config.batch_size):
         count = distributed.world_size()
-        say(
-            "finetune",
-            f"padding each epoch with {again} repeated rows to balance {count} processes",
-        )
+        say("finetune", f"padding each epoch with {again} repeated rows for {count} processes")
     try:
         with trainer.clock:
-            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+            trainer.train(resume_from_checkpoint=resume and str(resume))
         if trainer.clock.stopped:
             raise SystemExit(128 + trainer.clock.signal)
     except SystemExit:
@@ -284,10 +282,11 @@ def train(trainer: "Trainer", config: FinetuneConfig, checkpoints: Any, resume: 
 
 
 def rows_repeated(rows: int, batch_size: int) -> int:
-    """Return how many rows of an epoch accelerate's sampler gives out twice: it fills a batch for
-    every process."""
+    """Return the rows that accelerate gives out twice to fill a batch for every process."""
     count = distributed.world_size()
-    return -rows % (batch_size * count) if count > 1 else 0
+    if count == 1:
+        return 0
+    return -rows % (batch_size * count)
 
 
 def save(
@@ -299,14 +298,15 @@ def save(
     weights = adapter_of(trainer.model)
     trainer.model.save_pretrained(str(out / "weights"), state_dict=weights, safe_serialization=True)
     copy_tokenizer(training.base.path, out / "weights")  # an adapter is of no use without it
-    log = trainer.state.log_history
-    rows = [row for row in log if "loss" in row or "eval_loss" in row]
+    rows = [row for row in trainer.state.log_history if "loss" in row or "eval_loss" in row]
     lines = [json.dumps(row, sort_keys=True) + "\n" for row in rows]
     write_atomically(out / "steps.jsonl", "".join(lines))
-    settled = {name: getattr(config, name) for name in SETTLED}
+    base_path = ""
+    if training.config.base_model == TINY:
+        base_path = "base"
     adapter = Adapter(
         base=training.base.name,
-        base_path="base" if training.config.base_model == TINY else "",
+        base_path=base_path,
         base_identity=training.base.identity,
         base_licence=training.base.licence,
         trained=True,
@@ -315,13 +315,13 @@ def save(
         continued_from=training.continued,
         too_long=[example.triple for example in data.too_long],
         extra={
-            **settled,
+            **{name: getattr(config, name) for name in SETTLED},
             "examples": len(data.train),
             "held_out": len(data.held_out),
             "processes": distributed.world_size(),
             "rows_repeated": rows_repeated(len(trainer.train_dataset), config.batch_size),
             **loss_figures(rows),
-            **speed_figures(trainer, data),
+            **speed_figures(trainer, training.base.path, data),
         },
     )
     adapter.write(out)
@@ -334,29 +334,30 @@ SETTLED = (
 
 
 def loss_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return first and last losses; held-out ones are from before training, then after each
-    epoch."""
+    """Return first and last losses; held-out ones are from before training and each epoch."""
     losses = [row["loss"] for row in rows if "loss" in row]
     held_out = [row["eval_loss"] for row in rows if "eval_loss" in row]
-    return {
-        "steps": max((row["step"] for row in rows), default=0),
-        "first_loss": losses[0] if losses else None,
-        "final_loss": losses[-1] if losses else None,
-        "held_out_losses": [round(loss, 4) for loss in held_out],
-        "held_out_loss": held_out[-1] if held_out else None,
-    }
+    figures = {"steps": max(row["step"] for row in rows), "held_out_loss": None}
+    figures |= {"first_loss": losses[0], "final_loss": losses[-1]}
+    figures["held_out_losses"] = [round(loss, 4) for loss in held_out]
+    if held_out:
+        figures["held_out_loss"] = held_out[-1]
+    return figures
 
 
-def speed_figures(trainer: "Trainer", data: Data) -> dict[str, Any]:
+def speed_figures(trainer: "Trainer", base: str, data: Data) -> dict[str, Any]:
     """Return the figures of the steps since it was started last, of all processes together."""
     from components.finetune import speed
+    from components.shared.models import load_config
 
     done: ProgressCallback = trainer.progress
     seconds = max(done.seconds, 1e-9)
-    read = sum(len(example.input_ids) for example in data.train)
+    read = sum(data.lengths)
     taught = sum(example.taught for example in data.train)
     epochs = done.steps / max(trainer.state.max_steps, 1) * trainer.args.num_train_epochs
-    flops = speed.model_flops_per_token(trainer.model, read / len(data.train)) * epochs * read
+    trained = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
+    shape = estimate.shape_of(load_config(base))
+    flops = shape.flops_per_token(trained, read / len(data.train)) * epochs * read
     return {
         "seconds": round(done.seconds, 2),
         "tokens_per_second": round(done.tokens / seconds, 1),

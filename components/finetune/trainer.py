@@ -1,5 +1,4 @@
-"""trl's SFTTrainer with our checkpoints, and what happens beside its steps: progress, signals,
-early stopping."""
+"""trl's SFTTrainer with our checkpoints, and what happens beside its steps."""
 
 import contextlib
 import math
@@ -7,12 +6,16 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from torch import Tensor
+from torch.nn import Module
 from transformers import TrainerCallback
+from transformers import TrainerControl as Control
+from transformers import TrainerState as State
 from trl import SFTTrainer
 
 from components.finetune import distributed
@@ -21,29 +24,28 @@ from components.finetune.speed import peak_memory
 from components.shared.errors import ModelError, StoreError, unwritable
 from components.shared.progress import Progress, say
 
+Weights = dict[str, Tensor]
+Handler = Callable[[int, FrameType | None], Any] | int | None  # of a signal
 LAST_SAVE_S = 15.0  # that a store may be away for the last checkpoint; Kubernetes gives 30
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # ask a training to stop
 FINITE = {"loss": "loss", "grad_norm": "gradient norm", "eval_loss": "held-out loss"}
 
 
 class Trainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
-    """SFTTrainer whose checkpoints go to the store; one that cannot be written costs a line, not
-    the training."""
+    """SFTTrainer whose checkpoints go to the store; one that fails costs a line, no training."""
 
     checkpoints: Checkpoints | None = None
     clock: "CheckpointClock"
     progress: "ProgressCallback"
     saved_step = 0  # of the newest checkpoint in the store
 
-    def create_model_card(self, *arguments: Any, **options: Any) -> None:
+    def create_model_card(self, *arguments: object, **options: object) -> None:
         """Write none: the release has a card of its own."""
 
-    def _save(
-        self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
-    ) -> None:
+    def _save(self, output_dir: str | None = None, state_dict: Weights | None = None) -> None:
         super()._save(output_dir, state_dict=state_dict or adapter_of(self.model))
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+    def _save_checkpoint(self, model: Module, trial: object) -> None:
         step = self.state.global_step
         folder = Path(self.args.output_dir) / f"checkpoint-{step}"
         try:
@@ -61,8 +63,7 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
 
     @contextlib.contextmanager
     def _gathered_rng(self, folder: Path) -> Iterator[None]:
-        """Give process 0 the random states of all, saved on nodes of their own; one that failed
-        takes part."""
+        """Give process 0 the random states of all nodes; a process that failed takes part."""
         own = folder / f"rng_state_{distributed.rank()}.pth"
         try:
             yield
@@ -79,7 +80,7 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
         self.saved_step = step
 
 
-def adapter_of(model: Any) -> dict[str, Any]:
+def adapter_of(model: Module) -> Weights:
     """Return the trained weights; raise ModelError when they hold anything but numbers."""
     weights = {name: one.data for name, one in model.named_parameters() if one.requires_grad}
     for name, weight in weights.items():
@@ -95,23 +96,22 @@ def not_a_number(what: str) -> ModelError:
 
 
 class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
-    """Say how far the training is, measure each logged step, and stop at the first loss that is no
-    number."""
+    """Say how far the training is, measure each step, stop at a loss that is no number."""
 
     progress: Progress
     seconds = 0.0  # spent in steps of this process; evaluations and checkpoints are not counted
     tokens = 0  # read in them, padding included
     steps = 0
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(self, args: object, state: State, control: Control, **given: object) -> None:
         self.progress = Progress("finetune", "steps", state.max_steps, done=state.global_step)
         self._seen = state.num_input_tokens_seen
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_begin(self, args: object, state: State, control: Control, **given: object) -> None:
         self._began = time.perf_counter()
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        logs = logs or {}
+    def on_log(self, args: object, state: State, control: Control, **given: Any) -> None:
+        logs = given["logs"]
         for name, what in FINITE.items():
             if not math.isfinite(float(logs.get(name, 0))):
                 raise not_a_number(f"the {what} at step {state.global_step}")
@@ -121,7 +121,7 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
         elif "loss" in logs:
             self._measure(state, logs)
 
-    def _measure(self, state: Any, logs: Any) -> None:
+    def _measure(self, state: State, logs: dict[str, float]) -> None:
         # Counted here: reading the loss has waited for the device.
         self.steps += 1
         self.seconds += time.perf_counter() - self._began
@@ -139,8 +139,7 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
 
 
 class CheckpointClock(TrainerCallback):  # type: ignore[misc]
-    """Ask for a checkpoint every some minutes, and for a last one when asked to stop, after the
-    step under way.
+    """Ask for a checkpoint every some minutes, and for a last one when asked to stop.
 
     A checkpoint due at the last step of an epoch waits until the epoch's held-out loss is known: a
     resumed training
@@ -155,7 +154,7 @@ class CheckpointClock(TrainerCallback):  # type: ignore[misc]
     def __init__(self, minutes: float) -> None:
         self.every = 60 * minutes
         self.saved = time.monotonic()
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, Handler] = {}
 
     def __enter__(self) -> "CheckpointClock":
         if threading.current_thread() is threading.main_thread():  # no other may set handlers
@@ -177,20 +176,20 @@ class CheckpointClock(TrainerCallback):  # type: ignore[misc]
             raise SystemExit(128 + number)
         self.signal = self.signal or number
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_begin(self, args: object, state: State, control: Control, **given: object) -> None:
         self.stepped = True
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(self, args: object, state: State, control: Control, **given: object) -> None:
         if state.epoch != int(state.epoch):
             self._decide(state, control)
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_epoch_end(self, args: object, state: State, control: Control, **given: object) -> None:
         if self.stopped:  # in the midst of the epoch, and saved there
             control.should_evaluate = control.should_save = False
         else:
             self._decide(state, control)
 
-    def _decide(self, state: Any, control: Any) -> None:
+    def _decide(self, state: State, control: Control) -> None:
         if state.global_step >= state.max_steps:
             return
         due = time.monotonic() - self.saved >= self.every
@@ -205,13 +204,12 @@ class CheckpointClock(TrainerCallback):  # type: ignore[misc]
 
 
 class EarlyStop(TrainerCallback):  # type: ignore[misc]
-    """Stop when the held-out loss has not improved for some epochs; its memory is the log, which
-    checkpoints keep."""
+    """Stop when the held-out loss has not improved for some epochs, by the log of checkpoints."""
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_evaluate(self, args: object, state: State, control: Control, **given: object) -> None:
         losses = [row["eval_loss"] for row in state.log_history if "eval_loss" in row]
         since = len(losses) - 1 - losses.index(min(losses))
         if since >= self.patience:

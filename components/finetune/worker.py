@@ -27,15 +27,14 @@ from components.finetune.train import Training, run
 from components.shared.errors import ConfigError, StoreError
 from components.shared.lifetime import RUN_PID, end_with_run, exit_cleanly_on_sigterm
 from components.shared.records import Example, read_records, write_atomically, write_records
+from components.shared.releases import Release
 from components.shared.stage import fail, known_error
 from components.shared.store import Store, open_store
 
 # A bar has no end of line: what the stage passes on would follow on it. Read when datasets is
 # imported.
 QUIET = {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-GRACE_S = (
-    5.0  # in which process 0 tells an error that all have; any other process then tells its own
-)
+GRACE_S = 5.0  # in which process 0 tells an error that all have; later another tells its own
 
 
 def put_request(training: Training) -> str:
@@ -45,7 +44,7 @@ def put_request(training: Training) -> str:
     base = asdict(training.base)
     if training.config.base_model == TINY:
         base["path"] = TINY  # which every worker has beside its code
-    about = {"config": config, "base": base, "start": training.start and dict(training.start)}
+    about = {"config": config, "base": base, "start": training.start and training.start.to_dict()}
     request = f"requests/{training.key}"
     with tempfile.TemporaryDirectory(prefix="arxtune-request-") as name:
         write_atomically(Path(name) / "job.json", json.dumps(about, sort_keys=True))
@@ -55,8 +54,7 @@ def put_request(training: Training) -> str:
 
 
 def get_request(store: Store, url: str, request: str, folder: Path) -> Training:
-    """Return the training that a request asks for; what it needs is fetched below `folder`, once on
-    each node."""
+    """Return the training of a request; each node fetches what it needs once, below `folder`."""
     with distributed.first_on_node() as first:
         if first and not store.get_folder(request, folder / "request"):
             problem = f"store {url}: request {request} is incomplete"
@@ -64,7 +62,8 @@ def get_request(store: Store, url: str, request: str, folder: Path) -> Training:
     about = json.loads((folder / "request/job.json").read_text("utf-8"))
     config = FinetuneConfig.build(about["config"], {"store": url})
     examples = list(read_records(folder / "request/examples.jsonl", Example))
-    training = Training(config, store, Base(**about["base"]), examples, about["start"])
+    start = about["start"] and Release.from_dict(about["start"])
+    training = Training(config, store, Base(**about["base"]), examples, start)
     asked = request.rpartition("/")[2]
     if training.key != asked:
         problem = f"{request}: this worker would train adapter {training.key[:12]} instead"
@@ -95,9 +94,8 @@ def main() -> None:
         if known is None:
             raise
         if distributed.rank() > 0:
-            time.sleep(
-                GRACE_S
-            )  # the launcher ends this process when process 0 has the same to tell
+            # The launcher ends this process when process 0 has the same to tell.
+            time.sleep(GRACE_S)
         fail(known)
 
 

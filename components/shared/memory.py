@@ -1,5 +1,4 @@
-"""The memory that may be used: free on the GPU, or this process's part of its cgroup, pod or
-machine."""
+"""The memory that may be used: free on the GPU, or what cgroup, pod and machine leave."""
 
 import os
 import resource
@@ -44,8 +43,7 @@ def host_memory() -> int:
 
 
 def _left_in_cgroups() -> list[int]:
-    """Return the bytes left in each control group of this process that has a limit; none where they
-    cannot be read."""
+    """Return the bytes left in each control group of this process that has a limit."""
     try:
         lines = OWN_CGROUPS.read_text("utf-8").splitlines()
     except OSError:

@@ -1,5 +1,4 @@
-"""Finetune in processes of its own, which tests may kill: forked from one that has imported torch
-and trl already."""
+"""Finetune in processes that tests may kill, forked from one that has imported torch and trl."""
 
 import contextlib
 import multiprocessing
@@ -51,8 +50,7 @@ def start(
     prepare: Callable[[], None] | None = None,
     environment: dict[str, str] | None = None,
 ) -> Any:
-    """Start the stage in `folder`, whose train/ holds the examples; what it prints is appended to
-    folder/log."""
+    """Start the stage in `folder`, which holds train/; what it prints goes to folder/log."""
     process = context.Process(target=_run, args=(base, folder, store, prepare, environment))
     process.start()
     return process
@@ -102,7 +100,7 @@ def _run(
     def noted(
         self: Any, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
     ) -> None:
-        before(self, args, state, control, logs, **kwargs)
+        before(self, args, state, control, logs=logs, **kwargs)
         if logs and "loss" in logs:
             with (folder / STEPS_RUN).open("a") as file:
                 file.write(f"{state.global_step}\n")

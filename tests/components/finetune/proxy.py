@@ -1,5 +1,4 @@
-"""A door in front of a server, which can be shut: connections are refused while it is, as when the
-server is away."""
+"""A door in front of a server; while it is shut, connections are refused as by a dead server."""
 
 import contextlib
 import selectors
@@ -8,8 +7,7 @@ import threading
 
 
 class Door:
-    """Pass bytes between clients of `self.port` and the server at `target`; `shut` and `open` it at
-    will."""
+    """Pass bytes between clients of `self.port` and the server at `target`."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self.target = target

@@ -1,5 +1,4 @@
-"""Examples as tokens, over random examples: the loss covers exactly the completion and its end, and
-nothing is cut."""
+"""Random examples as tokens: the loss covers completion and end alone, and nothing is cut."""
 
 import random
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""Training through trl equals a plain PyTorch loop: own LoRA layers, AdamW, each example alone, no
-packing."""
+"""Training through trl equals a plain PyTorch loop with LoRA layers of its own."""
 
 import math
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""Killed at any step and started again, the training ends with the very weights of one that was
-left alone."""
+"""Killed at any step and started again, the training ends with the same weights."""
 
 import json
 import os

@@ -1,5 +1,4 @@
-"""The trainer: the loss covers completion and end token alone, padding is not the end, packing
-mixes nothing."""
+"""The loss covers completion and end token alone, and packing mixes nothing."""
 
 from pathlib import Path
 from typing import Any

@@ -13,6 +13,7 @@ from components.finetune.train import Training, find_start, run
 from components.finetune.worker import get_request, put_request
 from components.shared.errors import ConfigError, StoreError
 from components.shared.records import write_records
+from components.shared.releases import Release
 from components.shared.store import FolderStore, open_store
 from tests.builders import example
 
@@ -45,7 +46,7 @@ def test_a_worker_that_knows_the_store_by_another_name_trains_the_same(
 
 
 def test_the_release_to_go_on_from_travels_with_the_request(base: Path, tmp_path: Path) -> None:
-    start = {"adapter_digest": "first", "prefix": "releases/news/v1"}
+    start = Release(version=1, base="b", adapter_digest="first", prefix="releases/news/v1")
     asked = replace(training_of(tmp_path, base), start=start)
     request = put_request(asked)
     got = get_request(asked.store, asked.config.store, request, tmp_path / "worker")
