@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from components.scrape.bylines import parse_authors, untex
 from components.scrape.site import retry
-from components.scrape.source import NO_LICENCE, Listing, completed
+from components.scrape.source import NO_LICENCE, Listing, categories_of, completed
 from components.shared.http import FetchError, Outcome
 from components.shared.text import clean_line
 
@@ -17,7 +17,6 @@ VERSION = re.compile(
     r"\[v(\d{1,4})\]\s*\w{3},\s+(\d{1,2} \w{3} \d{4} \d\d:\d\d:\d\d) UTC"
     r"(?: \([^)]{0,20}\))?( \(withdrawn\))?"
 )
-CATEGORY = re.compile(r"\(([a-z-]+(?:\.[A-Za-z-]+)?)\)\s*$")
 
 
 def parse_abstract(html: bytes, listing: Listing) -> Listing:
@@ -32,14 +31,13 @@ def parse_abstract(html: bytes, listing: Listing) -> Listing:
         raise FetchError("no version named", Outcome.SKIP, told)
     latest = max(versions)
     licence = page.select_one("div.abs-license a[href]")
-    subjects = [CATEGORY.search(part) for part in _text(page, "td.subjects").split(";")]
     return completed(
         listing,
         versions[1][0],
         title=untex(_text(page, "h1.title", "Title")) or listing.title,
         authors=parse_authors(_byline(page)) or listing.authors,
         abstract=untex(_text(page, "blockquote.abstract", "Abstract")) or listing.abstract,
-        categories=[found[1] for found in subjects if found] or listing.categories,
+        categories=categories_of(_text(page, "td.subjects")) or listing.categories,
         comments=_text(page, "td.comments") or listing.comments,
         version=latest,
         licence=clean_line(str(licence["href"])) if licence else NO_LICENCE,
@@ -50,12 +48,10 @@ def parse_abstract(html: bytes, listing: Listing) -> Listing:
 
 def _text(page: "BeautifulSoup", selector: str, label: str = "") -> str:
     node = page.select_one(selector)
-    text = (
-        clean_line(node.get_text(" ") if selector.startswith(".") else node.get_text())
-        if node
-        else ""
-    )
-    return text.removeprefix(f"{label}:").strip() if label else text
+    if not node:
+        return ""
+    text = clean_line(node.get_text(" " if selector.startswith(".") else ""))
+    return text.removeprefix(f"{label}:").strip()
 
 
 def _byline(page: "BeautifulSoup") -> str:

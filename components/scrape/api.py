@@ -20,6 +20,7 @@ from components.scrape.source import (
     Listing,
     Reject,
     Window,
+    read_entries,
     valid_id,
 )
 from components.shared.http import FetchError, Outcome
@@ -113,13 +114,7 @@ def parse_feed(xml: bytes, start: int, size: int) -> tuple[int, list[Listing], l
             f"from result {start + 1} of {total} there are {len(entries)} entries, not {wanted}"
         )
         raise retry("incomplete page", problem)
-    listings, rejects = [], []
-    for entry in entries:
-        try:
-            listings.append(parse_entry(entry))
-        except BadEntryError as bad:
-            rejects.append(bad.reject)
-    return total, listings, rejects
+    return total, *read_entries(entries, parse_entry)
 
 
 def parse_entry(entry: "Element") -> Listing:

@@ -20,10 +20,16 @@ ARCHIVES = (
     "|nucl-ex|nucl-th|physics"
     "|q-bio|q-fin|quant-ph|stat"
 )
+PHYSICS = re.compile(r"astro-ph|cond-mat|gr-qc|hep-.*|math-ph|nlin|nucl-.*|physics|quant-ph")
 CATEGORY = re.compile(rf"({ARCHIVES})(\.[A-Za-z]+(-[a-z]+)?)?")
 Field = Literal["all", "title", "abstract", "author", "comments"]
 Source = Literal["auto", "list", "search", "oai", "api"]
 DEFAULT_QUERY, ITS_CATEGORY = "language models", "cs.CL"
+
+
+def group_of(archive: str) -> str:
+    """Return the group of an archive: itself, but for those of physics."""
+    return "physics" if PHYSICS.fullmatch(archive) else archive
 
 
 class ScrapeConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
@@ -164,19 +170,19 @@ class ScrapeConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
         return "arxiv.org" if host.endswith(".arxiv.org") else host
 
     @property
+    def _program_root(self) -> str:
+        """Return the host for programs: arXiv has one of its own."""
+        return "https://export.arxiv.org" if self.host == "arxiv.org" else self.root
+
+    @property
     def api_root(self) -> str:
-        """Return where the API answers: arXiv has a host of its own for programs."""
-        return (
-            "https://export.arxiv.org/api/query"
-            if self.host == "arxiv.org"
-            else f"{self.root}/api/query"
-        )
+        """Return where the API answers."""
+        return f"{self._program_root}/api/query"
 
     @property
     def pdf_root(self) -> str:
-        """Return where PDFs are fetched: arXiv has a host of its own for programs."""
-        root = "https://export.arxiv.org" if self.host == "arxiv.org" else self.root
-        return f"{root}/pdf"
+        """Return where PDFs are fetched."""
+        return f"{self._program_root}/pdf"
 
     @property
     def oai_root(self) -> str:

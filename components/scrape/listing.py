@@ -20,8 +20,9 @@ from components.scrape.source import (
     BadEntryError,
     Batch,
     Listing,
-    Reject,
     Window,
+    categories_of,
+    read_entries,
     valid_id,
 )
 from components.shared.http import FetchError, Outcome
@@ -53,7 +54,6 @@ return {
 """
 TOTAL = re.compile(r"Total of (\d+) entries")
 HEADING = re.compile(r"[A-Z][a-z]{2}, (\d{1,2} [A-Z][a-z]{2} \d{4})")
-CATEGORY = re.compile(r"\(([a-z-]+(?:\.[A-Za-z-]+)?)\)\s*$")
 
 
 class ListSource:
@@ -139,15 +139,9 @@ def _mailed(row: Row) -> date:
 
 
 def _batch(rows: list[Row], reached: date) -> Batch:
-    listings: dict[str, Listing] = {}
-    rejects: list[Reject] = []
-    for row in rows:
-        try:
-            listing = parse_row(row, _mailed(row))
-            listings.setdefault(listing.arxiv_id, listing)
-        except BadEntryError as bad:
-            rejects.append(bad.reject)
-    return Batch(reached, list(listings.values()), rejects)
+    listings, rejects = read_entries(rows, lambda row: parse_row(row, _mailed(row)))
+    first = {listing.arxiv_id: listing for listing in reversed(listings)}
+    return Batch(reached, list(first.values()), rejects)
 
 
 def parse_row(row: Row, day: date) -> Listing:
@@ -155,13 +149,12 @@ def parse_row(row: Row, day: date) -> Listing:
     told, title = clean_line(row["id"]), _value(row["title"], "Title")
     if not told.startswith("arXiv:") or not title:
         raise BadEntryError(told, f"id {told[:100]!r}, title {title[:100]!r}")
-    subjects = [CATEGORY.search(part) for part in _value(row["subjects"], "Subjects").split(";")]
     return Listing(
         arxiv_id=valid_id(told.removeprefix("arXiv:")),
         day=day,
         title=title,
         authors=parse_authors(_value(row["authors"], "Authors")),
-        categories=[found[1] for found in subjects if found],
+        categories=categories_of(row["subjects"]),
         comments=_value(row["comments"], "Comments"),
     )
 

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from components.scrape import clock
 from components.scrape.bylines import parse_authors, untex
-from components.scrape.config import ScrapeConfig
+from components.scrape.config import ScrapeConfig, group_of
 from components.scrape.site import Site, retry
 from components.scrape.source import (
     NO_LICENCE,
@@ -26,6 +26,7 @@ from components.scrape.source import (
     Reject,
     Window,
     completed,
+    read_entries,
     valid_id,
 )
 from components.shared.http import FetchError, Outcome
@@ -39,7 +40,6 @@ RAW = "{http://arxiv.org/OAI/arXivRaw/}"
 EARLIEST = date(2005, 9, 16)  # the first day that OAI-PMH takes: nothing changed earlier
 FIRST_SPAN = timedelta(days=7)  # read at once; then twice as much each time
 VERSION = re.compile(r"v([1-9]\d{0,3})")
-PHYSICS = re.compile(r"astro-ph|cond-mat|gr-qc|hep-.*|math-ph|nlin|nucl-.*|physics|quant-ph")
 
 
 @dataclass(frozen=True)
@@ -89,18 +89,18 @@ class OaiSource:
         until = self.since - ONE_DAY
         for name in sets_of(self.config):
             query = {"verb": "ListRecords", "metadataPrefix": "arXivRaw", "from": day.isoformat()}
-            query |= {"until": until.isoformat()} if until < clock.today() else {}
-            query |= {"set": name} if name else {}
+            if until < clock.today():
+                query["until"] = until.isoformat()
+            if name:
+                query["set"] = name
             while query:
                 changes = self._ask(query)
                 for paper in changes.listings:
                     self.known.setdefault(paper.arxiv_id, paper)
                 self.rejects += changes.rejects
-                query = (
-                    {"verb": "ListRecords", "resumptionToken": changes.token}
-                    if changes.token
-                    else {}
-                )
+                query = {}
+                if changes.token:
+                    query = {"verb": "ListRecords", "resumptionToken": changes.token}
         self.since = day
 
     def record(self, arxiv_id: str) -> Listing:
@@ -123,8 +123,7 @@ def sets_of(config: ScrapeConfig) -> list[str]:
 
 
 def _set_of(category: str) -> str:
-    archive = category.split(".")[0]
-    group = "physics" if PHYSICS.fullmatch(archive) else archive
+    group = group_of(category.split(".")[0])
     return f"{group}:{category.replace('.', ':', 1)}"
 
 
@@ -144,17 +143,15 @@ def parse_records(xml: bytes) -> Changes:
         raise FetchError(f"OAI-PMH: {code}", Outcome.SKIP, clean_line(problem.text or "")[:200])
     if root.find(f"{OAI}ListRecords") is None and root.find(f"{OAI}GetRecord") is None:
         raise retry("broken answer", "OAI-PMH: neither records nor an error")
-    listings, rejects = [], []
-    for record in root.iter(f"{OAI}record"):
-        header = record.find(f"{OAI}header")
-        if header is not None and header.get("status") == "deleted":
-            continue
-        try:
-            listings.append(_parse_raw(record))
-        except BadEntryError as bad:
-            rejects.append(bad.reject)
+    records = filter(_is_held, root.iter(f"{OAI}record"))
+    listings, rejects = read_entries(records, _parse_raw)
     token = root.findtext(f"{OAI}ListRecords/{OAI}resumptionToken") or ""
     return Changes(listings, rejects, token.strip())
+
+
+def _is_held(record: "Element") -> bool:
+    header = record.find(f"{OAI}header")
+    return header is None or header.get("status") != "deleted"
 
 
 def _parse_raw(record: "Element") -> Listing:

@@ -24,6 +24,7 @@ from components.scrape.source import (
     Listing,
     Reject,
     Window,
+    read_entries,
     valid_id,
 )
 from components.shared.http import FetchError, Outcome
@@ -129,13 +130,7 @@ class Page:
 
     def __init__(self, last: int, total: int, rows: list[Raw]) -> None:
         self.last, self.total = last, total
-        self.listings: list[Listing] = []
-        self.rejects: list[Reject] = []
-        for row in rows:
-            try:
-                self.listings.append(parse_row(row))
-            except BadEntryError as bad:
-                self.rejects.append(bad.reject)
+        self.listings, self.rejects = read_entries(rows, parse_row)
 
 
 def _split(window: Window, share: float) -> tuple[Window, Window]:

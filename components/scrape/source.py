@@ -2,17 +2,19 @@
 the same papers."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from components.scrape.config import ScrapeConfig
 from components.scrape.query import parse, stems
 from components.shared.text import clean_line
 
+T = TypeVar("T")
 ONE_DAY = timedelta(days=1)
 ARXIV_ID = re.compile(r"\d{4}\.\d{4,5}|[a-z-]{2,12}(?:\.[A-Z]{2})?/\d{7}")
+SUBJECT = re.compile(r"\(([a-z-]+(?:\.[A-Za-z-]+)?)\)\s*$")
 NO_LICENCE = "unknown"
 
 
@@ -161,6 +163,25 @@ class Question:
         named = listing.categories if self.config.cross_lists else listing.categories[:1]
         asked = self.config.asked_categories
         return not asked or any(within(name, category) for name in named for category in asked)
+
+
+def read_entries(
+    entries: Iterable[T], parse: Callable[[T], Listing]
+) -> tuple[list[Listing], list[Reject]]:
+    """Return the papers of a list's entries, and a reject for each that cannot be read."""
+    listings, rejects = [], []
+    for entry in entries:
+        try:
+            listings.append(parse(entry))
+        except BadEntryError as bad:
+            rejects.append(bad.reject)
+    return listings, rejects
+
+
+def categories_of(subjects: str) -> list[str]:
+    """Return the categories that a line of subjects names: Robotics (cs.RO); Optics (...)."""
+    found = map(SUBJECT.search, clean_line(subjects).split(";"))
+    return [match[1] for match in found if match]
 
 
 def within(category: str, asked: str) -> bool:

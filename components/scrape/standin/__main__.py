@@ -13,7 +13,6 @@ from pathlib import Path
 from components.scrape.standin.corpus import folder_corpus, sample_corpus
 from components.scrape.standin.live import MOODS, live_corpus
 from components.scrape.standin.live import ROBOTS as LIVE_ROBOTS
-from components.scrape.standin.question import MAX_RESULTS
 from components.scrape.standin.server import ROBOTS, StandIn
 from components.shared.errors import ArxtuneError
 from components.shared.lifetime import RUN_PID, end_with_run, exit_cleanly_on_sigterm
@@ -41,12 +40,6 @@ def main() -> None:
         ),
     )
     parser.add_argument("--log", type=Path, help="append one JSON line a request to this file")
-    parser.add_argument(
-        "--robots", type=Path, help="serve this file as robots.txt (default: all is allowed)"
-    )
-    parser.add_argument(
-        "--result-limit", type=int, default=MAX_RESULTS, help="results shown of one question"
-    )
     fault_help = (
         "what the next requests of a path meet, for example /pdf/=429:1,reset; see "
         "faults.py; may be repeated"
@@ -61,19 +54,15 @@ def main() -> None:
     exit_cleanly_on_sigterm()
     end_with_run()
     try:
-        is_live = given.profile == "live-like"
-        corpus = live_corpus() if is_live else sample_corpus()
+        corpus, robots, faults = sample_corpus(), ROBOTS, dict[str, list[str]]()
+        if given.profile == "live-like":
+            corpus, robots, faults = live_corpus(), LIVE_ROBOTS, dict(MOODS)
         if given.papers:
             corpus = folder_corpus(given.papers)
-        faults = {path: list(told) for path, told in MOODS.items()} if is_live else {}
         for text in given.fault:
             path, _, told = text.partition("=")
             faults[path] = told.split(",")
-        robots = LIVE_ROBOTS if is_live else ROBOTS
-        if given.robots:
-            robots = given.robots.read_text("utf-8")
-        settings = {"port": given.port, "log": given.log, "result_limit": given.result_limit}
-        with StandIn(corpus, faults=faults, robots=robots, **settings) as site:
+        with StandIn(corpus, faults=faults, robots=robots, port=given.port, log=given.log) as site:
             print(site.url, flush=True)
             threading.Event().wait()
     except ArxtuneError as error:

@@ -29,11 +29,9 @@ def feed(corpus: Corpus, parameters: Mapping[str, str], root: str) -> str:
         raise BadQueryError("start and max_results must be integers") from None
     test = parse_query(parameters.get("search_query", ""))
     found = [entry for entry in corpus.current() if test(entry)]
-    by_update = parameters.get("sortBy") == "lastUpdatedDate"
-    found.sort(
-        key=lambda entry: (entry.revised if by_update else entry.submitted, entry.arxiv_id),
-        reverse=parameters.get("sortOrder") != "ascending",
-    )
+    found.sort(key=lambda entry: (entry.submitted, entry.arxiv_id))
+    if parameters.get("sortOrder") != "ascending":
+        found.reverse()
     entries = "".join(_entry(entry, root) for entry in found[start : start + size])
     return atom(entries, corpus.notice, len(found), start, size)
 
@@ -86,7 +84,9 @@ def _entry(entry: Entry, root: str) -> str:
         f'<category term="{name}" scheme="http://arxiv.org/schemas/atom"/>\n'
         for name in entry.categories
     )
-    comment = f"<arxiv:comment>{escape(entry.comments)}</arxiv:comment>\n" if entry.comments else ""
+    comment = ""
+    if entry.comments:
+        comment = f"<arxiv:comment>{escape(entry.comments)}</arxiv:comment>\n"
     return (
         f"<entry>\n<id>http://arxiv.org/abs/{key}</id>\n<title>"
         f"{escape(entry.raw_title or entry.title)}</title>\n"

@@ -19,12 +19,6 @@ ID = re.compile(r"(\d\d(?:0[1-9]|1[0-2])\.\d{4,5})(?:v([1-9]\d*))?")
 UNDATED = datetime(2024, 4, 18, 12, tzinfo=UTC)  # of files whose name tells no month
 REVISED_AFTER = timedelta(days=20)  # a sample of version 2 after its first submission
 LARGEST = 512 * 2**20  # bytes of a local file that is served
-PHYSICS = re.compile(r"astro-ph|cond-mat|gr-qc|hep-.*|math-ph|nlin|nucl-.*|physics|quant-ph")
-
-
-def group_of(archive: str) -> str:
-    """Return the group of an archive: itself, but for those of physics."""
-    return "physics" if PHYSICS.fullmatch(archive) else archive
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ def answer(corpus: Corpus, category: str, period: str, parameters: Mapping[str, 
     if not CATEGORY.fullmatch(category) or show not in map(str, SHOWN):
         raise BadRequest(400)
     within = [entry for entry in corpus.current() if _is_of(entry, category)]
-    if period in ("recent", "pastweek"):
+    if period == "recent":
         days = sorted({mailed(entry) for entry in within}, reverse=True)[:MAILINGS]
         found = [entry for entry in within if mailed(entry) in days]
         found.sort(key=lambda entry: entry.arxiv_id)
@@ -47,7 +47,7 @@ def answer(corpus: Corpus, category: str, period: str, parameters: Mapping[str, 
         found.sort(key=lambda entry: entry.arxiv_id)
     else:
         raise BadRequest(400)
-    day_of = mailed if period in ("recent", "pastweek") else None
+    day_of = mailed if period == "recent" else None
     return pages.listing_page(found, int(skip), int(show), day_of, corpus.notice)
 
 

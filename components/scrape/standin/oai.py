@@ -9,7 +9,8 @@ from html import escape
 from urllib.parse import parse_qsl, urlencode
 
 from components.scrape import clock
-from components.scrape.standin.corpus import Corpus, Entry, group_of
+from components.scrape.config import group_of
+from components.scrape.standin.corpus import Corpus, Entry
 
 PAGE = 2500  # records
 EARLIEST = date(2005, 9, 16)

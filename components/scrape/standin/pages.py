@@ -15,6 +15,7 @@ SHOWN_AUTHORS = 25  # on a search page
 TOGGLED_AUTHORS = 100  # on an abstract page
 EASTERN = ZoneInfo("America/New_York")
 SUFFIX = " | arXiv e-print repository"
+BOLD = "has-text-black-bis has-text-weight-semibold"
 BANNER = "padding:.6em;background:#fff3bf;border:1px solid #b08900;font-weight:bold"
 
 
@@ -38,13 +39,12 @@ def error(status: int, name: str, text: str, notice: str) -> str:
 
 def form(message: str, notice: str) -> str:
     """Return the search form, with a complaint when there is one."""
-    warning = (
-        '<div class="notification is-warning">Whoops! Something went wrong. Please correct '
-        "errors in the form below."
-        f'</div>\n<div class="help is-warning">{escape(message)}</div>\n'
-        if message
-        else ""
-    )
+    warning = ""
+    if message:
+        warning = (
+            '<div class="notification is-warning">Whoops! Something went wrong.</div>\n'
+            f'<div class="help is-warning">{escape(message)}</div>\n'
+        )
     body = (
         '<h1 class="title">Advanced Search</h1>\n'
         f"{warning}"
@@ -67,34 +67,25 @@ def results(found: list[Entry], question: Question, root: str, notice: str) -> s
     title = f"Showing {span} of {len(found):,} results"
     items = "\n".join(_row(entry, question, root) for entry in rows)
     body = (
-        f'<h1 class="title is-clearfix">\n  {title}\n</h1>\n{_pagination(len(found), question)}\n'
+        f'<h1 class="title is-clearfix">\n  {title}\n</h1>\n'
         f'<ol class="breathe-horizontal" start="{question.start + 1}">\n{items}\n</ol>'
     )
     return document(title, body, notice)
 
 
-def _pagination(total: int, question: Question) -> str:
-    """Return the Next link with arXiv's trap: on the last page it is invisible and its target
-    empty."""
-    if question.start + question.size < total:
-        return f'<a href="?start={question.start + question.size}" class="pagination-next">Next</a>'
-    return '<a href="" class="pagination-next is-invisible">Next</a>'
-
-
 def _row(entry: Entry, question: Question, root: str) -> str:
     marked = question.hits
-    link = "" if entry.withdrawn else f'[<a href="{root}/pdf/{entry.arxiv_id}">pdf</a>]'
+    link = comments = ""
+    if not entry.withdrawn:
+        link = f'[<a href="{root}/pdf/{entry.arxiv_id}">pdf</a>]'
+    if entry.comments:
+        comments = (
+            f'<p class="comments is-size-7"><span class="{BOLD}">Comments:</span>\n'
+            f'<span class="has-text-grey-dark mathjax">{escape(entry.comments)}</span></p>\n'
+        )
     tags = "".join(
-        f'<span class="tag is-small {"is-grey" if number else "is-link"} tooltip is-tooltip-top"'
-        f' data-tooltip="{escape(name)}">{escape(name)}</span>\n'
-        for number, name in enumerate(entry.categories)
-    )
-    comments = (
-        '<p class="comments is-size-7"><span class="has-text-black-bis '
-        'has-text-weight-semibold">Comments:</span>\n'
-        f'<span class="has-text-grey-dark mathjax">{escape(entry.comments)}</span></p>\n'
-        if entry.comments
-        else ""
+        f'<span class="tag is-small tooltip is-tooltip-top">{escape(name)}</span>\n'
+        for name in entry.categories
     )
     return (
         '<li class="arxiv-result">\n<div class="is-marginless">\n<p class="list-title '
@@ -104,29 +95,26 @@ def _row(entry: Entry, question: Question, root: str) -> str:
         f'<div class="tags is-inline-block">\n{tags}</div>\n</div>\n'
         '<p class="title is-5 mathjax">\n  '
         f"{_damaged(entry.raw_title or entry.title, marked)}\n</p>\n{_authors(entry)}"
-        f"{_abstract(entry, marked) if question.abstracts else ''}{_dates(entry)}{comments}</li>"
+        f"{_abstract(entry, marked)}{_dates(entry)}{comments}</li>"
     )
 
 
 def _authors(entry: Entry) -> str:
+    shown = [
+        f'<a href="/search/?searchtype=author">{escape(name)}</a>'
+        for name in entry.authors[:SHOWN_AUTHORS]
+    ]
     more = len(entry.authors) - SHOWN_AUTHORS
-    return (
-        '<p class="authors">\n<span class="has-text-black-bis has-text-weight-semibold">'
-        "Authors:</span>\n"
-        + ",\n".join(
-            f'<a href="/search/?searchtype=author">{escape(a)}</a>'
-            for a in entry.authors[:SHOWN_AUTHORS]
-        )
-        + (f", et al. ({more} additional authors not shown)" if more > 0 else "")
-        + "\n</p>\n"
-    )
+    if more > 0:
+        shown.append(f"et al. ({more} additional authors not shown)")
+    names = ",\n".join(shown)
+    return f'<p class="authors">\n<span class="{BOLD}">Authors:</span>\n{names}\n</p>\n'
 
 
 def _abstract(entry: Entry, marked: frozenset[str]) -> str:
     style = 'class="is-size-7" style="white-space: nowrap;"'
     return (
-        '<p class="abstract mathjax"><span class="has-text-black-bis '
-        'has-text-weight-semibold">Abstract</span>:\n'
+        f'<p class="abstract mathjax"><span class="{BOLD}">Abstract</span>:\n'
         '<span class="abstract-short has-text-grey-dark mathjax" style="display: inline;">'
         f"{escape(entry.abstract[:120])}&hellip; <a {style}>&#9661; More</a></span>\n"
         '<span class="abstract-full has-text-grey-dark mathjax" style="display: none;">'
@@ -135,16 +123,13 @@ def _abstract(entry: Entry, marked: frozenset[str]) -> str:
 
 
 def _dates(entry: Entry) -> str:
-    bold = "has-text-black-bis has-text-weight-semibold"
-    first = (
-        f'<span class="{bold}">v1</span> submitted {_day(entry.submitted)};'
-        if entry.version > 1
-        else ""
-    )
+    first = ""
+    if entry.version > 1:
+        first = f'<span class="{BOLD}">v1</span> submitted {_day(entry.submitted)};'
     return (
-        f'<p class="is-size-7"><span class="{bold}">Submitted</span> {_day(entry.revised)}; '
+        f'<p class="is-size-7"><span class="{BOLD}">Submitted</span> {_day(entry.revised)}; '
         f"{first}\n"
-        f'<span class="{bold}">originally announced</span> {announced(entry):%B %Y}.\n</p>\n'
+        f'<span class="{BOLD}">originally announced</span> {announced(entry):%B %Y}.\n</p>\n'
     )
 
 
@@ -157,14 +142,16 @@ def _day(moment: datetime) -> str:
 def _damaged(title: str, marked: frozenset[str]) -> str:
     """Mark hits in a title; where there are any, mathematics at its beginning is lost, as it is
     at arXiv's."""
-    found = marked & set(stems(title))
-    return _highlight(re.sub(r"^\$[^$]*\$\s*", "", title) if found else title, marked)
+    if marked & set(stems(title)):
+        title = re.sub(r"^\$[^$]*\$\s*", "", title)
+    return _highlight(title, marked)
 
 
 def _highlight(text: str, marked: frozenset[str]) -> str:
     def mark(part: str) -> str:
-        hit = part and part[0].isalnum() and marked & set(stems(part))
-        return f'<span class="search-hit mathjax">{escape(part)}</span>' if hit else escape(part)
+        if marked.isdisjoint(stems(part)):
+            return escape(part)
+        return f'<span class="search-hit mathjax">{escape(part)}</span>'
 
     return "".join(mark(part) for part in re.split(r"(\w+)", text))
 
@@ -172,10 +159,13 @@ def _highlight(text: str, marked: frozenset[str]) -> str:
 def abstract_page(entry: Entry, version: int, root: str, notice: str) -> str:
     """Return the page of one version of a paper."""
     key = f"{entry.arxiv_id}v{version}"
-    licence = f'<a href="{escape(entry.licence)}" title="Rights to this article">view license</a>'
-    withdrawn = '<span class="error">This paper has been withdrawn by Somebody</span>'
+    licence = withdrawn = ""
+    if entry.withdrawn:
+        withdrawn = '<span class="error">This paper has been withdrawn by Somebody</span>'
+    elif entry.licence:
+        licence = f'<a href="{escape(entry.licence)}" title="Rights">view license</a>'
     body = (
-        f"{withdrawn if entry.withdrawn else ''}"
+        f"{withdrawn}"
         f'<div class="dateline">[Submitted on {entry.submitted.day} '
         f"{entry.submitted:%b %Y}]</div>\n"
         '<h1 class="title mathjax"><span class="descriptor">Title:</span>'
@@ -191,8 +181,7 @@ def abstract_page(entry: Entry, version: int, root: str, notice: str) -> str:
         f"{_history(entry, version)}\n"
         f'<div class="full-text"><a href="/pdf/{key}" class="abs-button download-pdf">View '
         "PDF</a>\n"
-        '<div class="abs-license">'
-        f"{licence if entry.licence and not entry.withdrawn else ''}</div></div>"
+        f'<div class="abs-license">{licence}</div></div>'
     )
     return document(f"[{key}] {escape(entry.title)}", body, notice)
 
@@ -256,10 +245,12 @@ def listing_page(
 
 
 def _item(entry: Entry, number: int) -> str:
-    comments = (
-        "<div class='list-comments mathjax'><span class='descriptor'>Comments:</span>"
-        f" {escape(entry.comments)}</div>"
-    )
+    comments = ""
+    if entry.comments:
+        comments = (
+            "<div class='list-comments mathjax'><span class='descriptor'>Comments:</span>"
+            f" {escape(entry.comments)}</div>"
+        )
     return (
         f"<dt><a name='item{number}'>[{number}]</a> "
         f'<a href ="/abs/{entry.arxiv_id}" title="Abstract" id="{entry.arxiv_id}">\n'
@@ -270,7 +261,7 @@ def _item(entry: Entry, number: int) -> str:
         "Title:</span>\n"
         f" {escape(entry.title)}</div>\n"
         f"<div class='list-authors'>{_author_links(entry.authors)}</div>\n"
-        f"{comments if entry.comments else ''}"
+        f"{comments}"
         "<div class='list-subjects'><span class='descriptor'>Subjects:</span>"
         f"\n{_subjects(entry)}</div>"
         "</div></dd>\n"
@@ -280,13 +271,12 @@ def _item(entry: Entry, number: int) -> str:
 def _history(entry: Entry, shown: int) -> str:
     lines = []
     for version in range(1, entry.version + 1):
-        name = (
-            f"[v{version}]"
-            if version == shown
-            else f'<a href="/abs/{entry.arxiv_id}v{version}">[v{version}]</a>'
-        )
-        moment = entry.revised if version == entry.version else entry.submitted
-        withdrawn = " <em>(withdrawn)</em>" if entry.withdrawn and version == entry.version else ""
+        name, moment, withdrawn = f"[v{version}]", entry.submitted, ""
+        if version != shown:
+            name = f'<a href="/abs/{entry.arxiv_id}v{version}">{name}</a>'
+        if version == entry.version:
+            moment = entry.revised
+            withdrawn = " <em>(withdrawn)</em>" * entry.withdrawn
         lines.append(
             f"<strong>{name}</strong>\n{moment:%a}, {moment.day} {moment:%b %Y %H:%M:%S} UTC"
             f" (12 KB){withdrawn}<br>"

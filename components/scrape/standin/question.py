@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from components.scrape.standin.corpus import ID, Corpus, Entry, group_of
+from components.scrape.config import group_of
+from components.scrape.standin.corpus import ID, Corpus, Entry
 from components.scrape.standin.words import BadQueryError, Test, stems, words_test
 
 SIZES = (25, 50, 100, 200)
-ORDERS = ("-announced_date_first", "announced_date_first", "-submitted_date", "submitted_date", "")
+ORDERS = ("-announced_date_first", "announced_date_first")
 MAX_RESULTS = 10_000
-MEAN_TIME = timedelta(
-    hours=4, minutes=56
-)  # its days begin at New York's local mean time, by an old slip
+MEAN_TIME = timedelta(hours=4, minutes=56)  # days begin at New York's local mean time, by a slip
 GROUPS = {
     "computer_science": "cs",
     "economics": "econ",
@@ -49,7 +48,6 @@ class Question:
     size: int
     start: int
     order: str
-    abstracts: bool
 
 
 def parse(parameters: Mapping[str, str], limit: int = MAX_RESULTS) -> Question:
@@ -64,8 +62,10 @@ def parse(parameters: Mapping[str, str], limit: int = MAX_RESULTS) -> Question:
     if order not in ORDERS:
         raise BadForm("Not a valid choice")
     ranged = parameters.get("date-filter_by") == "date_range"  # else the dates are ignored
-    since = _bound(parameters.get("date-from_date", "")) if ranged else None
-    until = _bound(parameters.get("date-to_date", ""), end=True) if ranged else None
+    since = until = None
+    if ranged:
+        since = _bound(parameters.get("date-from_date", ""))
+        until = _bound(parameters.get("date-to_date", ""))
     if since and until and since >= until:
         raise BadForm("End date must be later than start date")
     return Question(
@@ -83,7 +83,6 @@ def parse(parameters: Mapping[str, str], limit: int = MAX_RESULTS) -> Question:
         size=size,
         start=start,
         order=order,
-        abstracts=parameters.get("abstracts", "show") == "show",
     )
 
 
@@ -108,24 +107,17 @@ def _test(parameters: Mapping[str, str]) -> Test:
     return lambda entry: all(test(entry) for test in tests)
 
 
-def _bound(text: str, end: bool = False) -> datetime | None:
-    """Return the instant a date stands for; a month or a year as upper bound stands for its last
-    day."""
+def _bound(text: str) -> datetime | None:
+    """Return the instant a date stands for."""
     if not text:
         return None
-    for form in ("%Y-%m-%d", "%Y-%m", "%Y"):
-        try:
-            day = datetime.strptime(text, form).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-        if not 1991 <= day.year <= datetime.now(UTC).year + 1:
-            raise BadForm("Not a valid year")
-        if end and form == "%Y-%m":
-            day = (day + timedelta(days=31)).replace(day=1) - timedelta(days=1)
-        elif end and form == "%Y":
-            day = day.replace(month=12, day=31)
-        return day + MEAN_TIME
-    raise BadForm("Not a valid date value")
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise BadForm("Not a valid date value") from None
+    if not 1991 <= day.year <= datetime.now(UTC).year + 1:
+        raise BadForm("Not a valid year")
+    return day + MEAN_TIME
 
 
 def announced(entry: Entry) -> datetime:
@@ -138,12 +130,8 @@ def announced(entry: Entry) -> datetime:
 def answer(corpus: Corpus, question: Question) -> list[Entry]:
     """Return all papers that match, current versions only, in the order asked for."""
     found = [entry for entry in corpus.current() if _matches(entry, question)]
-    by_day = question.order.endswith("submitted_date")
-
-    def key(entry: Entry) -> tuple[datetime, str]:
-        return entry.revised if by_day else announced(entry), entry.arxiv_id
-
-    return sorted(found, key=key, reverse=question.order.startswith("-") or not question.order)
+    found.sort(key=lambda entry: (announced(entry), entry.arxiv_id))
+    return found[::-1] if question.order.startswith("-") else found
 
 
 def _matches(entry: Entry, question: Question) -> bool:

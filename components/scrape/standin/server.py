@@ -58,11 +58,8 @@ class StandIn(LoopbackServer):
         log: Path | None = None,
     ) -> None:
         self.corpus, self.robots, self._log = corpus, robots.replace("{notice}", corpus.notice), log
-        self.faults, self.arrivals, self.result_limit = (
-            Faults(faults or {}),
-            list(arrivals),
-            result_limit,
-        )
+        self.faults, self.arrivals = Faults(faults or {}), list(arrivals)
+        self.result_limit = result_limit
         self.requests: list[Request] = []
         self.oai_page = oai_page
         self._lock = threading.Lock()
@@ -213,8 +210,6 @@ class _Handler(QuickHandler):
         finally:
             self.site.end(request)
 
-    do_HEAD = do_GET  # noqa: N815
-
     def _answer(self, request: Request, fault: Fault) -> None:
         fault.delay()
         if fault.kind == "reset":
@@ -224,8 +219,6 @@ class _Handler(QuickHandler):
         status, content_type, body, headers = fault.spoil(reply)
         request.status = status
         self._send_head(status, content_type, len(body), headers)
-        if self.command == "HEAD":
-            return
         if fault.kind == "cut":  # the connection ends within the body
             body, self.close_connection = body[: len(body) // 2], True
         self._send_body(body, content_type, request, fault)
@@ -262,7 +255,7 @@ class _Handler(QuickHandler):
 
     def _chunked(self, content_type: str) -> bool:
         """PDFs go out in chunks without a length, as arXiv sends them."""
-        return content_type == "application/pdf" and self.command == "GET"
+        return content_type == "application/pdf"
 
     def _send_body(self, body: bytes, content_type: str, request: Request, fault: Fault) -> None:
         chunked = self._chunked(content_type)

@@ -5,19 +5,11 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from components.scrape.query import STOP_WORDS
 from components.scrape.standin.corpus import Entry
 
 Test = Callable[[Entry], bool]
 FIELDS = {"ti": "title", "abs": "abstract", "au": "author", "co": "comments", "all": "all"}
-# Lucene's English stop words: arXiv's index holds none of them, so a clause of one alone matches
-# nothing.
-STOP = set(
-    re.findall(
-        r"\w+",
-        "a an and are as at be but by for if in into is it no not of on or such "
-        "that the their then there these they this to was will with",
-    )
-)
 TOKEN = re.compile(
     r"\s*(?:(?P<mark>[()])|(?P<word>ANDNOT|AND NOT|AND|OR|NOT)(?![\w:])"
     r'|(?:(?P<field>\w+):)?(?:\[(?P<low>\d+) TO (?P<high>\d+)\]|"(?P<phrase>[^"]*)"'
@@ -32,12 +24,9 @@ class BadQueryError(Exception):
 @lru_cache(maxsize=200_000)
 def stems(text: str) -> tuple[str, ...]:
     """Return the words of a text that the index holds: lower case, without a plural's s, a
-    stemmer's commonest effect."""
-    words = (word for word in re.findall(r"\w+", text.lower()) if word not in STOP)
-    return tuple(
-        word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-        for word in words
-    )
+    stemmer's commonest effect. It holds no stop words: a clause of one alone matches nothing."""
+    words = [word for word in re.findall(r"\w+", text.lower()) if word not in STOP_WORDS]
+    return tuple(re.sub(r"(?<=\w{2}[^\Ws])s$", "", word) for word in words)
 
 
 def holds(entry: Entry, field: str, phrase: tuple[str, ...]) -> bool:
