@@ -129,16 +129,15 @@ def parse_entry(entry: "Element") -> Listing:
         day = datetime.fromisoformat(_text(entry, "published")).astimezone(UTC).date()
     except (ValueError, OverflowError):
         raise BadEntryError(ident[1], f"published {_text(entry, 'published')[:50]!r}") from None
-    primary = entry.find(f"{ARXIV}primary_category")
-    first = [clean_line(primary.get("term", ""))] if primary is not None else []
-    named = [clean_line(node.get("term", "")) for node in entry.iter(f"{ATOM}category")]
+    nodes = [*entry.iter(f"{ARXIV}primary_category"), *entry.iter(f"{ATOM}category")]
+    named = [clean_line(node.get("term", "")) for node in nodes]
     return Listing(
         arxiv_id=valid_id(ident[1]),
         day=day,
         title=title,
         authors=[untex(_text(author, "name")) for author in entry.iter(f"{ATOM}author")],
         abstract=untex(_text(entry, "summary")),
-        categories=first + [name for name in named if name not in first],
+        categories=list(dict.fromkeys(named)),
         comments=clean_line(entry.findtext(f"{ARXIV}comment") or ""),
     )
 

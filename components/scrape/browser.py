@@ -94,17 +94,14 @@ def open_browser(config: ScrapeConfig) -> Iterator["Chrome"]:
 
 def find_tools() -> tuple[str, str]:
     """Return the paths of Chromium and its driver."""
-    chromium = (
-        shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or shutil.which("google-chrome")
-    )
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = next(filter(None, map(shutil.which, names)), None)
     chromedriver = shutil.which("chromedriver")
-    if not chromium or not chromedriver:
-        lacking = "Chromium" if not chromium else "chromedriver"
-        raise ToolError(
-            f"{lacking} is not installed", "sudo apt-get install chromium chromium-driver"
-        )
+    fix = "sudo apt-get install chromium chromium-driver"
+    if not chromium:
+        raise ToolError("Chromium is not installed", fix)
+    if not chromedriver:
+        raise ToolError("chromedriver is not installed", fix)
     return chromium, chromedriver
 
 

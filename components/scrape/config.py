@@ -145,8 +145,9 @@ class ScrapeConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
     @property
     def patience_s(self) -> float:
         """Return the seconds that may be spent on waiting for a site that refuses."""
-        default = 0.0 if self.on_loopback else 6.0
-        return 3600 * (default if self.patience_hours < 0 else self.patience_hours)
+        if self.patience_hours >= 0:
+            return 3600 * self.patience_hours
+        return 0.0 if self.on_loopback else 6 * 3600.0
 
     @property
     def first_day(self) -> date:

@@ -108,8 +108,11 @@ class Scrape:
             self.offline = error
         named = {listing.arxiv_id for listing in chosen}
         stored = stored_papers(self.store, self.finder.question)
-        held = [pair for pair in stored if self.finder.may_use(pair[0])]
-        held = [pair for pair in held if pair[0].arxiv_id not in named][: count - len(chosen)]
+        held = [
+            (listing, fetched)
+            for listing, fetched in stored
+            if listing.arxiv_id not in named and self.finder.may_use(listing)
+        ][: count - len(chosen)]
         if not held and not chosen:
             if isinstance(error, SourceError):
                 raise error
@@ -211,8 +214,10 @@ class Scrape:
             self.ledger.drop(name, error.reason, detail)
             self.downloader.remember(name, error)
         if self.ledger.rejects:
-            reasons = (f"{count} {reason}" for reason, count in self.ledger.dropped.items())
-            say("scrape", f"{len(self.taken)} papers taken; passed over: {', '.join(reasons)}")
+            say("scrape", f"{len(self.taken)} papers taken; passed over: {self._reasons()}")
+
+    def _reasons(self) -> str:
+        return ", ".join(f"{count} {reason}" for reason, count in self.ledger.dropped.items())
 
     def _nothing(self) -> ArxtuneError:
         """Return the error of a run that took no paper."""
@@ -224,8 +229,7 @@ class Scrape:
         if not self.ledger.rejects:
             fix = "widen scrape.query or move scrape.published_after back"
             return DataError(f"{asked} found no papers at {config.root}", fix)
-        reasons = (f"{count} {reason}" for reason, count in self.ledger.dropped.items())
-        problem = f"{asked}: no paper can be used ({', '.join(reasons)})"
+        problem = f"{asked}: no paper can be used ({self._reasons()})"
         return DataError(problem, "see allow_licences, and rejects.jsonl for each paper")
 
     def _write(self) -> dict[str, Any]:

@@ -16,10 +16,8 @@ from components.scrape.source import Listing, merged
 from components.shared.http import FetchError, Outcome
 from components.shared.progress import say
 
+MAIL_LAG = timedelta(days=4)  # a list names papers that were submitted so much earlier
 # Days of changes that a page of OAI-PMH holds: of a busy category, or of all of arXiv.
-MAIL_LAG = timedelta(
-    days=4
-)  # a list names papers that were submitted, and last changed, so much earlier
 DAYS_A_PAGE, DAYS_A_PAGE_OF_ALL = 10.0, 1.5
 
 

@@ -63,9 +63,7 @@ class KubernetesLease(Lease):
             raise FetchError("lease lost", Outcome.RETRY, problem)
 
     def _release(self, state: PaceState) -> None:
-        self._replace(
-            self._held, state, ""
-        )  # a conflict means that it is no longer ours to release
+        self._replace(self._held, state, "")  # a conflict: it is no longer ours to release
 
     def renew(self) -> None:
         """Say that a long request still lasts, a few times within the time that the lease is

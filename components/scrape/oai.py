@@ -163,15 +163,18 @@ def _parse_raw(record: "Element") -> Listing:
         number, moment = VERSION.fullmatch(node.get("version", "")), node.findtext(f"{RAW}date", "")
         try:
             when = parsedate_to_datetime(moment)
-            when = when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+            if not when.tzinfo:
+                when = when.replace(tzinfo=UTC)
         except (TypeError, ValueError, OverflowError):
             raise BadEntryError(named, f"date {clean_line(moment)[:50]!r}") from None
         if not number:
             raise BadEntryError(named, f"version {clean_line(node.get('version', ''))[:50]!r}")
         versions[int(number[1])] = (when, node.findtext(f"{RAW}source_type", "") or "")
     title = untex(_text(record, "title"))
-    if 1 not in versions or not title:
-        raise BadEntryError(named, "no first version" if title else "no title")
+    if not title:
+        raise BadEntryError(named, "no title")
+    if 1 not in versions:
+        raise BadEntryError(named, "no first version")
     latest = max(versions)
     first, kind = versions[1][0], versions[latest][1]
     bare = Listing(
@@ -194,5 +197,5 @@ def _parse_raw(record: "Element") -> Listing:
 
 
 def _text(record: "Element", name: str) -> str:
-    node = next(record.iter(f"{RAW}{name}"), None)
-    return clean_line((node.text if node is not None else "") or "")
+    texts = (node.text for node in record.iter(f"{RAW}{name}"))
+    return clean_line(next(texts, "") or "")

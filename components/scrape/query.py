@@ -28,6 +28,7 @@ TOKEN = re.compile(
     r'|"(?P<phrase>[^"]*)"?|(?P<term>[^\s()"]+)'
 )
 WORD = re.compile(r"\w+")
+PLURAL = re.compile(r"(?<=\w\w[^\Wsiu])s$")
 
 
 def stems(text: str) -> str:
@@ -39,8 +40,7 @@ def stems(text: str) -> str:
 
 
 def _stem(word: str) -> str:
-    plural = len(word) > 3 and word.endswith("s") and word[-2] not in "siu"
-    return word[:-1] if plural else word
+    return PLURAL.sub("", word)
 
 
 def _plain(word: str) -> bool:
@@ -116,7 +116,7 @@ def parse(text: str) -> Node:
         if tokens:
             tokens.pop()  # a bracket that closes nothing
     found = _join(parts)
-    return found if found != ANYTHING else _join(_phrases(text, stop=frozenset()))
+    return found if found != ANYTHING else _join(_phrases(text))
 
 
 def _alternatives(tokens: list[re.Match[str]]) -> Node:
@@ -151,11 +151,11 @@ def _part(token: re.Match[str], tokens: list[re.Match[str]]) -> Node:
             tokens.pop()
         return part
     if token["phrase"] is not None:
-        return _join(_phrases(token["phrase"], stop=frozenset()))
+        return _join(_phrases(token["phrase"]))
     return _join(_phrases(token["term"], stop=STOP_WORDS))
 
 
-def _phrases(text: str, stop: frozenset[str]) -> list[Node]:
+def _phrases(text: str, stop: frozenset[str] = frozenset()) -> list[Node]:
     words = WORD.findall(text.casefold())
     begins = text.rstrip().endswith("*")
     if not words or (not begins and len(words) == 1 and words[0] in stop):

@@ -182,10 +182,11 @@ def parse_page(raw: Raw, start: int) -> Page:
     first, last, total = (int(number.replace(",", "")) for number in match.groups())
     rows = len(raw["rows"])
     right = first == start + 1 and rows == last - first + 1 and last <= total
-    if not right or not raw["whole"]:
-        ending = "" if raw["whole"] else ", and has no end"
-        problem = f"the page from result {start + 1} announces {first} to {last} of {total}"
-        raise retry("incomplete page", f"{problem} and holds {rows} rows{ending}")
+    problem = f"the page from result {start + 1} announces {first} to {last} of {total}"
+    if not right:
+        raise retry("incomplete page", f"{problem} and holds {rows} rows")
+    if not raw["whole"]:
+        raise retry("incomplete page", f"{problem} and has no end")
     return Page(last, total, raw["rows"])
 
 
@@ -198,8 +199,8 @@ def parse_row(row: Raw) -> Listing:
             f"id {told[:100]!r}, title {title[:40]!r}, dates {clean_line(row['dates'])[:80]!r}"
         )
         raise BadEntryError(ident[1] if ident else told, problem)
-    comments = [clean_line(text) for text in row["comments"]]
-    labelled = [text for text in comments if text.startswith("Comments:")]
+    labels = [clean_line(text).partition("Comments:") for text in row["comments"]]
+    comments = [text for before, label, text in labels if label and not before]
     try:
         eastern_day = datetime.strptime(dates[2] or dates[1], "%d %B, %Y").date()
     except ValueError:
@@ -208,8 +209,8 @@ def parse_row(row: Raw) -> Listing:
         arxiv_id=valid_id(ident[1]),
         day=eastern_day + ONE_DAY,  # the UTC day is this one or the one before
         title=title,
-        authors=[clean_line(author) for author in row["authors"]],
+        authors=list(map(clean_line, row["authors"])),
         abstract=untex(clean_line(row["abstract"])),
-        categories=[clean_line(category) for category in row["categories"]],
-        comments=clean_line(labelled[0].removeprefix("Comments:")) if labelled else "",
+        categories=list(map(clean_line, row["categories"])),
+        comments=clean_line("".join(comments[:1])),
     )

@@ -34,16 +34,12 @@ from components.shared.text import finite
 T = TypeVar("T")
 
 MAX_ATTEMPTS = 4  # at one address
-MAX_FAILURES = (
-    3  # addresses of a kind that fail in a row before the kind is closed; when it says why, one
-)
+MAX_FAILURES = 3  # addresses of a kind in a row that close the kind; one where it says why
 LONGEST_RETRY_AFTER_S = 300.0  # what is told beyond is not waited for: others are asked
 LONGEST_REST_S = 3600.0
 LONGEST_CRAWL_DELAY_S = 300.0
 FIRST_REST_PACES = 20  # five minutes at arXiv's 15 s
-BLOCK_PACES = (
-    600  # a site that wants us to stop is left alone for so many paces: half an hour at 3 s
-)
+BLOCK_PACES = 600  # a site that wants us to stop is left alone so long: half an hour at 3 s
 TOLD_FROM_S = 2.0  # pauses longer than this are told
 SHORTEST_PAUSE_S = 0.2  # before the second try, where the pace is quicker
 CONNECT_PAUSE_S = 1.0

@@ -78,8 +78,9 @@ def _clause(token: re.Match[str]) -> Test:
 
 def _entry(entry: Entry, root: str) -> str:
     key = f"{entry.arxiv_id}v{entry.version}"
-    names = [SUFFIX.sub("", name) for name in entry.authors]  # lost on the way to the index
-    authors = "".join(f"<author><name>{escape(name)}</name></author>\n" for name in names)
+    authors = "".join(  # suffixes are lost on the way to the index
+        f"<author><name>{escape(SUFFIX.sub('', name))}</name></author>\n" for name in entry.authors
+    )
     categories = "".join(
         f'<category term="{name}" scheme="http://arxiv.org/schemas/atom"/>\n'
         for name in entry.categories

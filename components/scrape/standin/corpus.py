@@ -100,9 +100,7 @@ def folder_corpus(folder: Path) -> Corpus:
     """Return every PDF of a folder as a paper, served byte for byte, broken ones too."""
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder", "name a folder that holds PDF files")
-    files = sorted(
-        path for path in folder.iterdir() if path.suffix.lower() == ".pdf" and path.is_file()
-    )
+    files = sorted(path for path in folder.glob("*.[pP][dD][fF]") if path.is_file())
     if not files:
         raise DataError(f"{folder}: holds no PDF file", "put the papers there as *.pdf")
     newest: dict[str, tuple[int, str]] = {}

@@ -39,18 +39,17 @@ class Fault:
     def reply(self, notice: str) -> Reply | None:
         """Return what stands in for the answer, or None."""
         if self.kind.isdigit():
-            status, headers = (
-                int(self.kind),
-                {"Retry-After": self.argument} if self.argument else {},
-            )
-            html = pages.error(status, "Fault", "as asked for", notice)
-            return status, "text/html; charset=utf-8", html.encode(), headers
+            headers = {}
+            if self.argument:
+                headers["Retry-After"] = self.argument
+            html = pages.error(int(self.kind), "Fault", "as asked for", notice)
+            return int(self.kind), "text/html; charset=utf-8", html.encode(), headers
         if self.kind == "rate":
             return 200, "text/plain", b"Rate exceeded.", {}
         if self.kind == "redirect":
             return 302, "text/html", b"", {"Location": self.argument}
-        if self.kind in ("html", "captcha"):
-            html = pages.captcha(notice) if self.kind == "captcha" else pages.form("", notice)
+        other_pages = {"html": pages.form("", notice), "captcha": pages.captcha(notice)}
+        if html := other_pages.get(self.kind, ""):
             return 200, "text/html; charset=utf-8", html.encode(), {}
         return None
 

@@ -99,7 +99,9 @@ def set_of(category: str) -> str:
 
 
 def _record(entry: Entry) -> str:
-    licence = f"<license>{escape(entry.licence)}</license>\n" if entry.licence else ""
+    licence = ""
+    if entry.licence:
+        licence = f"<license>{escape(entry.licence)}</license>\n"
     authors = entry.raw_authors or ", ".join(entry.authors)
     sets = "".join(f"<setSpec>{set_of(name)}</setSpec>" for name in entry.categories)
     return (
@@ -118,10 +120,11 @@ def _record(entry: Entry) -> str:
 def _versions(entry: Entry) -> str:
     lines = []
     for number in range(1, entry.version + 1):
-        last = number == entry.version
-        moment = format_datetime(entry.revised if last else entry.submitted, usegmt=True)
-        kind = "<source_type>I</source_type>" if last and entry.withdrawn else ""
+        moment, kind = entry.submitted, ""
+        if number == entry.version:
+            moment, kind = entry.revised, "<source_type>I</source_type>" * entry.withdrawn
+        day = format_datetime(moment, usegmt=True)
         lines.append(
-            f'<version version="v{number}"><date>{moment}</date><size>12kb</size>{kind}</version>\n'
+            f'<version version="v{number}"><date>{day}</date><size>12kb</size>{kind}</version>\n'
         )
     return "".join(lines)
