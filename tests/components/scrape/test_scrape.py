@@ -91,7 +91,7 @@ def awkward(count: int) -> list[Entry]:
         if version > 1:
             entry = replace(entry, revised=entry.submitted + timedelta(days=9))
         entries.append(entry)
-    return entries
+    return sorted(entries, key=lambda entry: entry.arxiv_id)
 
 
 def told(paper: Paper) -> tuple[Any, ...]:
