@@ -142,8 +142,7 @@ class CheckpointClock(TrainerCallback):  # type: ignore[misc]
     """Ask for a checkpoint every some minutes, and for a last one when asked to stop.
 
     A checkpoint due at the last step of an epoch waits until the epoch's held-out loss is known: a
-    resumed training
-    then has the same history and the same random numbers as one that never stopped.
+    resumed training then has the same history and random numbers as one that never stopped.
     """
 
     # That asked this process to stop: the training ends early, and the process has to as well.
@@ -169,12 +168,11 @@ class CheckpointClock(TrainerCallback):  # type: ignore[misc]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         # Before the first step there is nothing to save. Later only a second Ctrl-C ends at once:
-        # at the first one the
-        # terminal asks this process, and so does the runner that it asked too.
+        # at the first one the terminal asks this process, and so does the runner that it asked too.
         again = number == self.signal == signal.SIGINT
+        self.signal = self.signal or number  # kept: Python drops what is raised within a __del__
         if distributed.world_size() == 1 and (again or not self.stepped):
             raise SystemExit(128 + number)
-        self.signal = self.signal or number
 
     def on_step_begin(self, args: object, state: State, control: Control, **given: object) -> None:
         self.stepped = True
