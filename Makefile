@@ -62,7 +62,7 @@ test-real: setup ## run the tests that need a real language model: up to an hour
 check: $(READY) ## run ruff and mypy
 	@$(VENV)/bin/ruff format --check --quiet . && $(VENV)/bin/ruff check --quiet . && $(VENV)/bin/mypy
 
-bench: setup ## measure against the seed's way, as ratios in one run
+bench: setup ## measure against the reference project's way, as ratios in one run
 	@$(VENV)/bin/python -m tests.benchmarks
 
 compile: $(READY) ## write the pipeline for a cluster to build/arxtune.yaml
