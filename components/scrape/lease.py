@@ -120,6 +120,14 @@ class Lease(ABC):
         for host, seconds in paces.items():
             state.wait(host, seconds)
 
+    def unblock(self) -> dict[str, str]:
+        """Let everything be asked again, at its pace; return what was left alone, and why."""
+        state = self._acquire()
+        lifted = {kind: reason for kind, (_, reason) in state.blocked.items()}
+        state.blocked.clear()
+        self._release(state)
+        return lifted
+
     @abstractmethod
     def _acquire(self) -> PaceState:
         """Wait for the lease and return what it remembers."""

@@ -22,6 +22,7 @@ from components.scrape.standin.server import Request, StandIn
 from components.shared.cluster import Cluster
 from components.shared.errors import ClusterError, ToolError
 from components.shared.http import FetchError
+from pipelines.cli import parser
 from tests.components.scrape.conftest import VirtualClock, make_entry
 from tests.components.scrape.lease_api import LeaseServer
 
@@ -240,3 +241,22 @@ def test_a_damaged_state_stops_nobody(tmp_path: Path, virtual: VirtualClock, tex
     began = virtual.now()
     with FileLease(tmp_path / "lease").turn("", "", {}):
         assert virtual.now() - began <= 3601
+
+
+def test_what_is_left_alone_can_be_asked_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = "http://127.0.0.1:1"
+    lease = open_lease(ScrapeConfig(site=site, state=str(tmp_path)))
+    with lease.turn("h", "/pdf/", {"h": 0}) as state:
+        state.block("/pdf/", 3600, "HTTP 429")
+    command = parser().parse_args(["unpark", "--site", site, "--state", str(tmp_path)])
+    command.command(command)
+    command.command(command)
+    told = capsys.readouterr().out.splitlines()
+    assert told == [
+        f"{site}/pdf/: asked again; it was left alone because of HTTP 429",
+        f"{site}: nothing is left alone",
+    ]
+    with lease.turn("h", "/pdf/", {"h": 0}):
+        pass
