@@ -1,8 +1,8 @@
 """The embedded store: SeaweedFS on loopback, one server for all commands of a home folder.
 
 The first command starts a keeper (`python -m pipelines.store_server HOME`), which runs the server
-until no process uses it, however the last one ended. Users hold a shared lock on `store.users`; the
-keeper holds `store.keeper`.
+until no process uses it, however the last one ended. Users hold a shared lock on `store.users`;
+the keeper holds `store.keeper`.
 
 Only the S3 door answers, and only to the home's own key. The doors between SeaweedFS's parts ask
 for a certificate and tokens that are made anew at each start; their HTTP is off.
@@ -186,9 +186,10 @@ def _command(home: Path, ports: list[int]) -> list[str]:
     grpc = [f"-{part}.port.grpc={port}" for part, port in zip(PARTS, grpc_ports, strict=True)]
     return [
         weed(), f"-config_dir={keys}", "-logtostderr=true", "server", f"-dir={data}",
-        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-disableHttp", "-filer.disableHttp",
-        "-volume.max=0", "-volume.preStopSeconds=0", "-master.volumeSizeLimitMB=128",
-        "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
+        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-disableHttp",
+        "-filer.disableHttp", "-volume.max=0", "-volume.preStopSeconds=0",
+        "-master.volumeSizeLimitMB=128", "-master.telemetry=false",
+        "-s3.port.iceberg=0", "-s3.port.lance=0",
         "-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false", *http, *grpc,
     ]  # fmt: skip
 

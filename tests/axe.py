@@ -16,7 +16,8 @@ WIDTHS = (360, 768, 1440)  # a phone, a tablet, a screen
 
 
 def look_at(page: Path) -> tuple[list[str], list[str]]:
-    """Return a page's serious and critical findings at three widths, and the addresses that it asked for."""
+    """Return a page's serious and critical findings at three widths, and the addresses that it
+    asked for."""
     chromium, chromedriver = find_tools()
     findings: list[str] = []
     with tempfile.TemporaryDirectory(prefix="axe-") as profile:

@@ -75,7 +75,8 @@ def random_gpt2(folder: Path, *, positions: int) -> Path:
 
 
 def llama_3_8b(**changes: Any) -> Any:
-    """Return the configuration of Llama-3-8B's shape (Grattafiori et al. 2024, arXiv:2407.21783, table 3)."""
+    """Return the configuration of Llama-3-8B's shape (Grattafiori et al. 2024, arXiv:2407.21783,
+    table 3)."""
     from transformers import LlamaConfig
 
     shape = {

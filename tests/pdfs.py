@@ -269,7 +269,8 @@ for _code in range(33, 127):  # named as what they stand for, unlike in _TYPE3
     _name = b"/uni%04X" % _code
     _BLANK = _BLANK.replace(b"/g%d " % _code, _name + b" ").replace(b"/g%d]" % _code, _name + b"]")
 
-# Ways in which a sentence is on a page and no reader sees it: what stands beside the visible lines.
+# Ways in which a sentence is on a page and no reader sees it: what stands beside the visible
+# lines.
 WAYS: dict[str, bytes] = {
     "white, gray": _planted("1 g"),
     "white, RGB": _planted("1 1 1 rg"),

@@ -1,4 +1,5 @@
-"""What README and docs tell to type is typed: every command is taken by the program that it names."""
+"""What README and docs tell to type is typed: every command is taken by the program that it
+names."""
 
 import re
 import shlex

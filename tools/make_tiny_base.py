@@ -24,7 +24,8 @@ ROW = 150  # tokens: over this distance a slow plane turns by less than one radi
 FAST, BROAD = 0.03, 0.25
 NOTES = 4  # of what stood before: the tokens one, two and three back, and their neighbourhood
 NEIGHBOURHOOD = 6  # places back, its centre
-# How much each note counts when places are compared, and its share of the dimensions: nearest first
+# How much each note counts when places are compared, and its share of the dimensions: nearest
+# first
 WEIGHTS, SHARES = (1.0, 0.7, 0.5, 0.5), (0.4, 0.2, 0.15, 0.25)
 SHARPNESS = 8.0  # of the comparison
 LOUDNESS = 2.0  # of what is repeated, against the present token
@@ -111,7 +112,8 @@ def _make_model(recipe: Recipe, tokenizer: Any) -> Any:
 def _wire(model: Any, recipe: Recipe) -> None:
     """Set the first two layers to note and to repeat; all other layers pass their input on.
 
-    The first half of the residual stream holds the token itself, the other half the notes, side by side.
+    The first half of the residual stream holds the token itself, the other half the notes, side by
+    side.
     """
     import torch
 
@@ -153,7 +155,8 @@ def _orthogonal(rows: int, columns: int) -> Any:
 
 
 def _peak(frequency: Any, back: int, strength: Any) -> tuple[Any, Any]:
-    """Return biases of query and key that the rotary embedding turns into attention `back` places back."""
+    """Return biases of query and key that the rotary embedding turns into attention `back` places
+    back."""
     import torch
 
     query = torch.cat(
@@ -163,7 +166,8 @@ def _peak(frequency: Any, back: int, strength: Any) -> tuple[Any, Any]:
 
 
 def _write_note(attention: Any, head: int, peak: tuple[Any, Any], short: Any, note: slice) -> None:
-    """Make a head attend where `peak` says, and write `short` of what stands there into the note."""
+    """Make a head attend where `peak` says, and write `short` of what stands there into the
+    note."""
     import torch
 
     size, words = short.shape
@@ -180,8 +184,8 @@ def _write_note(attention: Any, head: int, peak: tuple[Any, Any], short: Any, no
 def _write_match(attention: Any, head: int, slow: Any, short: Any, notes: list[slice]) -> None:
     """Make a head look for the token that came after the same tokens.
 
-    The present token is compared with each place's note of one token back, one token back with its note of two, and so
-    on; the neighbourhoods of both places are compared as they are.
+    The present token is compared with each place's note of one token back, one token back with its
+    note of two, and so on; the neighbourhoods of both places are compared as they are.
     """
     import torch
 

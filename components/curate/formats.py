@@ -92,7 +92,8 @@ def _other_kind(head: bytes) -> str:
 
 
 def _items(text: str, place: int) -> Rows:
-    """Yield the items of a JSON list; behind one that is broken, on from where another may begin."""
+    """Yield the items of a JSON list; behind one that is broken, on from where another may
+    begin."""
     line, counted, broken = 1, 0, 0
     while (place := _skip(_BETWEEN_ITEMS, text, place)) < len(text):
         line, counted = line + text.count("\n", counted, place), place

@@ -47,9 +47,9 @@ class FinetuneConfig(WithStore, WithSeed, WithForecast):
     )
     recipe: Literal["fitted", "reference"] = knob(
         "fitted",
-        "what stands for the four knobs below that are left open: fitted follows the rows of the data "
-        "and has at least 20 steps an epoch where there are as many; reference is 3 epochs, 4 x 4 rows "
-        "a step, 5 steps of warm-up",
+        "what stands for the four knobs below that are left open: fitted follows the rows of the "
+        "data and has at least 20 steps an epoch where there are as many; reference is 3 epochs, "
+        "4 x 4 rows a step, 5 steps of warm-up",
     )
     epochs: float = knob(0.0, "passes over the training examples; 0 is the recipe's", low=0)
     batch_size: int = knob(0, "rows on the device at the same time; 0 is the recipe's", low=0)

@@ -46,7 +46,8 @@ class Shape:
     adapted: int  # inputs plus outputs of the adapted projections: the adapter's weights a rank
 
     def flops_per_token(self, trained: int, length: float) -> float:
-        """Return the operations that training needs for one token of `length` that are read together.
+        """Return the operations that training needs for one token of `length` that are read
+        together.
 
         A weight costs 2 operations forward and 2 for the gradient of its input; a trained one 2
         more for its own. Attention compares each token with half of the others: 2 x 2 x length/2 x
@@ -209,7 +210,8 @@ def duration(config: FinetuneConfig, shape: Shape, work: Work, flops_per_second:
 def expected_flops(
     config: FinetuneConfig, model_config: "PretrainedConfig", work: Work, gpu: str
 ) -> tuple[float, str]:
-    """Return the FLOP/s to expect on a GPU (else, or one of no data sheet, here), and their basis."""
+    """Return the FLOP/s to expect on a GPU (else, or one of no data sheet, here), and their
+    basis."""
     if peak := speed.peak_flops(gpu):
         return SHARE_OF_PEAK * peak, f"{SHARE_OF_PEAK:.0%} of the data sheet's peak"
     rows, length = config.batch_size, round(work.length)

@@ -1,4 +1,5 @@
-"""A training on several nodes: a TrainJob, placed as the stage's own pod, which only waits for it."""
+"""A training on several nodes: a TrainJob, placed as the stage's own pod, which only waits for
+it."""
 
 import json
 import os

@@ -1,7 +1,8 @@
 """Lay out a release: the adapter as Hugging Face expects it, what a user must know of it, and the
 hash of every file.
 
-adapter_model.safetensors, adapter_config.json, tokenizer files   loaded by PeftModel.from_pretrained
+adapter_model.safetensors, adapter_config.json, tokenizer files   loaded by
+PeftModel.from_pretrained
 README.md, LICENSE, NOTICE                                        model card, terms, attributions
 verdict.json, adapter.json, lineage.jsonl, sources.jsonl          what it rests on
 trained_papers.json                                               what its weights have seen
@@ -99,7 +100,8 @@ def check_files(folder: Path, sums: str = "") -> int:
     """Return how many files are as SHA256SUMS says; raise DataError naming those that are not, or
     are too many.
 
-    `sums` is the digest of SHA256SUMS itself, by default the one that release.json beside it gives.
+    `sums` is the digest of SHA256SUMS itself, by default the one that release.json beside it
+    gives.
     """
     beside = folder / "release.json"
     if not sums and beside.exists():

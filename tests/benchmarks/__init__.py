@@ -1,1 +1,2 @@
-"""Measurements against a plain reimplementation of the reference project's way, as ratios within one run."""
+"""Measurements against a plain reimplementation of the reference project's way, as ratios within
+one run."""

@@ -1,4 +1,5 @@
-"""Pages a second: plain pypdf, one file after the other, against the extract stage with two child processes.
+"""Pages a second: plain pypdf, one file after the other, against the extract stage with two child
+processes.
 
 The papers are those of the folder `../shared/papers` where it is, else the shipped samples.
 """
@@ -47,7 +48,8 @@ def measure() -> Iterator[Ratio]:
 
 
 def sample_papers(folder: Path) -> list[Path]:
-    """Return the PDFs of the papers' folder, or the shipped samples, which are written to `folder`."""
+    """Return the PDFs of the papers' folder, or the shipped samples, which are written to
+    `folder`."""
     if paths := sorted(PAPERS.glob("*.pdf")):
         return paths
     for entry in sample_corpus().entries:

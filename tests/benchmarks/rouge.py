@@ -1,4 +1,5 @@
-"""Pairs of texts scored a second: rouge-score against our own, both with rouge-score's tokenizer and stemmer."""
+"""Pairs of texts scored a second: rouge-score against our own, both with rouge-score's tokenizer
+and stemmer."""
 
 import random
 import time

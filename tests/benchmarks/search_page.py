@@ -1,4 +1,5 @@
-"""Rows read out of a search page a second: one WebDriver call per element, against one script call for the page."""
+"""Rows read out of a search page a second: one WebDriver call per element, against one script call
+for the page."""
 
 import tempfile
 import time

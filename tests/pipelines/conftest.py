@@ -1,4 +1,5 @@
-"""One real run of the whole pipeline with embedded defaults, shared by the tests that look at its result."""
+"""One real run of the whole pipeline with embedded defaults, shared by the tests that look at its
+result."""
 
 import os
 import re

@@ -1,4 +1,5 @@
-"""The command line: what a person gets wrong is one line that says what to do, and a non-zero exit."""
+"""The command line: what a person gets wrong is one line that says what to do, and a non-zero
+exit."""
 
 import errno
 import os

@@ -1,4 +1,5 @@
-"""The compiled pipeline: the YAML is the same graph, holds no secret, and never changes by itself."""
+"""The compiled pipeline: the YAML is the same graph, holds no secret, and never changes by
+itself."""
 
 import itertools
 import re

@@ -1,4 +1,5 @@
-"""Layers of settings: for each two of them the upper one wins, and each value knows where it comes from."""
+"""Layers of settings: for each two of them the upper one wins, and each value knows where it comes
+from."""
 
 import itertools
 from pathlib import Path

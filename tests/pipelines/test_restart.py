@@ -1,4 +1,5 @@
-"""kill -9 at each stage in turn, then the same command: the same data in the end, and nothing done twice."""
+"""kill -9 at each stage in turn, then the same command: the same data in the end, and nothing done
+twice."""
 
 import contextlib
 import json
@@ -20,7 +21,8 @@ pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore::ResourceWarn
 
 
 def kill_in(home: Path, stage: str) -> Path:
-    """Start a run and kill it with SIGKILL as soon as `stage` has begun; return what is left of the run.
+    """Start a run and kill it with SIGKILL as soon as `stage` has begun; return what is left of
+    the run.
 
     Every process of it must end by itself.
     """

@@ -26,7 +26,8 @@ ROWS = 400
 
 @pytest.fixture(scope="module")
 def data() -> list[dict[str, str]]:
-    """Return a dataset in the reference project's shape: most outputs repeat much of their inputs."""
+    """Return a dataset in the reference project's shape: most outputs repeat much of their
+    inputs."""
     draw = random.Random(4)
     words = " ".join(path.read_text("utf-8") for path in sorted(SAMPLES.glob("*.txt"))).split()
 

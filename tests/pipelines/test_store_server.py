@@ -1,4 +1,5 @@
-"""The embedded store: one server for all commands of a home, whose one open door is locked, and which ends last."""
+"""The embedded store: one server for all commands of a home, whose one open door is locked, and
+which ends last."""
 
 import contextlib
 import http.client
@@ -87,7 +88,8 @@ def test_no_door_reads_or_changes_anything_without_the_key(home: Path) -> None:
 
 
 def shell(home: Path, *flags: str) -> str:
-    """Return what SeaweedFS's own shell prints of the store, asked through the doors between its parts."""
+    """Return what SeaweedFS's own shell prints of the store, asked through the doors between its
+    parts."""
     (server,) = keeper(home).children()
     ports = dict(re.findall(r"-(\w+\.port(?:\.grpc)?)=(\d+)", " ".join(server.cmdline())))
     asked = [weed(), *flags, "shell"]

@@ -1,4 +1,5 @@
-"""Curate, end to end: what may not be trained on is kept out, and what is written holds together."""
+"""Curate, end to end: what may not be trained on is kept out, and what is written holds
+together."""
 
 import itertools
 import json

@@ -1,4 +1,5 @@
-"""Settings: validated in one place, by messages that name the setting, the value and what is allowed."""
+"""Settings: validated in one place, by messages that name the setting, the value and what is
+allowed."""
 
 from typing import Any, ClassVar, Literal
 

@@ -1,4 +1,5 @@
-"""Text becomes the same tokens wherever it is read, whatever a tokenizer puts before, between or after."""
+"""Text becomes the same tokens wherever it is read, whatever a tokenizer puts before, between or
+after."""
 
 from typing import Any
 
@@ -8,7 +9,8 @@ from components.shared.prompt import IGNORE, encode, encode_prompt
 
 
 def tokenizer(template: str = "$A", prepend: str = "always") -> Any:
-    """Return one as Llama 2 has it: a blank before the first word, and what `template` says around."""
+    """Return one as Llama 2 has it: a blank before the first word, and what `template` says
+    around."""
     from tokenizers import Tokenizer, models
     from tokenizers.pre_tokenizers import Metaspace
     from tokenizers.processors import TemplateProcessing

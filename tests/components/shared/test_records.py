@@ -1,4 +1,5 @@
-"""Records: unknown fields survive, missing ones are named, a crash leaves no half of a file; ledgers add up."""
+"""Records: unknown fields survive, missing ones are named, a crash leaves no half of a file;
+ledgers add up."""
 
 import random
 from pathlib import Path

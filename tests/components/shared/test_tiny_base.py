@@ -1,4 +1,5 @@
-"""The base that is shipped: an ordinary model folder, as its maker makes it, that can repeat what it read."""
+"""The base that is shipped: an ordinary model folder, as its maker makes it, that can repeat what
+it read."""
 
 from pathlib import Path
 
