@@ -102,6 +102,12 @@ class FinetuneConfig(WithStore, WithSeed, WithForecast):
         0, "training examples used at most, spread over the papers; 0 means all", low=0
     )
 
+    report_to: tuple[str, ...] = knob(
+        (),
+        "trackers that see each step, by comma, such as tensorboard, mlflow or wandb; each needs "
+        "its package and settings of its own",
+    )
+
     @classmethod
     def implied(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return CPU_RECIPE for a real base on a CPU, unless the reference recipe is asked for."""

@@ -292,8 +292,15 @@ def arguments(
     held_out: bool = False,
 ) -> Any:
     """Return trl's SFTConfig of a fitted config; a callback asks for checkpoints, no schedule."""
+    from transformers.integrations import get_available_reporting_integrations
     from trl import SFTConfig
 
+    known = get_available_reporting_integrations()
+    if missing := set(config.report_to) - set(known):
+        raise ConfigError(
+            f"finetune.report_to: {', '.join(sorted(missing))} is not installed here",
+            f"install its package; here are: {', '.join(known) or 'none'}",
+        )
     bf16 = device.precision == "bf16"
     return SFTConfig(
         output_dir=str(scratch),
@@ -324,7 +331,7 @@ def arguments(
         eval_on_start=held_out,
         prediction_loss_only=True,
         save_strategy="no",
-        report_to="none",
+        report_to=list(config.report_to) or "none",
         disable_tqdm=True,
         dataloader_pin_memory=bf16,
     )

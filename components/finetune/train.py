@@ -36,7 +36,7 @@ LIBRARIES = ("torch", "transformers", "trl", "peft")
 # tells.
 EXCLUDED_FROM_KEY = (
     *("store", "base_model", "continue_from", "train_anyway"),
-    *("checkpoint_minutes", "processes", "nodes"),
+    *("checkpoint_minutes", "processes", "nodes", "report_to"),
 )
 STORE_PATIENCE_S = 300.0  # that the store may be away when a trained adapter is put there
 

@@ -185,3 +185,9 @@ def test_rows_are_counted_as_trl_packs_them() -> None:
         assert sum(len(row) for row in packed["input_ids"]) == sum(lengths), "no example is cut"
     assert recipe.rows_of(config.changed(packing=False), lengths) == 500
     assert math.ceil(sum(lengths) / 128) <= recipe.rows_of(config, lengths)
+
+
+def test_a_tracker_that_is_not_installed_is_one_line(tmp_path: Path) -> None:
+    config = FinetuneConfig(report_to=("mlflow", "nowhere"))
+    with pytest.raises(ConfigError, match=r"report_to: .*nowhere is not installed here; install"):
+        recipe.arguments(config, tmp_path, CPU)
