@@ -47,9 +47,10 @@ class PaceState:
         self.blocked[kind] = (clock.now() + min(seconds, LONGEST_BLOCK_S), clean_line(reason)[:200])
 
     def pause(self, host: str) -> float:
-        """Return the seconds until a host may be asked."""
+        """Return the seconds until a host may be asked; a longer pause than any of ours is none."""
         free = max(self.free_at.get(ALL, 0.0), self.free_at.get(host, 0.0))
-        return min(free - clock.now(), LONGEST_PAUSE_S)
+        seconds = free - clock.now()
+        return seconds if seconds <= LONGEST_PAUSE_S else 0.0
 
     def check(self, kind: str) -> None:
         """Raise FetchError where a kind of path, or all of the site, is to be left alone."""
