@@ -23,7 +23,8 @@ FACTS = (
     *("tokens_per_second", "completion_tokens_per_second", "mfu", "peak_memory", "device"),
 )
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Training</title>
-<style>body{{font:16px system-ui;margin:2em}}th{{text-align:left;padding-right:2em}}</style>
+<meta name=viewport content="width=device-width">
+<style>body{{font:16px system-ui;margin:1em}}th,td{{text-align:left;overflow-wrap:anywhere}}</style>
 <h1>Training</h1><table>{rows}</table><p>The evaluate stage's report draws the loss.</html>
 """
 

@@ -61,7 +61,7 @@ def test_every_stage_says_what_it_kept_and_dropped(embedded_run: Finished) -> No
     assert list(lineage) == list(STAGES[:-1])
     for summary in lineage.values():
         assert summary["seen"] == summary["kept"] + sum(summary["dropped"].values())
-    assert lineage["curate"]["dropped"]["licence not allowed: arxiv-nonexclusive"] > 0
+    assert lineage["scrape"]["dropped"]["licence not allowed: arxiv-nonexclusive"] > 0
 
 
 def test_progress_names_stage_how_far_and_how_long(embedded_run: Finished) -> None:
