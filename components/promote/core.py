@@ -4,6 +4,7 @@ What may fail comes first: whatever follows publishing is told when it fails, an
 """
 
 import json
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,9 @@ def promote(
         if config.merge:
             hub.merge(adapter, Path(scratch) / "merged")
         released = registry.publish(store, config.release, release_folder, entry, champion)
+        if released.sums != entry.sums:  # of an earlier run: what counts is what the store holds
+            shutil.rmtree(release_folder)
+            store.get_folder(released.prefix, release_folder)
         if config.merge:
             (Path(scratch) / "merged").rename(release_folder / SEPARATE)
     text = json.dumps(released.to_dict(), indent=1, sort_keys=True)
