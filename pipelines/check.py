@@ -11,15 +11,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from components.shared import bases
-from components.shared.config import StageConfig
 from components.shared.errors import ArxtuneError, ConfigError, DataError, StoreError
 from components.shared.feasibility import MIN_TRAIN_PAPERS, VerdictNeeds
 from pipelines import doctor
-from pipelines.profile import EMBEDDED_STORE, STAND_IN, Profile
-from pipelines.stages import STAGES
+from pipelines.profile import EMBEDDED_STORE, Profile
 
 
 @dataclass(frozen=True)
@@ -38,14 +35,6 @@ class Asked:
         return cls(
             profile, arguments.home, arguments.papers, arguments.triples, arguments.containers
         )
-
-    def config(self, stage: str) -> Any:
-        """Return the config that a stage will have."""
-        knobs: type[StageConfig] = STAGES[stage].config
-        given = {n: v for n, v in self.profile.parameters.items() if n in knobs.knobs()}
-        if given.get("site") == STAND_IN:
-            given["site"] = "http://127.0.0.1:1"
-        return knobs.build(given, self.profile.settings.get(stage, {}))
 
 
 def machine(asked: Asked) -> None:
@@ -83,7 +72,7 @@ def papers(asked: Asked) -> None:
     needed = VerdictNeeds().test_papers + MIN_TRAIN_PAPERS
     if not count:
         raise DataError(f"--papers {asked.papers}: holds no PDF file", "name another folder")
-    if count < needed and not asked.config("finetune").train_anyway:
+    if count < needed and not asked.profile.config("finetune").train_anyway:
         raise DataError(
             f"--papers {asked.papers}: {count} PDF files, and a verdict needs {needed}",
             "add papers, or train without a verdict by --train-anyway",
@@ -121,7 +110,7 @@ def base(asked: Asked) -> None:
     """The base model: config, tokenizer, weights, as training will load them."""
     from components.shared.models import check_base
 
-    name = asked.config("finetune").base_model
+    name = asked.profile.config("finetune").base_model
     if name == bases.SMOLLM2:
         bases.locate(name)  # fetched once: now rather than after the papers
     elif name != bases.TINY:
@@ -133,7 +122,7 @@ def teacher(asked: Asked) -> None:
     from components.generate.core import make_teacher
 
     if asked.triples is None:
-        make_teacher(asked.config("generate"))
+        make_teacher(asked.profile.config("generate"))
 
 
 CHECKS: tuple[Callable[[Asked], None], ...] = (

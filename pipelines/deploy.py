@@ -61,7 +61,7 @@ def run_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     base = EMBEDDED if arguments.overlay == "kind" else None  # for the small model's recipe
     profile = make_profile(arguments.config, flags, arguments.set, base, implied)
     asked = check.Asked(profile, Path(), None, None)
-    if os.environ.get("GROQ_API_KEY") or asked.config("generate").teacher == "embedded":
+    if os.environ.get("GROQ_API_KEY") or asked.profile.config("generate").teacher == "embedded":
         check.teacher(asked)
     if os.environ.get("HF_TOKEN"):
         check.base(asked)

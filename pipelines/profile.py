@@ -46,24 +46,29 @@ class Profile:
                     self.settings.setdefault(table, {})[name] = value
                     self.origins[f"{table}.{name}"] = origin
 
+    def config(self, name: str) -> Any:
+        """Return the config that a stage will have; the stand-in site has no address yet."""
+        knobs = STAGES[name].config.knobs()
+        exposed = {key: value for key, value in self.parameters.items() if key in knobs}
+        if exposed.get("site") == STAND_IN:
+            exposed["site"] = "http://127.0.0.1:1"
+        return STAGES[name].config.build(exposed, self.settings.get(name, {}))
+
     def check(self) -> None:
         """Build every stage's config, so that all wrong values are found before anything starts;
         keep them converted."""
         problems = []
         for name, stage in STAGES.items():
-            knobs = stage.config.knobs()
-            exposed = {key: value for key, value in self.parameters.items() if key in knobs}
-            given = self.settings.get(name, {})
-            if stand_in := exposed.get("site") == STAND_IN:
-                exposed["site"] = "http://127.0.0.1:1"
             try:
-                config = stage.config.build(exposed, given)
+                config = self.config(name)
             except ConfigError as error:
                 problems.append(str(error))
                 continue
-            self.parameters |= {key: getattr(config, key) for key in exposed.keys() - given.keys()}
-            if stand_in:
-                self.parameters["site"] = STAND_IN
+            given = self.settings.get(name, {})
+            exposed = self.parameters.keys() & stage.config.knobs().keys() - given.keys()
+            if self.parameters.get("site") == STAND_IN:
+                exposed -= {"site"}
+            self.parameters |= {key: getattr(config, key) for key in exposed}
             if given:
                 self.settings[name] = {key: getattr(config, key) for key in given}
         if problems:

@@ -14,11 +14,11 @@ from typing import Any
 
 from components.shared.errors import ClusterError, ConfigError
 from components.shared.progress import say
-from components.shared.stage import STAGES
 from pipelines import deploy
 from pipelines.kubeflow import Kubeflow, add_connection
 from pipelines.manifests import Kubectl
 from pipelines.names import PIPELINE
+from pipelines.stages import STAGES
 from pipelines.verify import local_runs
 
 POLL_SECONDS = 10

@@ -147,13 +147,10 @@ def _spare_token(tokenizer: Any) -> str:
     return str([*unused, *others, tokenizer.eos_token][0])
 
 
-def load_base(
-    name: str, quantisation: str = "auto", attention: str = "sdpa", *, parts: int = 1
-) -> Any:
+def load_base(name: str, quantisation: str = "auto", attention: str = "sdpa") -> Any:
     """Return a causal language model by its name; quantisation is nf4, none, or auto (nf4 on CUDA).
 
-    `attention` is one of transformers' implementations. Of several `parts` (FSDP) each process
-    reads its own, so that none ever holds the whole base. Raises ModelError for weights that are
+    `attention` is one of transformers' implementations. Raises ModelError for weights that are
     missing, damaged or no numbers.
     """
     import torch
@@ -165,11 +162,7 @@ def load_base(
     if cuda:
         dtype = torch.bfloat16 if has_bf16() else torch.float16
     options: dict[str, Any] = {"dtype": dtype, "attn_implementation": attention}
-    if parts > 1:
-        from transformers.distributed import DistributedConfig
-
-        options["distributed_config"] = DistributedConfig(fsdp_size=parts)
-    elif cuda:
+    if cuda:
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
     if published_quantisation(config) == "none" and chosen_quantisation(quantisation) == "nf4":
         options["quantization_config"] = BitsAndBytesConfig(

@@ -29,7 +29,6 @@ from components.shared.progress import say
 
 ERROR_MARK = "arxtune: error: "  # opens the one line that a runner shows of a failed stage
 STATUS_MARK = "arxtune: status: "  # opens the line that tells a local runner the exit status
-STAGES = ("scrape", "extract", "generate", "curate", "finetune", "evaluate", "promote")
 
 Summary = dict[str, Any]
 

@@ -11,9 +11,9 @@ import yaml
 from kfp import components
 from kfp.compiler import Compiler
 
-from components.shared.stage import STAGES
 from pipelines.arxtune import arxtune
 from pipelines.local import tried_once
+from pipelines.stages import STAGES
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_scrape_is_never_cached_and_the_rest_is(spec: dict[str, Any]) -> None:
         for name, task in spec["root"]["dag"]["tasks"].items()
         if not name.startswith("condition")
     }
-    assert cached == {name: name != "scrape" for name in STAGES[:-1]}
+    assert cached == {name: name != "scrape" for name in [*STAGES][:-1]}
 
 
 def test_compiling_twice_gives_the_same_bytes(compiled: Path, tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import yaml
 from kfp.compiler import Compiler
 
 from components.finetune.trainjob import NODE_QUEUE, NODE_RESOURCES
-from components.shared.stage import STAGES
 from pipelines.arxtune import arxtune
 from pipelines.names import SECRET
 from pipelines.placement import USER
+from pipelines.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 STORE = {"ARXTUNE_S3_ACCESS_KEY_ID", "ARXTUNE_S3_SECRET_ACCESS_KEY"}

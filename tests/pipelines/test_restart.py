@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from components.shared.stage import STAGES
 from pipelines.local import Run
+from pipelines.stages import STAGES
 from tests.pipelines.conftest import SMALL, Finished, finish, start
 
 pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore::ResourceWarning")]
@@ -52,7 +52,7 @@ def test_killed_at_every_stage_and_run_again(tmp_path: Path) -> None:
         tmp_path, "", Run(kill_in(tmp_path / "other", "finetune"), 0.0)
     )  # whole up to curate
     home = tmp_path / "home"
-    for stage in STAGES[:-1]:
+    for stage in [*STAGES][:-1]:
         kill_in(home, stage)
     finished = finish(home, *SMALL)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.shared.records import Example, read_records
-from components.shared.stage import STAGES
+from pipelines.stages import STAGES
 from tests.axe import look_at
 from tests.builders import write_pdf
 from tests.pipelines.conftest import SMALL, Finished, finish
@@ -58,7 +58,7 @@ def test_no_test_paper_was_trained_on(embedded_run: Finished) -> None:
 
 def test_every_stage_says_what_it_kept_and_dropped(embedded_run: Finished) -> None:
     lineage = embedded_run.run.lineage
-    assert list(lineage) == list(STAGES[:-1])
+    assert list(lineage) == list([*STAGES][:-1])
     for summary in lineage.values():
         assert summary["seen"] == summary["kept"] + sum(summary["dropped"].values())
     assert lineage["scrape"]["dropped"]["licence not allowed: arxiv-nonexclusive"] > 0
