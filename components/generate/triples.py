@@ -232,14 +232,38 @@ def _text(item: object) -> str:
 
 
 def _from_labels(text: str, cut: bool) -> list[Row]:
-    """Return the rows of labelled text; none where the labels are out of order."""
+    """Return the rows of labelled text; none where the labels are out of order.
+
+    An output may speak of labels itself. Where those with a mark ("- Output:") are in order alone,
+    it is left as it is; where all of them are too, nobody can tell.
+    """
+    every, marked = _pieces(text, marked=False), _pieces(text, marked=True)
+    rows = _in_order(every, cut)
+    if len(marked) == len(every):
+        return rows
+    whole = _in_order(marked, cut, farewell=False)
+    return [] if rows and whole else rows or whole
+
+
+def _pieces(text: str, marked: bool) -> list[tuple[str, list[str]]]:
+    """Return each label's field and lines; `marked` ones only, if no other is outside an output."""
     pieces: list[tuple[str, list[str]]] = []
     for line in text.split("\n"):
         label = _LABEL.match(line)
-        if label and (label["colon"] or (label["mark"].strip() and not label["text"].strip())):
+        mark = label["mark"].strip() if label else ""
+        if label and not (label["colon"] or (mark and not label["text"].strip())):
+            label = None
+        if label and (mark or not marked):
             pieces.append((FIELD[label["name"].lower()], [label["text"]]))
+        elif label and (not pieces or pieces[-1][0] != "output"):
+            return []
         elif pieces:
             pieces[-1][1].append(line)
+    return pieces
+
+
+def _in_order(pieces: list[tuple[str, list[str]]], cut: bool, farewell: bool = True) -> list[Row]:
+    """Return the rows that labelled pieces make; none where they are out of order."""
     rows: list[Row] = []
     for number, (field, lines) in enumerate(pieces, 1):
         last = number == len(pieces)
@@ -247,18 +271,19 @@ def _from_labels(text: str, cut: bool) -> list[Row]:
             rows.append({})
         elif not rows or field in rows[-1] or "output" in rows[-1]:
             return []
-        rows[-1][field] = "" if last and cut else _without_heading(lines, last)
+        rows[-1][field] = "" if last and cut else _without_heading(lines, last, farewell)
     return [row for row in rows if len(row) > 1]
 
 
-def _without_heading(lines: list[str], last: bool) -> str:
+def _without_heading(lines: list[str], last: bool, farewell: bool) -> str:
     """Return a field's text without the rule, heading or farewell behind it."""
     while len(lines) > 1:
         bare = lines[-1].strip().strip("*_#>-=:.)` \t")
         if bare and (last or not _HEADING.fullmatch(bare)):
             break
         lines = lines[:-1]
-    if last and len(lines) > 2 and not lines[-2].strip() and _FAREWELL.match(lines[-1]):
+    farewell = farewell and last and len(lines) > 2 and not lines[-2].strip()
+    if farewell and _FAREWELL.match(lines[-1]):
         lines = lines[:-2]
     text = "\n".join(lines).strip()
     quoted = len(text) > 1 and text[0] == text[-1] == '"' and text.count('"') == 2

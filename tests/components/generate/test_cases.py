@@ -60,7 +60,10 @@ RIGHT: dict[str, tuple[list[str], str, int]] = {
     ),
     "t28_doubling_past_model_limit": ([], "no output: missing, cut off or damaged", 2),
     "t29_single_object": ([PLAIN], "", 1),
-    "t30_labels_inside": ([], "no triple in the teacher's answer", 2),
+    "t30_labels_inside": (
+        ["Input: it decreases.\nOutput: by 37 percent\n\nNote: the Output: label is repeated"],
+        "", 1,
+    ),
     "t31_code_in_output": (
         ['```python\nloss = {"ce": 1, "norm": 2}\n``` decreases by 37 percent'], "", 1,
     ),

@@ -124,6 +124,22 @@ READ: dict[str, tuple[str, list[tuple[str, str, str]] | None]] = {
     "no input label": ("Instruction: Say it.\nOutput: It.", [("Say it.", "", "It.")]),
     "a number ends the output": ("Instruction: A?\nOutput: It is\n37.", [("A?", "", "It is\n37.")]),
     "labels within a field": (f"{L}\nOutput: and more", None),
+    "labels without a mark within an output": (
+        labels("- Instruction: ", "- Input: ", "- Output: Output: "),
+        [(i, p, f"Output: {o}") for i, p, o in TWO],
+    ),
+    "labels without a mark on lines of an output": (
+        f"- Instruction: {ASK}\n- Input: {PAGE}\n- Output: It.\nOutput: is\n\nNote: one.",
+        [(ASK, PAGE, "It.\nOutput: is\n\nNote: one.")],
+    ),
+    "labels without a mark outside an output": (
+        f"- Instruction: {ASK}\n- Input: {PAGE}\nOutput: It.\n- Output: is",
+        None,
+    ),
+    "a whole task in an output": (
+        f"**Instruction:** {ASK}\n**Input:** {PAGE}\n**Output:** As in:\n{L}",
+        None,
+    ),
     "labels in another order": ("Input: x\nInstruction: y\nOutput: z", None),
     # no triple
     "nothing": ("", None),
