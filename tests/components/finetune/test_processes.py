@@ -48,10 +48,16 @@ def write_examples(folder: Path) -> None:
     write_records(folder / "train/examples.jsonl", rows)
 
 
+def configured(base: Path, folder: Path, **knobs: Any) -> FinetuneConfig:
+    """Return the config that the command line makes of these knobs."""
+    places = {"store": str(folder / "store"), "base_model": str(base)}
+    return FinetuneConfig.build(places, KNOBS, knobs)
+
+
 def run(base: Path, folder: Path, **knobs: Any) -> dict[str, Any]:
     """Run the stage in `folder`; return adapter.json."""
     write_examples(folder)
-    config = FinetuneConfig(store=str(folder / "store"), base_model=str(base), **{**KNOBS, **knobs})
+    config = configured(base, folder, **knobs)
     finetune(config, folder / "train", folder / "out/adapter", folder / "out/curve.html")
     return about(folder)
 
@@ -262,7 +268,7 @@ def test_two_nodes_go_on_together_from_the_checkpoint_of_both(
     base: Path, together: Path, tmp_path: Path
 ) -> None:
     write_examples(tmp_path)
-    config = FinetuneConfig(store=str(tmp_path / "store"), base_model=str(base), **KNOBS)
+    config = configured(base, tmp_path)
     store = FolderStore(tmp_path / "store")
     examples = list(read_records(tmp_path / "train/examples.jsonl", Example))
     request = put_request(Training(config, store, prepare_base(config, store, tmp_path), examples))
