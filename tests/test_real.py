@@ -40,9 +40,10 @@ def left_alone(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(base: Path, folder: Path, kind: signal.Signals | None = None, at: int = 0) -> None:
-    """Train in a process; kill it by a signal once it has done step `at`."""
+    """Train in a process; send it a signal once it has done step `at`, or a later one of its own."""
     if not (folder / "train").exists():
         children.write_examples(folder)
+    at = max([at, *(step + 1 for step in children.steps_run(folder))])
     process = children.start(base, folder, str(folder / "store"))
     until = time.monotonic() + DEADLINE_S
     while kind and at not in children.steps_run(folder):

@@ -20,15 +20,16 @@ from tests.pipelines.conftest import SMALL, Finished, finish, start
 pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 
-def kill_in(home: Path, stage: str) -> Path:
+def kill_in(home: Path, stage: str, all_at_once: bool = False) -> Path:
     """Start a run and kill it with SIGKILL as soon as `stage` has begun; return what is left of
     the run.
 
-    Every process of it must end by itself.
+    Its other processes are killed with it, as when the power fails, or must end by themselves.
     """
     process = start(home, *SMALL)
     assert process.stdout is not None
     deadline = time.monotonic() + 300
+    children: list[psutil.Process] = []
     try:
         while not list(home.glob(f"runs/*/artifacts/*/{stage}")):
             assert process.poll() is None, f"ended before {stage}: {process.stdout.read()}"
@@ -37,8 +38,10 @@ def kill_in(home: Path, stage: str) -> Path:
         time.sleep(0.7)  # into the stage's work
         children = psutil.Process(process.pid).children(recursive=True)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
+        os.kill(process.pid, signal.SIGKILL)
+        for child in children if all_at_once else []:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
         process.stdout.close()
         process.wait()
     _gone, alive = psutil.wait_procs(children, timeout=20)
@@ -47,13 +50,14 @@ def kill_in(home: Path, stage: str) -> Path:
     return run.rename(home / f"killed-in-{stage}")
 
 
-def test_killed_at_every_stage_and_run_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("all_at_once", [False, True])
+def test_killed_at_every_stage_and_run_again(tmp_path: Path, all_at_once: bool) -> None:
     undisturbed = Finished(
         tmp_path, "", Run(kill_in(tmp_path / "other", "finetune"), 0.0)
     )  # whole up to curate
     home = tmp_path / "home"
     for stage in [*STAGES][:-1]:
-        kill_in(home, stage)
+        kill_in(home, stage, all_at_once)
     finished = finish(home, *SMALL)
 
     assert finished.dataset == undisturbed.dataset
