@@ -105,11 +105,12 @@ class _Evidence:
         self.names = {token.lower() for token in _names(text)}
         self.sentences = [self.tokens_of(sentence) for sentence in sentences(text)]
         self.places: dict[str, list[tuple[list[Token], int]]] = {}  # key -> sentence and place
-        self.rivals: dict[str, dict[str, str]] = {}  # kind -> key -> text
+        self.rivals: dict[str, dict[str, str]] = {"name": {}, "number": {}}  # key -> text
         for tokens in self.sentences:
             for at, token in enumerate(tokens):
                 self.places.setdefault(token.key, []).append((tokens, at))
-                self.rivals.setdefault(token.kind, {})[token.key] = token.text
+                if token.kind in self.rivals:
+                    self.rivals[token.kind][token.key] = token.text
         self.keys = set(self.places)
         self._checks = 0
         self.parts = {

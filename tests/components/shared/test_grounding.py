@@ -3,6 +3,8 @@
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from components.shared.grounding import GROUNDED, grounding
 from tests.benchmarks.grounding import Case, faithful, planted
@@ -91,3 +93,14 @@ def test_at_most_5_of_100_faithful_answers_are_rejected() -> None:
     cases = list(faithful())
     assert share_rejected(cases) <= 0.05
     assert share_rejected([case for case in cases if not case.output.startswith("“")]) <= 0.05
+
+
+WORDS = st.lists(
+    st.sampled_from("a it by per % two 2 37 loss Loss losses GPT4 l’Hôpital . .".split())
+)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(WORDS, WORDS)
+def test_words_in_any_dress_and_order_have_a_score(answer: list[str], passage: list[str]) -> None:
+    assert 0 <= grounding(" ".join(answer), " ".join(passage)).score <= 1
