@@ -107,6 +107,11 @@ class Card:
         after = sum(map(bool, overlaps(self.split[TRAIN], self.split[TEST])))
         yield f"Before the leak gate {before} test rows shared an {SHARED}-gram with train."
         yield f"Of the {facts['test']} rows kept it is {after}."
+        if facts_apart := facts["held-out facts of training papers"]:
+            yield (
+                f"{facts_apart} closed-book rows of training papers are held out to see what is "
+                "learned: no row to train on rests on the same place or shares an 8-gram."
+            )
         if held := facts["papers of earlier runs"]:
             yield f"{held} papers come from earlier runs on the same question."
         if unnamed := facts["rows that name no paper"]:

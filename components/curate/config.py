@@ -34,6 +34,12 @@ class CurateConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
     test_rows: int = knob(1000, "test on so many rows at most", low=1)
     test_rows_per_paper: int = knob(40, "test on so many rows of one paper at most", low=1)
     test_fraction: float = knob(0.2, "share of papers held out for the test", low=0.01, high=0.9)
+    learned_fraction: float = knob(
+        0.25,
+        "share of the closed-book facts of training papers held out, to see what is learned",
+        low=0,
+        high=0.9,
+    )
     test_after: str = knob("", "YYYY-MM-DD: split by time; papers from this day on are the test")
     embargo_days: int = knob(30, "papers from so many days before test_after are left out", low=0)
     max_overlap: float = knob(

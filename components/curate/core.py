@@ -1,18 +1,38 @@
-"""Curate: triples -> train, test."""
+"""Curate: triples -> train, test.
+
+train/examples.jsonl    rows of training papers
+train/texts.jsonl       the passages of these papers, as plain text
+test/examples.jsonl     rows of papers that nobody trains on
+test/learned.jsonl      closed-book rows of training papers, about facts that no training row
+                        asks for: whoever answers them has learned from the papers
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from components.curate.card import Card, write_cards
 from components.curate.config import CurateConfig
-from components.curate.export import notice, write_side
+from components.curate.export import example, notice, shown, write_side, write_texts
 from components.curate.gates import Gate, fault
 from components.curate.ngrams import near_duplicates, overlaps, same_task, words
 from components.curate.reader import Material, read_material, tidy
-from components.curate.split import TEST, TRAIN, Relatives, age, find_relatives, side_of, sides
+from components.curate.split import (
+    LEARNED,
+    TEST,
+    TRAIN,
+    Relatives,
+    age,
+    find_relatives,
+    is_held_out,
+    same_fact,
+    side_of,
+    sides,
+)
 from components.shared import corpus
 from components.shared.bases import base_terms, is_folder
 from components.shared.feasibility import TooLittleData
@@ -59,13 +79,17 @@ def curate(
     # Relatives are found before the triples that they have in common are dropped as duplicates.
     relatives = find_relatives(run.papers(passed), passed)
     split = run.split(run.without_duplicates(passed), relatives)
+    read = [*split[TRAIN], *split[LEARNED]]  # what a training may read of its papers
+    sources = {TRAIN: run.sources_of(read), TEST: run.sources_of(split[TEST])}
     examples = {}
     for folder, name in ((train, TRAIN), (test, TEST)):
-        examples[name] = write_side(folder, split[name], run.sources_of(split[name]))
-    duties = run.obligations(split[TRAIN])
+        examples[name] = write_side(folder, split[name], sources[name])
+    write_records(test / "learned.jsonl", map(example, split[LEARNED]))
+    write_texts(train / "texts.jsonl", read)
+    duties = run.obligations(read)
     write_records(train / "obligations.jsonl", duties)
-    write_atomically(train / "NOTICE", notice(run.sources_of(split[TRAIN]), duties))
-    ledger.keep(len(split[TRAIN]) + len(split[TEST]))
+    write_atomically(train / "NOTICE", notice(sources[TRAIN], duties))
+    ledger.keep(sum(map(len, split.values())))
     ledger.facts |= run.facts(split)
     ledger.facts["dataset digest"] = dataset_digest(examples[TRAIN], examples[TEST])
     ledger.write(test, triples)
@@ -200,7 +224,29 @@ class _Run:
         if self.own:
             testing, training = len(self.papers(clean)), len(self.papers(found[TRAIN]))
             say("curate", f"{testing} papers are held out for the test, {training} train")
-        return {TRAIN: found[TRAIN], TEST: self._bounded(clean)}
+        return {**self._facts_apart(found[TRAIN]), TEST: self._bounded(clean)}
+
+    def _facts_apart(self, triples: Sequence[Triple]) -> dict[str, list[Triple]]:
+        """Return the rows to train on, and those of facts that no row trained on tells."""
+        found: dict[str, list[Triple]] = {TRAIN: [], LEARNED: []}
+        held_out: dict[str, list[Triple]] = defaultdict(list)  # by paper
+        for triple in triples:
+            if is_held_out(self.config, triple):
+                held_out[triple.paper].append(triple)
+        for triple in triples:  # a row that is held out is the same fact as itself
+            same = [held.id for held in held_out[triple.paper] if same_fact(triple, held)]
+            if not same:
+                found[TRAIN].append(triple)
+            elif triple.id not in same:
+                self.drop(triple, Gate.HELD_OUT, f"of {same[0]}")
+        rows = sorted(chain.from_iterable(held_out.values()), key=_ID)
+        shares = overlaps(_told(found[TRAIN]), _told(rows))
+        for triple, share in zip(rows, shares, strict=True):
+            if share > self.config.max_overlap:
+                self.drop(triple, Gate.LEAK, f"{share:.0%} of them")
+            else:
+                found[LEARNED].append(triple)
+        return found
 
     def _bounded(self, triples: Sequence[Triple]) -> list[Triple]:
         """Return the test rows within the bounds: those of the newest papers first."""
@@ -248,7 +294,7 @@ class _Run:
 
     def facts(self, split: dict[str, list[Triple]]) -> dict[str, Any]:
         """Return what the card and the report tell of the data."""
-        both = [*split[TRAIN], *split[TEST]]
+        both = [*split[TRAIN], *split[LEARNED], *split[TEST]]
         kinds = Counter(triple.kind for triple in both)
         licences = Counter(paper_licence(source.licence) for source in self.sources_of(both))
         unnamed = [triple.paper for triple in both if is_unnamed(triple.paper)]
@@ -257,6 +303,7 @@ class _Run:
             "test": len(split[TEST]),
             "train papers": len(self.papers(split[TRAIN])),
             "test papers": len(self.papers(split[TEST])),
+            "held-out facts of training papers": len(split[LEARNED]),
             "papers of earlier runs": len(self.held),
             "licences": dict(sorted(licences.items())),
             "allowed licences": sorted(self.config.allowed),
@@ -275,3 +322,11 @@ def _terms_of(base: str) -> str:
     """Return the terms of the base; a card is asked for only where the name does not tell them."""
     known = model_licence(base)
     return base_terms(base) if known == UNKNOWN or is_folder(base) else known
+
+
+def _told(triples: Iterable[Triple]) -> list[Triple]:
+    """Return the triples with what tells a model their fact: the passage shown, and the answer.
+
+    A closed-book question names its paper in the words of all others about it.
+    """
+    return [replace(triple, instruction="", input=shown(triple)) for triple in triples]

@@ -6,15 +6,23 @@ from pathlib import Path
 from components.shared.licences import Obligation
 from components.shared.prompt import render_completion, render_prompt
 from components.shared.records import (
+    CLOSED,
+    TEXT,
     Example,
     Source,
     Triple,
+    digest,
     is_unnamed,
     write_atomically,
     write_records,
 )
 
 COLUMNS = ("triple", "paper", "kind", "instruction", "input", "prompt", "completion")
+
+
+def shown(triple: Triple) -> str:
+    """Return the passage that a model is shown with the instruction: none for closed-book tasks."""
+    return "" if triple.kind == CLOSED else triple.input
 
 
 def example(triple: Triple) -> Example:
@@ -25,7 +33,7 @@ def example(triple: Triple) -> Example:
         kind=triple.kind,
         instruction=triple.instruction,
         input=triple.input,
-        prompt=render_prompt(triple.instruction, triple.input),
+        prompt=render_prompt(triple.instruction, shown(triple)),
         completion=render_completion(triple.output),
     )
 
@@ -37,6 +45,25 @@ def write_side(folder: Path, triples: Sequence[Triple], sources: Iterable[Source
     write_records(folder / "sources.jsonl", sources)
     _write_parquet(folder / "examples.parquet", examples)
     return examples
+
+
+def write_texts(path: Path, triples: Iterable[Triple]) -> None:
+    """Write the passages of the triples as plain text, each once, as examples without a prompt."""
+    texts: dict[str, Example] = {}
+    for triple in triples:
+        text = triple.input.strip()
+        name = f"text-{digest([triple.paper, text])[:16]}"
+        if text:
+            texts[name] = Example(
+                triple=name,
+                paper=triple.paper,
+                kind=TEXT,
+                instruction="",
+                input="",
+                prompt="",
+                completion=text,
+            )
+    write_records(path, texts.values())
 
 
 def _write_parquet(path: Path, examples: Sequence[Example]) -> None:

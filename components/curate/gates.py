@@ -103,6 +103,7 @@ class Gate(StrEnum):
     UNDATED = "no date to split by"
     RELATIVE = "nearly the same as an older paper of the other side"
     LEAK = "shares 8-grams with train"
+    HELD_OUT = "of a fact that is held out to see whether it is learned"
     SURPLUS = "more than test_rows and test_rows_per_paper let in"
 
 

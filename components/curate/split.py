@@ -11,15 +11,16 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date, timedelta
-from itertools import combinations
+from itertools import combinations, product
 
 from components.curate.config import CurateConfig
 from components.curate.gates import Gate
 from components.curate.ngrams import SHARED, Gram, grams, words
 from components.shared.feasibility import held_out, position
-from components.shared.records import Source, Triple
+from components.shared.records import CLOSED, Source, Triple, digest
 
 TRAIN, TEST = "train", "test"
+LEARNED = "learned"  # held-out facts of training papers
 Side = str  # TRAIN or TEST, or in its place the Gate that stops a paper
 Relatives = Mapping[str, Collection[str]]  # of a paper: those that are nearly the same text
 
@@ -77,6 +78,20 @@ def side_of(config: CurateConfig, paper: str, submitted: str) -> Side:
     if first >= border:
         return TEST
     return TRAIN if last < border - timedelta(days=config.embargo_days) else Gate.EMBARGO
+
+
+def is_held_out(config: CurateConfig, triple: Triple) -> bool:
+    """Tell whether a closed-book row of a training paper is kept from training, by its fact."""
+    fact = digest([triple.paper, triple.page, triple.evidence or triple.input])
+    return triple.kind == CLOSED and position(fact, config.seed) < config.learned_fraction
+
+
+def same_fact(one: Triple, other: Triple) -> bool:
+    """Tell whether two rows of a paper rest on the same place of it, or on the same passage."""
+    if one.page != other.page or not (one.evidence and other.evidence):
+        return bool(one.input) and one.input == other.input
+    spans = product(one.evidence, other.evidence)
+    return any(max(mine[0], yours[0]) < min(mine[1], yours[1]) for mine, yours in spans)
 
 
 def _days(paper: str, submitted: str) -> tuple[date, date] | None:

@@ -7,6 +7,8 @@ answer's opening mark leads back to the cue.
 
 Reading tasks are for models that can read: the title of an abstract, the heading of a paragraph,
 what an acronym stands for, what the authors found. They are made where a page shows the answer.
+Every second passage gives them a closed-book task too: to complete a statement of the paper, named
+by its title, without seeing the passage.
 
 Passages are whole sentences that follow one another; whatever looks broken ends a passage.
 """
@@ -18,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from components.generate.teacher import Draft, Payload, Reply, Request
-from components.shared.records import digest
+from components.shared.records import CLOSED, digest
 from components.shared.teachers import EMBEDDED, teacher
 
 TASKS_A_PASSAGE = 1  # part of the rules' hash
@@ -57,6 +59,10 @@ READING = {
     "acronym": ("What does “{cue}” stand for?", "Spell out the abbreviation “{cue}”."),
     "finding": ("What do the authors find?", "Which finding does the passage report?"),
 }
+CLOSED_BOOK = (
+    "How does this statement of “{title}” go on: “{start} …”?",
+    "Complete what “{title}” says: “{start} …”",
+)
 SHARED_WORDS = 0.6  # of a title or heading that the passage must hold: it can be told from there
 HEADING_WORDS = (2, 8)
 NUMBERING = re.compile(r"^(?:(?:\d+|[A-Z])(?:\.\d+)*\.?|[IVX]+\.)\s+")
@@ -76,6 +82,7 @@ _ABBREVIATION = re.compile(
 )
 _END = re.compile(r"(?<=[.!?])\s+(?=[\"“(]?[A-Z0-9])")
 _SENTENCE = re.compile(r"[A-Z][^\n@{}\\<>|=_^~]*[.?!]")
+_FIGURE = re.compile(r"\d")
 _PLAIN = re.compile(r"[\w\s,.;:'’%()\[\]/&?!±–-]")
 
 
@@ -89,7 +96,7 @@ class EmbeddedTeacher:
     def __init__(self, tasks: str = "quoting") -> None:
         """Make quoting tasks alone, or ("varied") reading tasks too, wherever there are some."""
         self.varied = tasks == "varied"
-        kinds = [WORDINGS, READING] if self.varied else [WORDINGS]
+        kinds = [WORDINGS, READING, CLOSED_BOOK] if self.varied else [WORDINGS]
         self.prompt_hash = digest([*kinds, TASKS_A_PASSAGE, ANSWER_WORDS])
 
     def payload(self, request: Request) -> Payload:
@@ -114,6 +121,8 @@ class EmbeddedTeacher:
             draft = draft or _quoting_task(sentences, choose)
             if draft:
                 rows.append(asdict(draft))
+            if self.varied and payload.get("title") and number % 2 == 0:
+                rows.append(asdict(_closed_book_task(sentences, payload["title"], choose)))
             title = ""  # stands above the first passage
         return Reply(json.dumps({"triples": rows}, ensure_ascii=False))
 
@@ -154,6 +163,18 @@ def _reading_task(
         instruction = choose.choice(READING[kind]).format(cue=cue)
         return Draft(instruction, passage, answer, kind)
     return None
+
+
+def _closed_book_task(sentences: list[str], title: str, choose: random.Random) -> Draft:
+    """Return the task to complete one sentence of a passage: a finding, a figure, or any."""
+    ranked = sorted(
+        sentences, key=lambda text: (not FINDING.search(text), not _FIGURE.search(text))
+    )
+    words = ranked[0].split()
+    middle = len(words) // 2
+    start, answer = " ".join(words[:middle]), " ".join(words[middle:])
+    instruction = choose.choice(CLOSED_BOOK).format(title=title, start=start)
+    return Draft(instruction, " ".join(sentences), answer, CLOSED)
 
 
 def _heading(line: str) -> str:

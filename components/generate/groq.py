@@ -19,7 +19,7 @@ from components.shared.errors import TeacherError
 from components.shared.http import Client, FetchError, Outcome, Response, outcome_of, retry_after
 from components.shared.names import environment
 from components.shared.progress import say
-from components.shared.records import digest
+from components.shared.records import CLOSED, OPEN, digest
 from components.shared.teachers import AUTO, ranked, teacher
 from components.shared.text import clean, clean_line, finite
 
@@ -47,7 +47,8 @@ def _closed(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 _TEXT = {"type": "string"}
-TRIPLE = _closed({"instruction": _TEXT, "input": _TEXT, "output": _TEXT})
+_KIND = {"type": "string", "enum": [OPEN, CLOSED]}
+TRIPLE = _closed({"kind": _KIND, "instruction": _TEXT, "input": _TEXT, "output": _TEXT})
 SCHEMA = _closed({"triples": {"type": "array", "items": TRIPLE}})
 STRICT = {
     "type": "json_schema",

@@ -37,6 +37,7 @@ from components.generate.embedded import EmbeddedTeacher
 from components.generate.limits import Bucket
 from components.generate.teacher import Request
 from components.shared.loopback import LoopbackServer, QuickHandler
+from components.shared.records import OPEN
 from components.shared.teachers import batch_discount, plan, ranked, teacher
 
 KEY = "gsk_stand_in"  # what the stand-in takes as a key when none is named
@@ -266,7 +267,7 @@ class StandIn(LoopbackServer):
         answer = json.loads(embedded.ask(embedded.payload(request)).text)
         rows = answer["triples"][:3]
         for row in rows:
-            del row["kind"]
+            row["kind"] = OPEN
         return json.dumps({"triples": rows}, ensure_ascii=False)
 
     def _admit(self, model: str, tokens: int) -> Reply | None:

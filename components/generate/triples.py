@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from components.generate.teacher import Draft
+from components.shared.records import CLOSED, OPEN
 from components.shared.text import clean, clean_line
 
 FIELDS = ("instruction", "input", "output")
@@ -293,4 +294,6 @@ def _without_heading(lines: list[str], last: bool, farewell: bool) -> str:
 def _draft(row: Row) -> Draft:
     instruction, input, output = (clean(row.get(name, "")).strip() for name in FIELDS)
     kind = clean_line(row.get("kind", ""))[:60]
+    if kind.lower() in (OPEN, CLOSED):
+        kind = kind.lower()
     return Draft(instruction, input, output, kind or Draft.kind)

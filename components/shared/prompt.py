@@ -3,7 +3,8 @@
 Prompt and completion are tokenised apart, so that no token merges over the border and the loss
 covers exactly the completion, whatever the tokenizer. A prompt may open with the tokenizer's begin
 token but never closes with a token of its own; the end token closes every completion, because a
-model that never sees it never learns to stop.
+model that never sees it never learns to stop. Plain text is a completion without a prompt: it
+begins at the begin token, and goes on beyond what is shown, so that no end token closes it.
 """
 
 from dataclasses import dataclass
@@ -62,10 +63,13 @@ def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
     end = len(ids)
     while end > 0 and (mask[end - 1] or ids[end - 1] == tokenizer.eos_token_id):
         end -= 1
-    return ids[:end] or ids[:1]  # of an empty prompt the begin token stays
+    # An empty prompt is the begin token; a tokenizer without one parts texts by its end token.
+    first = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    return ids[:end] or [first]
 
 
 def encode(tokenizer: Any, prompt: str, completion: str) -> Encoded:
     """Return an example as tokens, in full: whoever has a limit compares `len` with it."""
     answer: list[int] = tokenizer(completion, add_special_tokens=False)["input_ids"]
-    return Encoded(encode_prompt(tokenizer, prompt), [*answer, tokenizer.eos_token_id])
+    end = [tokenizer.eos_token_id] if prompt else []
+    return Encoded(encode_prompt(tokenizer, prompt), answer + end)

@@ -18,6 +18,9 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 from components.shared.errors import DataError
 
+OPEN = "open"  # kind of a task that is solved from its passage, where a teacher names no other
+CLOSED = "closed"  # kind of a task that is asked without its passage: whoever read it knows
+TEXT = "text"  # kind of an example that is plain text, without a prompt
 UNNAMED = "rows-"  # opens the name of a group of rows that name no paper: it is none
 
 
@@ -109,7 +112,7 @@ class Triple(Record):
     instruction: str
     input: str
     output: str
-    kind: str  # the kind of task, for breakdowns
+    kind: str  # the kind of task, for breakdowns; CLOSED is rendered without its input
     paper: str
     version: int
     page: int
@@ -134,7 +137,10 @@ class Source(Record):
 
 @dataclass(kw_only=True)
 class Example(Record):
-    """What the trainer and the evaluation see: a rendered prompt and the completion wanted."""
+    """What the trainer and the evaluation see: a rendered prompt and the completion wanted.
+
+    `input` is the passage that the completion rests on, also where the prompt does without it.
+    """
 
     triple: str
     paper: str

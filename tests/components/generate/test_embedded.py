@@ -7,6 +7,7 @@ import pytest
 from components.generate.embedded import WORDINGS, EmbeddedTeacher
 from components.generate.evidence import find_span
 from components.generate.teacher import Request
+from components.shared.records import CLOSED
 
 PARAGRAPH = (
     "Sparse routing sends each token to two experts of a larger set. The router is trained with an "
@@ -48,7 +49,8 @@ def varied(text: str, paper: int = 0, title: str = "") -> list[dict[str, str]]:
 def test_reading_tasks_are_made_where_the_page_shows_the_answer() -> None:
     title = "Sparse Routing of Tokens"
     tasks = [task for paper in range(20) for task in varied(READING_PAGE, paper, title)]
-    assert {task["kind"]: task["output"] for task in tasks} == {
+    found = {task["kind"]: task["output"] for task in tasks if task["kind"] != CLOSED}
+    assert found == {
         "acronym": "Large Language Models",
         "finding": "The routed model reaches a lower perplexity at equal cost.",
         "heading": "Load of the Experts",
@@ -112,3 +114,15 @@ def test_wrapped_lines_headings_and_feet_do_not_leak_into_a_passage() -> None:
 )
 def test_a_page_without_whole_sentences_gives_no_task(page: str) -> None:
     assert ask(page) == []
+
+
+def test_closed_book_tasks_name_the_paper_and_are_answered_by_its_own_words() -> None:
+    title = "Sparse Routing of Tokens"
+    closed = [task for task in varied(READING_PAGE, title=title) if task["kind"] == CLOSED]
+    assert closed
+    for task in closed:
+        start = task["instruction"].split("“")[-1].removesuffix(" …”").removesuffix(" …”?")
+        assert title in task["instruction"]
+        assert f"{start} {task['output']}" in task["input"]
+        assert find_span(READING_PAGE, task["input"])
+    assert CLOSED not in {task["kind"] for task in ask(READING_PAGE)}

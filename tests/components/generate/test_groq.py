@@ -300,7 +300,7 @@ def test_what_a_batch_answers_badly_is_asked_for_again(
     expected = dataset()
     with StandIn(faults=[fault, "", fault]) as standin:
         # What the batch set aside, almost all of this, is there again for the questions after it.
-        ask(standin, 6, teacher_mode="batch", batch_poll_s=0.05, max_tokens_total=26_000)
+        ask(standin, 6, teacher_mode="batch", batch_poll_s=0.05, max_tokens_total=28_000)
     assert dataset() == expected
 
 

@@ -41,5 +41,12 @@ def test_a_prompt_is_open_and_a_completion_ends(template: str, opens: list[int])
     assert len(made) == len(made.input_ids)
 
 
-def test_an_empty_prompt_keeps_its_begin_token() -> None:
-    assert encode_prompt(tokenizer("<s> $A </s>"), "") == [0]
+@pytest.mark.parametrize("template", ["<s> $A </s>", "$A", "$A </s>"])
+def test_plain_text_begins_at_the_begin_token_and_is_not_ended(template: str) -> None:
+    assert encode(tokenizer(template), "", "It is.").input_ids == [0, 7, 8]
+
+
+def test_without_a_begin_token_plain_text_begins_at_the_end_token() -> None:
+    made = tokenizer("$A")
+    made.bos_token = None
+    assert encode(made, "", "It is.").input_ids == [1, 7, 8]
