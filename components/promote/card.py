@@ -1,7 +1,7 @@
 """What a release says of itself; what comes from papers is text, never markup."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from components.shared.licences import Obligation
@@ -10,21 +10,59 @@ from components.shared.text import clean_line, escaped
 from components.shared.verdict import TUNED, Verdict, title
 
 METRICS = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L"}
-USE = """
+REST = """
 ## Use
 
-```python
-from peft import AutoPeftModelForCausalLM
+In the folder of this card, which `arxtune releases get NAME FOLDER` writes:
 
-model = AutoPeftModelForCausalLM.from_pretrained("path/to/this/folder")
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("{base}"), ".")
+messages = [
+    {{"role": "system", "content": "Name the main result."}},
+    {{"role": "user", "content": "The passage that is asked about."}},
+]
+asked = tokenizer.apply_chat_template(messages, return_dict=True, return_tensors="pt")
+end = tokenizer.eos_token_id
+answer = model.generate(**asked, max_new_tokens=128, do_sample=False, eos_token_id=end)
+print(tokenizer.decode(answer[0, asked["input_ids"].shape[1] :], skip_special_tokens=True))
 ```
+
+The chat template renders the prompt of the training: the system message is the instruction, the
+user's message the input. For servers that know no adapters,
+`model.merge_and_unload().save_pretrained("merged")` writes one model; with vLLM:
+`vllm serve {base} --enable-lora --max-lora-rank {rank} --lora-modules arxtune=.`
+
+## Training
+
+{training}
+
+## Limits
+
+It was trained and tested on English passages of arXiv papers, one instruction at a time, and may
+state what is false.
 
 ## Provenance
 
-Dataset digest `{adapter.train_digest}`, adapter digest `{adapter.adapter_digest}`. `lineage.jsonl`
-tells what each stage kept and dropped, `verdict.json` every number of the verdict, `SHA256SUMS` the
-hash of each file.
+Digests: `{adapter.train_digest}` of the training data, `{adapter.adapter_digest}` of the adapter.
+`lineage.jsonl` tells what each stage kept and dropped, `verdict.json` every number of the verdict,
+`SHA256SUMS` the hash of each file.
 """
+FIGURES = {
+    "examples": "examples",
+    "epochs": "epochs",
+    "steps": "steps",
+    "batch_size": "rows at a time",
+    "gradient_accumulation": "batches to a step",
+    "warmup_steps": "steps of warm-up",
+    "optimizer": "optimizer",
+    "max_length": "tokens at most",
+    "quantisation": "quantisation of the base",
+    "held_out_loss": "held-out loss",
+}
 # the Hub's ids
 HUB_LICENCES = (
     "Apache-2.0",
@@ -44,8 +82,13 @@ def model_card(
     verdict: Verdict,
     sources: Collection[Source],
     duties: Collection[Obligation],
+    loads: str,
+    lora: Mapping[str, Any],
 ) -> str:
-    """Return the card as the Hugging Face Hub reads it: metadata in YAML, then Markdown."""
+    """Return the card as the Hugging Face Hub reads it: metadata in YAML, then Markdown.
+
+    `loads` is what transformers loads the base from, `lora` the adapter's settings.
+    """
     lines = ["---"]
     for key, value in _metadata(name, adapter, verdict).items():
         lines.append(f"{key}: {_yaml(value)}")
@@ -71,7 +114,16 @@ def model_card(
     for system in verdict.systems:
         figures = f"{system.rouge1:.3f} | {system.rouge2:.3f} | {system.rougeL:.3f}"
         lines.append(f"| {title(system.name)} | {figures} |")
-    return "\n".join([*lines, USE.format(adapter=adapter)])
+    rank, alpha = lora.get("r", 0), lora.get("lora_alpha", 0)
+    training = [f"- LoRA of rank {rank:g}, alpha {alpha:g}"]
+    for key, shown in FIGURES.items():
+        if key in adapter.extra:
+            value = adapter.extra[key]
+            if isinstance(value, float):
+                value = round(value, 4)
+            training.append(f"- {shown}: {escaped(str(value))}")
+    rest = REST.format(adapter=adapter, base=loads, rank=f"{rank:g}", training="\n".join(training))
+    return "\n".join([*lines, rest])
 
 
 def _yaml(value: object) -> str:
@@ -95,6 +147,8 @@ def _metadata(name: str, adapter: Adapter, verdict: Verdict) -> dict[str, Any]:
     }
     metadata = {
         "base_model": clean_line(adapter.base),
+        "base_model_relation": "adapter",
+        "language": ["en"],
         "library_name": "peft",
         "pipeline_tag": "text-generation",
         "license": licence.lower() if known else "other",

@@ -8,7 +8,7 @@ from pydantic import field_validator
 from components.shared.config import WithStore, knob
 from components.shared.names import safe_name
 
-_REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
+REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 
 
 class PromoteConfig(WithStore):
@@ -34,6 +34,6 @@ class PromoteConfig(WithStore):
     @field_validator("push_to")
     @classmethod
     def _is_repository(cls, value: str) -> str:
-        if value and not _REPOSITORY.fullmatch(value):
+        if value and not REPOSITORY.fullmatch(value):
             raise ValueError("owner/name, of letters, digits, '.', '_' and '-'")
         return value

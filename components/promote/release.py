@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from components.promote import card
+from components.promote.config import REPOSITORY
 from components.shared import manifest
-from components.shared.bases import card_name
+from components.shared.bases import card_name, is_local
 from components.shared.errors import DataError
 from components.shared.licences import Obligation, named
 from components.shared.records import (
@@ -69,7 +70,12 @@ def lay_out(
     write_atomically(folder / TRAINED, json.dumps(sorted(papers)))
     name = named(release, duties)
     public = replace(about, base=card_name(about.base))  # never a path of this machine
-    write_atomically(folder / "README.md", card.model_card(name, public, verdict, sources, duties))
+    hub_id = about.base.partition("@")[0]
+    on_hub = REPOSITORY.fullmatch(hub_id) and not (about.base_path or is_local(about.base))
+    lora = _json(folder / "adapter_config.json")
+    loads = hub_id if on_hub else "./base"
+    text = card.model_card(name, public, verdict, sources, duties, loads, lora)
+    write_atomically(folder / "README.md", text)
     write_atomically(folder / "NOTICE", card.notice(name, public, sources, duties))
     write_atomically(folder / "LICENSE", card.licence(name, public, duties))
     tuned, gain = verdict.system(TUNED), verdict.against(BASE)

@@ -28,6 +28,7 @@ from typing import Any
 from components.shared.errors import ModelError
 from components.shared.licences import model_licence, terms
 from components.shared.progress import say
+from components.shared.prompt import chat_template
 from components.shared.records import digest, file_digest
 
 TINY, SMOLLM2 = "tiny", "smollm2"
@@ -95,6 +96,11 @@ def tuned_on_cpu(name: str) -> bool:
 def is_folder(name: str) -> bool:
     """Tell whether a base lies, or will lie, in a folder here rather than on the hub."""
     return name in (TINY, SMOLLM2) or name.endswith(".gguf") or Path(name).expanduser().is_dir()
+
+
+def is_local(name: str) -> bool:
+    """Tell whether a base can only be had here, or where it was trained on, not from the hub."""
+    return is_folder(name) or name.startswith(("/", ".", "~"))
 
 
 def check_folder(name: str, folder: Path) -> None:
@@ -178,16 +184,18 @@ def base_terms(name: str) -> str:
 def card_name(name: str) -> str:
     """Return the name of a base for a card that others read: never a path of this machine."""
     if not is_folder(name):
-        return Path(name).name if name.startswith(("/", ".", "~")) else name
+        return Path(name).name if is_local(name) else name
     declared = _card(name).get("model_id") or _card(name).get("base_model")
     return str(declared) if isinstance(declared, str) else Path(locate(name)).name
 
 
 def copy_tokenizer(name: str, folder: Path) -> None:
-    """Write the tokenizer of a base into `folder`, as transformers loads it."""
+    """Write the tokenizer of a base into `folder`, as transformers loads it, with our prompt."""
     from components.shared.models import context_length, load_config, load_tokenizer
 
     tokenizer = load_tokenizer(name)
+    tokenizer.chat_template = chat_template(tokenizer)
+    tokenizer.split_special_tokens = False  # the template may name the begin token
     tokenizer.model_max_length = context_length(load_config(name))
     tokenizer.save_pretrained(folder)
 

@@ -21,6 +21,17 @@ Carry out the instruction, using the input.
 
 ### Response:
 """
+# A system message is the instruction and the user's message its input; without one, the user's
+# message is the instruction.
+CHAT = """\
+{%- set system = messages[0].content if messages[0].role == 'system' else '' -%}
+{%- set user = messages[-1].content -%}
+{%- set instruction = system or user -%}
+{%- set input = user if system else '' -%}
+{%- if messages | length > (2 if system else 1) -%}
+{{- raise_exception('it was trained on one instruction and one input, not on conversations') -}}
+{%- endif -%}
+"""
 IGNORE = -100  # label of a position that the loss leaves out
 
 
@@ -48,6 +59,16 @@ class Encoded:
 def render_prompt(instruction: str, input: str) -> str:
     """Return the prompt for one task; the model's answer is to follow it directly."""
     return TEMPLATE.format(instruction=instruction.strip(), input=input.strip())
+
+
+def chat_template(tokenizer: Any) -> str:
+    """Return the prompt as a Jinja template, as tokenizers carry it (transformers' chat templates).
+
+    It begins with the begin token where `encode_prompt` does.
+    """
+    text = TEMPLATE.format(instruction="{{ instruction | trim }}", input="{{ input | trim }}")
+    begins = encode_prompt(tokenizer, "x")[0] == tokenizer.bos_token_id
+    return CHAT + ("{{- bos_token }}" if begins else "") + text.rstrip("\n") + "{{ '\n' }}"
 
 
 def render_completion(output: str) -> str:

@@ -17,6 +17,7 @@ from components.shared.bases import (
 )
 from components.shared.errors import ModelError
 from components.shared.models import check_base, load_base, load_tokenizer
+from components.shared.prompt import encode_prompt, render_prompt
 from tests.models import random_llama
 
 
@@ -100,14 +101,34 @@ def test_a_card_names_no_path_of_this_machine(folder: Path) -> None:
     )
 
 
-def test_a_release_gets_a_tokenizer_that_loads(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_release_gets_a_tokenizer_that_loads_and_asks_as_training_did(
+    folder: Path, tmp_path: Path, begins: bool
+) -> None:
+    from tokenizers import Tokenizer
+    from tokenizers.processors import TemplateProcessing
     from transformers import AutoTokenizer
 
+    if begins:
+        plain = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        plain.post_processor = TemplateProcessing("<s> $A", special_tokens=[("<s>", 0)])
+        plain.save(str(folder / "tokenizer.json"))
     copy_tokenizer(str(folder), tmp_path / "release")
     again = AutoTokenizer.from_pretrained(tmp_path / "release")
     text = "The routed model sends each token to two experts."
     assert again(text)["input_ids"] == load_tokenizer(str(folder))(text)["input_ids"]
     assert again.model_max_length == 512  # of the model: what is longer was never read
+    system = {"role": "system", "content": " Quote it. "}
+    user = {"role": "user", "content": "The routed model.\n"}
+    for messages, task in (
+        ([system, user], ("Quote it.", "The routed model.")),
+        ([user], ("The routed model.", "")),
+    ):
+        ids = again.apply_chat_template(messages, return_dict=True)["input_ids"]
+        assert ids == encode_prompt(load_tokenizer(str(folder)), render_prompt(*task))
+        assert (ids[0] == 0) == begins
+    with pytest.raises(Exception, match="not on conversations"):
+        again.apply_chat_template([user, user])
 
 
 def test_a_base_is_read_before_anything_is_paid(folder: Path) -> None:
