@@ -16,9 +16,14 @@ from components.finetune.train import Data, build_trainer
 from components.shared.bases import SMOLLM2, locate
 from components.shared.models import attach_adapter, load_base, load_tokenizer
 from components.shared.prompt import encode_prompt
+from pipelines.ask import answer
+from pipelines.profile import EMBEDDED_STORE
+from pipelines.releases import get_release
 from tests.benchmarks.finetune import held_out_loss, quoting_examples
 from tests.benchmarks.reference import reference_trainer
 from tests.components.finetune import children
+from tests.pipelines.conftest import finish
+from tests.release_use import answered, answers_of_card
 
 pytestmark = pytest.mark.real
 
@@ -121,3 +126,20 @@ def test_it_learns_twice_as_fast_as_by_the_reference_recipe(base: Path, tmp_path
     print(f"held-out loss {losses[0]:.3f} against {losses[1]:.3f}")
     assert speeds[0] >= 2 * speeds[1]
     assert losses[0] <= losses[1]
+
+
+def test_a_release_answers_as_evaluate_did(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, folder = tmp_path / "home", tmp_path / "release"
+    run = finish(home, "--base-model", SMOLLM2, "--release", SMOLLM2).run
+    get_release(EMBEDDED_STORE, home, SMOLLM2, folder)
+    asked = answered(run, 20)
+    capsys.readouterr()
+    told = []
+    for example, _ in asked:
+        answer(str(folder / "base"), folder, example.prompt, 80)
+        told.append(capsys.readouterr().out.split("\nrelease:\n")[1].strip())
+    for texts in (told, *answers_of_card(folder, asked)):
+        same = sum(text == stored for text, (_, stored) in zip(texts, asked, strict=True))
+        assert same >= 19
