@@ -63,7 +63,7 @@ def measure() -> Iterator[Ratio]:
     yield Ratio("finetune, held-out completion loss", *losses, less_is_better=True)
 
 
-def quoting_examples() -> list[Example]:
+def quoting_examples(most: int = TRAINED + WATCHED) -> list[Example]:
     found, teacher = [], EmbeddedTeacher()
     for path in sorted(SAMPLES.glob("*.txt")):
         sections = parse_sections(path.read_text("utf-8"))
@@ -73,7 +73,7 @@ def quoting_examples() -> list[Example]:
             prompt = render_prompt(draft.instruction, draft.input)
             answer = render_completion(draft.output)
             found.append(example(paper=path.stem, prompt=prompt, completion=answer))
-    return found[: TRAINED + WATCHED]
+    return found[:most]
 
 
 def held_out_loss(model: Any, encoded: Sequence[Encoded]) -> float:
