@@ -45,7 +45,7 @@ run: setup ## run the whole pipeline here, with embedded defaults; RUN='--seed 1
 	@$(VENV)/bin/arxtune run $(RUN)
 
 run-real: setup ## run it with a real language model, SmolLM2-135M (93 MiB, fetched once); RUN='--papers FOLDER' adds flags
-	@$(VENV)/bin/arxtune run --base-model smollm2 --release smollm2 $(RUN)
+	@$(VENV)/bin/arxtune run --base-model smollm2 $(RUN)
 
 test: setup check ## run the linters, the type checker and the tests
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile

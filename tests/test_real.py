@@ -132,7 +132,7 @@ def test_a_release_answers_as_evaluate_did(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home, folder = tmp_path / "home", tmp_path / "release"
-    run = finish(home, "--base-model", SMOLLM2, "--release", SMOLLM2).run
+    run = finish(home, "--base-model", SMOLLM2).run
     get_release(EMBEDDED_STORE, home, SMOLLM2, folder)
     asked = answered(run, 20)
     capsys.readouterr()

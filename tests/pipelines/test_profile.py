@@ -109,3 +109,18 @@ def test_all_wrong_values_are_told_at_once() -> None:
 def test_an_unknown_profile_is_one_line() -> None:
     with pytest.raises(ConfigError, match=r"did you mean 'embedded'"):
         find_profile("embeded")
+
+
+@pytest.mark.parametrize(
+    ("flags", "implied", "release"),
+    [
+        ({}, {}, "arxtune"),
+        ({"base_model": "smollm2"}, {}, "smollm2"),
+        ({"base_model": "smollm2"}, {"release": "own-papers"}, "own-papers"),
+    ],
+)
+def test_no_model_is_the_champion_of_another_kind(
+    flags: dict[str, str], implied: dict[str, str], release: str
+) -> None:
+    profile = make_profile(None, flags, [], implied=implied)
+    assert profile.config("promote").release == release
