@@ -9,7 +9,7 @@ escape it.
 import json
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 
 from components.generate.teacher import Draft
 from components.shared.records import CLOSED, OPEN
@@ -27,6 +27,7 @@ BRACKETS = 400  # in damaged JSON at most: three tasks have eight
 MAX_ROWS = 51  # tasks of one answer that are looked at
 DEPTH = 12  # of lists and objects around a task
 QUOTES = ("'", '"')
+YAML_BLOCKS = ("|", "|-", "|+", ">", ">-", ">+")
 CUT = "\ue0c7\ue0c8"  # put behind damaged JSON: whatever value holds it was cut off by the end
 
 _TAGS = r"think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis"
@@ -200,7 +201,14 @@ def _rows(value: object, depth: int = 0) -> Iterator[Row]:
 
 
 def _fields(value: dict[str, object], depth: int) -> list[Row]:
-    """Return the rows whose fields are an object's own: one, or several with numbered names."""
+    """Return the rows whose fields are an object's own: one, or several by numbered names or as
+    columns."""
+    columns = {k: item for k, item in value.items() if _field(k) and isinstance(item, list)}
+    lengths = {*map(len, columns.values())}
+    if len(columns) > 1 and len(lengths) == 1 and lengths != {1}:  # a row to each place
+        cells = zip(*columns.values(), strict=True)
+        own = [value | dict(zip(columns, row, strict=True)) for row in islice(cells, MAX_ROWS)]
+        return list(chain.from_iterable(_fields(row, depth) for row in own))
     groups: dict[str, Row] = {}
     for name, item in value.items():
         field = _field(name)
@@ -273,11 +281,14 @@ def _in_order(pieces: list[tuple[str, list[str]]], cut: bool, farewell: bool = T
         elif not rows or field in rows[-1] or "output" in rows[-1]:
             return []
         rows[-1][field] = "" if last and cut else _without_heading(lines, last, farewell)
-    return [row for row in rows if len(row) > 1]
+    whole = rows[:-1] if cut else rows  # one without an output was no task, but text of another
+    return rows if all("output" in row for row in whole) else []
 
 
 def _without_heading(lines: list[str], last: bool, farewell: bool) -> str:
-    """Return a field's text without the rule, heading or farewell behind it."""
+    """Return a field's text without YAML's mark before it, or rule, heading or farewell behind."""
+    if lines[0].strip() in YAML_BLOCKS:
+        lines = lines[1:]
     while len(lines) > 1:
         bare = lines[-1].strip().strip("*_#>-=:.)` \t")
         if bare and (last or not _HEADING.fullmatch(bare)):

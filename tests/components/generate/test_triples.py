@@ -55,6 +55,11 @@ READ: dict[str, tuple[str, list[tuple[str, str, str]] | None]] = {
         '"input_2": "The run took 7 hours.", "output_2": "7 hours."}',
         TWO,
     ),
+    "columns": (
+        '{"instruction": ["Name the cause.", "How long was it?"], "output": ["A bad batch.", '
+        '"7 hours."], "input": ["The loss rose.\\nIt then fell.", "The run took 7 hours."]}',
+        TWO,
+    ),
     "object of objects": (f'{{"triple1": {J}, "triple2": {K}}}', TWO),
     "each in a wrapper": (f'[{{"task": {J}}}, {{"task": {K}}}]', TWO),
     "deep": (f'{{"result": {{"data": {{"items": [{J}, {K}]}}}}}}', TWO),
@@ -121,6 +126,7 @@ READ: dict[str, tuple[str, list[tuple[str, str, str]] | None]] = {
     "a note behind": (f"{L}\n\nNote: all is invented.", ONE),
     "greeting and farewell": (f"Here they are:\n\n{L}\n\n{M}\n\nI hope these help!", TWO),
     "labels in a fence": (f"```\n{L}\n\n{M}\n```", TWO),
+    "blocks of YAML": (labels("- instruction: |\n    ", "  input: >-\n ", "  output: |\n "), TWO),
     "no input label": ("Instruction: Say it.\nOutput: It.", [("Say it.", "", "It.")]),
     "a number ends the output": ("Instruction: A?\nOutput: It is\n37.", [("A?", "", "It is\n37.")]),
     "labels within a field": (f"{L}\nOutput: and more", None),
@@ -136,6 +142,8 @@ READ: dict[str, tuple[str, list[tuple[str, str, str]] | None]] = {
         f"- Instruction: {ASK}\n- Input: {PAGE}\nOutput: It.\n- Output: is",
         None,
     ),
+    "an instruction in an output": (f"{L}\nInstruction: is the word.\nMore.", None),
+    "a task without an output in an output": (f"{L}\nInstruction: a\nInput: b\n\n{M}", None),
     "a whole task in an output": (
         f"**Instruction:** {ASK}\n**Input:** {PAGE}\n**Output:** As in:\n{L}",
         None,
