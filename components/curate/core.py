@@ -47,6 +47,7 @@ from components.shared.licences import (
 )
 from components.shared.progress import say
 from components.shared.records import (
+    CLOSED,
     Source,
     Triple,
     dataset_digest,
@@ -300,7 +301,8 @@ class _Run:
         unnamed = [triple.paper for triple in both if is_unnamed(triple.paper)]
         return {
             "train": len(split[TRAIN]),
-            "test": len(split[TEST]),
+            "test": len([row for row in split[TEST] if row.kind != CLOSED]),  # a verdict's
+            "closed-book rows of test papers": len([t for t in split[TEST] if t.kind == CLOSED]),
             "train papers": len(self.papers(split[TRAIN])),
             "test papers": len(self.papers(split[TEST])),
             "held-out facts of training papers": len(split[LEARNED]),

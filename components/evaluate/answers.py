@@ -23,6 +23,7 @@ from components.shared.releases import Release
 from components.shared.store import Store
 from components.shared.verdict import BASE, CHAMPION, TUNED
 
+UNASKED = Generation("", 0, False)  # of plain text, whose loss alone is measured
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes")
 
 
@@ -67,6 +68,7 @@ class ModelAnswers:
 
     answers: dict[str, list[Generation]] = field(default_factory=dict)
     losses: dict[str, list[Loss]] = field(default_factory=dict)
+    probes: dict[str, list[tuple[Generation, Loss]]] = field(default_factory=dict)  # in theirs
 
 
 def model_answers(
@@ -76,22 +78,28 @@ def model_answers(
     folder: Path,
     adapter: Adapter,
     champion: Release | None,
+    probes: Sequence[Example] = (),
 ) -> ModelAnswers:
-    """Return the answers and losses of base, tuned and champion; `folder` is the adapter's."""
+    """Return the answers and losses of base, tuned and champion; `folder` is the adapter's.
+
+    Only base and tuned meet the probes; one that is plain text is not answered.
+    """
     digests = {BASE: "base", TUNED: adapter.adapter_digest}
     if champion:
         digests[CHAMPION] = champion.adapter_digest
-    made = ModelAnswers()
+    made, count = ModelAnswers(), len(examples)
     with tempfile.TemporaryDirectory(prefix="arxtune-evaluate-") as scratch:
         models = _Models(config, store, folder, adapter, champion, Path(scratch) / "champion")
         for system, system_digest in digests.items():
             place = system_key(config, adapter.base_identity or adapter.base, system_digest)
-            made.answers[system] = models.answers(
-                system, AnswerCache(store, f"{place}/answers"), examples
-            )
-            made.losses[system] = models.losses(
-                system, AnswerCache(store, f"{place}/losses"), examples
-            )
+            rows = [*examples] if system == CHAMPION else [*examples, *probes]
+            asked = [row for row in rows if row.prompt]
+            answers = iter(models.answers(system, AnswerCache(store, f"{place}/answers"), asked))
+            texts = [next(answers) if row.prompt else UNASKED for row in rows]
+            losses = models.losses(system, AnswerCache(store, f"{place}/losses"), rows)
+            made.answers[system], made.losses[system] = texts[:count], losses[:count]
+            if system != CHAMPION:
+                made.probes[system] = list(zip(texts[count:], losses[count:], strict=True))
     return made
 
 

@@ -31,6 +31,12 @@ class EvaluateConfig(WithStore, WithSeed):
     )
     resamples: int = knob(10_000, "ways to change sides that the p-value draws", low=1_000)
     confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999)
+    kept_margin: float = knob(
+        0.1,
+        "nats a token that general text may get harder for the tuned model of a real base",
+        low=0,
+        high=10,
+    )
     year_error: float = knob(
         0.05, "chance that a year's runs promote a model that is no better", low=1e-6, high=0.5
     )

@@ -1,12 +1,14 @@
 """Evaluate: train + test + adapter -> report."""
 
 import itertools
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from components.evaluate import currency
 from components.evaluate.answers import ModelAnswers, model_answers
 from components.evaluate.baselines import all_baselines
 from components.evaluate.budget import Look, take_look
@@ -24,6 +26,7 @@ from components.shared.feasibility import VerdictNeeds
 from components.shared.ledger import Ledger, read_lineage
 from components.shared.progress import Progress, say
 from components.shared.records import (
+    CLOSED,
     Adapter,
     Answer,
     Example,
@@ -59,18 +62,27 @@ def evaluate(
     training, tuned = read_examples(train), Adapter.read(adapter)
     config, store = config.settled(tuned), open_store(config.store)
     trial = _prepare(config, store, training, read_examples(test), tuned, ledger)
+    probes: list[Example] = []
     made = ModelAnswers()
     if tuned.trained and trial.examples:
-        made = model_answers(config, store, trial.examples, adapter, tuned, trial.champion)
+        probes = _probes(config, test, trial.examples, training, tuned)
+        made = model_answers(config, store, trial.examples, adapter, tuned, trial.champion, probes)
     answers = _scored(config, training, trial.examples, made)
+    probed = {}
+    for name, rows in made.probes.items():
+        probed[name] = [scored(name, probes[place], *row) for place, row in enumerate(rows)]
     case = Case(run=run_name(evaluation), at=_now(), **trial.facts)
-    verdict = judge(trial.rules, case, answers)
+    verdict = judge(trial.rules, case, answers, probed)
     say("evaluate", f"verdict: {verdict.word}; {verdict.reason}")
     remember(store, config.release, verdict)
     ledger.keep(len(trial.examples))
     ledger.facts |= _facts(verdict)
     write_records(evaluation / "examples.jsonl", trial.examples)
     write_records(evaluation / "answers.jsonl", itertools.chain.from_iterable(answers.values()))
+    write_records(evaluation / "probes.jsonl", probes)
+    write_records(
+        evaluation / "probe_answers.jsonl", itertools.chain.from_iterable(probed.values())
+    )
     verdict.write(evaluation / "verdict.json")
     sources: list[Source] = []
     if (test / "sources.jsonl").exists():
@@ -97,6 +109,7 @@ def rules_of(config: EvaluateConfig, look: Look) -> Rules:
         looks_per_year=look.looks_per_year,
         min_test_examples=config.min_test_examples,
         min_test_papers=config.min_test_papers,
+        kept_margin=config.kept_margin,
     )
 
 
@@ -135,7 +148,8 @@ def _prepare(
         champion, notes = find_champion(store, config.release, adapter)
         others = [champion] if champion else []
         seen = papers_seen(store, config.release, training, adapter, *others)
-    examples = _chosen(config, bank, seen, ledger)
+    bank_open = [example for example in bank if example.kind != CLOSED]  # what is judged on
+    examples = _chosen(config, bank_open, seen, ledger)
     data = dataset_digest(training, bank)
     look = _look(config, store, examples, adapter, data)
     spread, known_from = expected_spread(store, config.release, adapter.base)
@@ -145,7 +159,8 @@ def _prepare(
         "adapter_digest": adapter.adapter_digest,
         "dataset_digest": data,
         "trained": adapter.trained,
-        "left_out": len(bank) - len(examples),
+        "knows": not adapter.base_path,
+        "left_out": len(bank_open) - len(examples),
         "notes": notes,
         **known,
     }
@@ -180,6 +195,20 @@ def _chosen(
         fix = "--set evaluate.max_examples=0 takes all"
         say("evaluate", f"testing on {len(chosen)} of {len(unseen)} examples: {fix}")
     return chosen
+
+
+def _probes(
+    config: EvaluateConfig,
+    test: Path,
+    examples: Sequence[Example],
+    training: Sequence[Example],
+    adapter: Adapter,
+) -> list[Example]:
+    """Return what tells how current a model is: of each kind half as many as examples at most."""
+    tested = {example.paper for example in examples}
+    trained = {example.paper for example in training}.difference(adapter.watched)
+    limit = math.ceil(max(config.max_examples, 0) / 2)
+    return currency.choose(currency.candidates(test), tested, trained, limit)
 
 
 def _look(

@@ -40,6 +40,11 @@ def answer_scores(reference: str, text: str) -> dict[str, float]:
     return figures
 
 
+def row_scores(example: Example, text: str) -> dict[str, float]:
+    """Return all scores of an answer to an example; none where it is plain text, never asked."""
+    return answer_scores(example.completion, text) if example.prompt else {}
+
+
 def repetition(text: str) -> float:
     """Return the share of runs of four words that the text had before, 0 to 1."""
     words = text.lower().split()
@@ -57,7 +62,7 @@ def scored(system: str, example: Example, answer: Generation, loss: Loss | None 
         text=answer.text,
         tokens=answer.tokens,
         stopped=answer.stopped,
-        scores=answer_scores(example.completion, answer.text),
+        scores=row_scores(example, answer.text),
         repetition=repetition(answer.text),
         loss=loss.total if loss else None,
         reference_tokens=loss.tokens if loss else 0,

@@ -48,6 +48,15 @@ CAUTIOUS = Spread(deviation=0.13, shared=0.2)  # where nothing has been measured
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A mean and its two-sided interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Sample:
     """The differences of one test set or many, as far as the bound needs them.
 
@@ -71,6 +80,15 @@ class Sample:
         return np.asarray(self.sums.sum(axis=1) / self.examples)
 
 
+def interval(differences: Sequence[float], papers: Sequence[str], confidence: float) -> Interval:
+    """Return the mean of differences and its interval, by paper; two papers at least."""
+    sample, tail = summed(differences, papers), (1 - confidence) / 2
+    mean = float(sample.means[0])
+    low = mean - float(t_margins(sample, tail)[0])
+    high = mean + float(t_margins(mirrored(sample), tail)[0])
+    return Interval(*(round(figure, DECIMALS) for figure in (mean, low, high)))
+
+
 def compare(
     other: str,
     differences: Sequence[float],
@@ -90,17 +108,16 @@ def compare(
     count = sample.sizes.shape[1]
     if count < 2:
         raise ValueError("a comparison over papers needs at least two papers")
-    mean = float(sample.means[0])
+    found = interval(differences, papers, confidence)
     error = float(errors(sample)[0])
     freedom = float(degrees_of_freedom(sample.sizes)[0])
     spread = measured_spread(sample)
-    tail = (1 - confidence) / 2
     margin = float(margins(sample, level)[0])
     figures = {
-        "difference": mean,
-        "low": mean - float(t_margins(sample, tail)[0]),
-        "high": mean + float(t_margins(mirrored(sample), tail)[0]),
-        "floor": mean - margin,
+        "difference": found.mean,
+        "low": found.low,
+        "high": found.high,
+        "floor": float(sample.means[0]) - margin,
         "standard_error": error,
         "freedom": freedom,
         "deviation": spread.deviation,

@@ -1,30 +1,33 @@
-"""The verdict: one of five words, computed by rules that were written before any run.
+"""The verdict: one of six words, computed by rules that were written before any run.
 
 All here is a function of what is stored, so that `arxtune verify` can compute it again.
 """
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from components.evaluate.budget import Look
+from components.evaluate.currency import Answers, figures, forgotten
 from components.evaluate.scoring import breakdown, compare_all, system_scores
 from components.evaluate.statistics import Spread, planned_gain
 from components.shared.feasibility import VerdictNeeds
-from components.shared.records import Answer, Example, is_unnamed
+from components.shared.records import Example, is_unnamed
 from components.shared.verdict import (
     BASE,
     BETTER,
     CHAMPION,
     COPYING,
+    FORGETS,
     MODELS,
     NO_EVIDENCE,
     TOO_LITTLE,
     TUNED,
     WORSE,
     Comparison,
+    Figure,
     Rules,
     SystemScores,
     Verdict,
@@ -38,6 +41,8 @@ MEANING = {
     NO_EVIDENCE: "its difference from the base, or the current release, is within what a year of "
     "runs shows by chance",
     WORSE: "the interval of its difference from the base lies below zero",
+    FORGETS: "it beats all of those, but its loss on the references is worse than the base’s, or "
+    "general text has become harder for it than the margin allows",
     TOO_LITTLE: "nothing was trained, or there are too few test examples or test papers",
 }
 
@@ -52,6 +57,7 @@ class Case:
     adapter_digest: str
     dataset_digest: str
     trained: bool
+    knows: bool = True
     examples: int
     papers: int
     unnamed: int = 0
@@ -81,11 +87,12 @@ def known_before(examples: Sequence[Example], look: Look, spread: Spread) -> dic
     }
 
 
-def judge(rules: Rules, case: Case, answers: Mapping[str, Sequence[Answer]]) -> Verdict:
-    """Return the verdict on these answers, by system, in the order of the examples."""
+def judge(rules: Rules, case: Case, answers: Answers, probes: Answers) -> Verdict:
+    """Return the verdict on these answers, by system, in the order of examples and of probes."""
+    currency = figures(rules, answers, probes)
     comparisons = compare_all(rules, case.level, answers)
     systems = [system_scores(name, system) for name, system in answers.items()]
-    word, reason = decide(rules, case, comparisons, systems)
+    word, reason = decide(rules, case, comparisons, systems, currency)
     return Verdict(
         word=word,
         reason=reason,
@@ -93,13 +100,18 @@ def judge(rules: Rules, case: Case, answers: Mapping[str, Sequence[Answer]]) -> 
         rules=rules,
         systems=systems,
         comparisons=comparisons,
+        currency=currency,
         kinds=breakdown(rules, answers, "kind"),
         by_paper=breakdown(rules, answers, "paper"),
     )
 
 
 def decide(
-    rules: Rules, case: Case, comparisons: Sequence[Comparison], systems: Sequence[SystemScores]
+    rules: Rules,
+    case: Case,
+    comparisons: Sequence[Comparison],
+    systems: Sequence[SystemScores],
+    currency: Sequence[Figure] = (),
 ) -> tuple[str, str]:
     """Return the word and its reason; a gain counts only with a floor above zero."""
     if not case.trained:
@@ -122,6 +134,8 @@ def decide(
     beaten = "its base and every trivial baseline"
     if champion:
         beaten = "its base, every trivial baseline and the current release"
+    if case.knows and (lost := forgotten(rules, currency)):
+        return FORGETS, f"the tuned model beats {beaten}, but {lost}"
     return BETTER, f"the tuned model beats {beaten}: {shown(base)} over the base"
 
 

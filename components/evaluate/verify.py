@@ -7,13 +7,16 @@ from typing import Any
 
 from components.evaluate.baselines import all_baselines
 from components.evaluate.budget import Look
-from components.evaluate.scoring import answer_scores, read_examples, repetition
+from components.evaluate.currency import KEPT, candidates, general_text
+from components.evaluate.scoring import read_examples, repetition, row_scores
 from components.evaluate.statistics import Spread
 from components.evaluate.verdict import Case, judge, known_before
 from components.shared import manifest
 from components.shared.errors import DataError
-from components.shared.records import Adapter, Answer, Example, dataset_digest, read_records
+from components.shared.records import CLOSED, Adapter, Answer, Example, dataset_digest, read_records
 from components.shared.verdict import Verdict, title
+
+ANSWERS, PROBES, PROBE_ANSWERS = "answers.jsonl", "probes.jsonl", "probe_answers.jsonl"
 
 
 def verify(evaluation: Path, places: Mapping[str, Path]) -> list[str]:
@@ -33,38 +36,58 @@ def verify(evaluation: Path, places: Mapping[str, Path]) -> list[str]:
         )
     lines = [f"{len(manifest.hash_files(evaluation))} files are as evaluate wrote them"]
     examples = read_examples(evaluation)
-    answers = list(read_records(evaluation / "answers.jsonl", Answer))
-    systems: dict[str, list[Answer]] = {}
-    for answer in answers:
-        systems.setdefault(answer.system, []).append(answer)
+    systems = _by_system(evaluation / ANSWERS)
     stored = Verdict.read(evaluation / "verdict.json")
-    _check_answers(examples, systems)
-    lines.append(f"{len(answers)} answers of {len(systems)} systems score as stored")
+    _check_answers(ANSWERS, examples, systems)
+    count = sum(map(len, systems.values()))
+    lines.append(f"{count} answers of {len(systems)} systems score as stored")
+    probes, probed = read_examples(evaluation / PROBES), _by_system(evaluation / PROBE_ANSWERS)
+    _check_answers(PROBE_ANSWERS, probes, probed)
+    lines.append(f"{len(probes)} probes of what was learned and kept score as stored")
     look = Look(stored.rules.year_error, stored.rules.looks_per_year, tuple(stored.spent_before))
     facts = known_before(examples, look, Spread(**stored.expected_spread))
     if places:
         _check_baselines(places, examples, systems, stored)
+        _check_probes(places["test"], probes)
         lines.append("trivial baselines answer as stored")
         facts |= _facts_of(places, len(examples))
-    _check_verdict(stored, facts, systems, evaluation / "verdict.json")
+    _check_verdict(stored, facts, systems, probed, evaluation / "verdict.json")
     lines.append("level and announced gain follow from the test set and the looks before")
     lines.append(f"verdict recomputed: {stored.word}; {stored.reason}")
     return lines
 
 
-def _check_answers(examples: Sequence[Example], systems: Mapping[str, Sequence[Answer]]) -> None:
+def _by_system(path: Path) -> dict[str, list[Answer]]:
+    systems: dict[str, list[Answer]] = {}
+    for answer in read_records(path, Answer):
+        systems.setdefault(answer.system, []).append(answer)
+    return systems
+
+
+def _check_answers(
+    file: str, examples: Sequence[Example], systems: Mapping[str, Sequence[Answer]]
+) -> None:
     for name, system in systems.items():
-        if [answer.triple for answer in system] != [example.triple for example in examples]:
-            raise DataError(
-                f"answers.jsonl: {name} does not answer the test examples in their order"
-            )
+        rows = [(example.triple, example.paper, example.kind) for example in examples]
+        if [(answer.triple, answer.paper, answer.kind) for answer in system] != rows:
+            raise DataError(f"{file}: {name} does not answer the examples in their order")
         for example, answer in zip(examples, system, strict=True):
-            found = answer_scores(example.completion, answer.text)
+            found = row_scores(example, answer.text)
             if found != answer.scores or repetition(answer.text) != answer.repetition:
                 raise DataError(
-                    f"answers.jsonl: the score of {name} on {answer.triple} is not what its text "
-                    "scores"
+                    f"{file}: the score of {name} on {answer.triple} is not what its text scores"
                 )
+
+
+def _check_probes(test: Path, probes: Sequence[Example]) -> None:
+    """Check that the probes are those of the test folder, and the general text is whole."""
+    known = {probe.triple: probe for probe in candidates(test)}
+    for probe in probes:
+        if known.get(probe.triple) != probe:
+            raise DataError(f"{PROBES}: {probe.triple} is not what the test folder holds")
+    kept = [probe.triple for probe in probes if probe.kind == KEPT]
+    if probes and len(kept) != len(general_text()):
+        raise DataError(f"{PROBES}: the general text is not whole")
 
 
 def _check_baselines(
@@ -86,21 +109,26 @@ def _check_baselines(
 
 def _facts_of(places: Mapping[str, Path], examples: int) -> dict[str, Any]:
     """Return the facts of the case that data and adapter tell."""
-    adapter = Adapter.read(places["adapter"])
+    adapter, bank = Adapter.read(places["adapter"]), read_examples(places["test"])
     return {
         "base": adapter.base,
         "adapter_digest": adapter.adapter_digest,
         "trained": adapter.trained,
-        "left_out": len(read_examples(places["test"])) - examples,
+        "knows": not adapter.base_path,
+        "left_out": len([row for row in bank if row.kind != CLOSED]) - examples,
     }
 
 
 def _check_verdict(
-    stored: Verdict, facts: Mapping[str, Any], systems: Mapping[str, Sequence[Answer]], path: Path
+    stored: Verdict,
+    facts: Mapping[str, Any],
+    systems: Mapping[str, Sequence[Answer]],
+    probed: Mapping[str, Sequence[Answer]],
+    path: Path,
 ) -> None:
     """Judge again, by `facts` found anew and by the rest of the stored case."""
     told = {field.name: getattr(stored, field.name) for field in dataclasses.fields(Case)}
-    found = judge(stored.rules, Case(**{**told, **facts}), systems)
+    found = judge(stored.rules, Case(**{**told, **facts}), systems, probed)
     if found.text == path.read_text("utf-8"):
         return
     here = next(_differences(dataclasses.asdict(stored), dataclasses.asdict(found)), "its layout")

@@ -313,6 +313,7 @@ def save(
         adapter_digest=file_digest(out / "weights" / "adapter_model.safetensors"),
         train_digest=training.train_digest,
         continued_from=training.continued,
+        watched=sorted({example.paper for example in data.held_out}),
         too_long=[example.triple for example in data.too_long],
         extra={
             **{name: getattr(config, name) for name in SETTLED},

@@ -187,6 +187,7 @@ class Adapter(Record):
     base_licence: str = ""
     train_digest: str = ""  # of the examples
     continued_from: str = ""  # adapter_digest of the release that training went on from
+    watched: list[str] = field(default_factory=list)  # papers whose loss was watched, no more
     too_long: list[str] = field(default_factory=list)  # triples left out for their length
 
     @classmethod

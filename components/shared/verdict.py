@@ -16,6 +16,7 @@ BETTER = "better"  # the only one that is promoted
 COPYING = "better than base, not better than copying"
 NO_EVIDENCE = "no evidence"
 WORSE = "worse"
+FORGETS = "forgets"
 TOO_LITTLE = "too little data"
 
 # Trivial baselines use no model: their names in files, and how people call them.
@@ -91,6 +92,21 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Figure:
+    """Base and tuned on one kind of probe; see components/evaluate/currency.py."""
+
+    part: str  # which probes: learned, closed, open, text, kept
+    unit: str
+    base: float
+    tuned: float
+    gain: float  # more is better, whatever the unit
+    low: float  # its interval at the rules' confidence
+    high: float
+    examples: int
+    papers: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rules:
     """What the verdict needs, decided before the run."""
 
@@ -102,6 +118,7 @@ class Rules:
     looks_per_year: int
     min_test_examples: int
     min_test_papers: int
+    kept_margin: float = 0.1  # nats a token that general text may get harder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +135,7 @@ class Verdict:
     dataset_digest: str  # of train and test, as curate computes it
     champion: dict[str, Any] | None = None  # version, adapter_digest of the release compared with
     trained: bool
+    knows: bool = True  # the base knew something before: what it forgets is decided on
     # What each verdict on this release in the 365 days before spent of the year's error.
     spent_before: list[float] = field(default_factory=list)
     level: float  # the one-sided error that this verdict spends of the year's
@@ -130,6 +148,7 @@ class Verdict:
     rules: Rules
     systems: list[SystemScores]
     comparisons: list[Comparison]
+    currency: list[Figure] = field(default_factory=list)
     kinds: list[Group] = field(default_factory=list)
     by_paper: list[Group] = field(default_factory=list)  # the smallest gain first
 
@@ -168,6 +187,7 @@ class Verdict:
             kinds = {"systems": SystemScores, "comparisons": Comparison}
             for name, kind in {**kinds, "kinds": Group, "by_paper": Group}.items():
                 row[name] = [kind(**item) for item in row[name]]
+            row["currency"] = [Figure(**item) for item in row.get("currency", ())]
             return cls(**row)
         except FileNotFoundError:
             raise DataError(f"{path} does not exist", "run evaluate first") from None

@@ -81,7 +81,7 @@ def verdict_on(examples: list[Example], tuned: list[str]) -> Verdict:
         pairs = zip(examples, system, strict=True)
         answers[name] = [scored(name, each, Generation(text, 9, True)) for each, text in pairs]
     known: dict[str, Any] = known_before(examples, Look(0.05, 10), CAUTIOUS)
-    return judge(RULES, Case(**{**CASE, **known}), answers)
+    return judge(RULES, Case(**{**CASE, **known}), answers, {})
 
 
 def test_a_tuned_model_below_copying_is_never_better(

@@ -14,6 +14,7 @@ from typing import Any
 
 from components.evaluate.answers import AnswerCache, system_key
 from components.evaluate.config import EvaluateConfig
+from components.evaluate.currency import general_text
 from components.shared.prompt import render_prompt
 from components.shared.records import Example, Source, digest, write_atomically
 from components.shared.releases import Release, append, current
@@ -77,6 +78,8 @@ class Run:
         names = [digest(example.prompt)[:32] for example in self.examples]
         AnswerCache(self.store, f"{place}/answers").add(dict(zip(names, rows, strict=True)))
         names = [digest([example.prompt, example.completion])[:32] for example in self.examples]
+        texts = [*general_text(), *(example.input for example in self.examples)]
+        names += [digest(["", text])[:32] for text in texts]
         AnswerCache(self.store, f"{place}/losses").add({name: [30.0, 20] for name in names})
 
     def release(

@@ -103,7 +103,7 @@ DETECTABLE = r"comparisons\[0\]\.detectable"
     ("name", "change", "message"),
     [
         (ANSWERS, setting("scores", "rougeL", to=0.99), "the score of base on 7-0000"),
-        (ANSWERS, setting("loss", to=1.0), r"not what the answers give: systems\[0\]\.loss"),
+        (ANSWERS, setting("loss", to=1.0), r"not what the answers give: currency\[0\]\.base"),
         (VERDICT, setting("word", to="worse"), "word is 'worse', recomputed 'better'"),
         (
             VERDICT,

@@ -35,10 +35,12 @@ POST_PROCESSORS = {
 def random_examples(seed: int, count: int = CASES) -> list[Example]:
     choose = random.Random(seed)
 
-    def text(longest: int) -> str:
-        return "".join(choose.choices(ALPHABET, k=choose.randint(0, longest)))
+    def text(shortest: int, longest: int) -> str:
+        return "".join(choose.choices(ALPHABET, k=choose.randint(shortest, longest)))
 
-    return [example(triple=str(n), prompt=text(40), completion=text(20)) for n in range(count)]
+    return [
+        example(triple=str(n), prompt=text(1, 40), completion=text(0, 20)) for n in range(count)
+    ]
 
 
 @pytest.fixture(scope="module", params=[*sorted(POST_PROCESSORS), "tiny"])
