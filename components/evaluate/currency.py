@@ -15,7 +15,7 @@ asked and answered in the same manner, and only the papers differ.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -23,11 +23,18 @@ from components.evaluate.scoring import mean
 from components.evaluate.statistics import Interval, interval
 from components.shared import subset
 from components.shared.records import CLOSED, Answer, Example, digest, read_records
-from components.shared.verdict import BASE, TUNED, Figure, Rules
+from components.shared.verdict import BASE, TUNED, Figure, Rules, Verdict
 
 LEARNED, OPEN, TEXT, KEPT = "learned", "open", "text", "kept"
 LOSS, SCORE = "nats a token", "ROUGE-L"
 BEYOND = "nats a token beyond papers never read"  # the difference that tells what was learned
+TITLES = {
+    LEARNED: "held-out facts of training papers",
+    CLOSED: "closed-book questions on test papers",
+    OPEN: "open-book answers on test papers",
+    TEXT: "plain text of test papers",
+    KEPT: "general English",
+}
 GENERAL = Path(__file__).with_name("general.txt")
 
 Answers = Mapping[str, Sequence[Answer]]  # by system, in the order of the examples
@@ -174,4 +181,79 @@ def forgotten(rules: Rules, found: Sequence[Figure]) -> str:
 
 def shown(figure: Figure) -> str:
     """Return a gain with its interval, for a sentence."""
-    return f"{figure.unit} {figure.gain:+.3f} [{figure.low:+.3f}, {figure.high:+.3f}]"
+    return f"{figure.gain:+.3f} {figure.unit} [{figure.low:+.3f}, {figure.high:+.3f}]"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One of the three questions, answered in words before numbers."""
+
+    title: str
+    word: str  # yes, no, not shown, not measured
+    sentence: str
+    numbers: Sequence[str] = ()
+
+
+def findings(verdict: Verdict) -> list[Finding]:
+    """Return what the figures say: did it learn, does it generalise, what did it forget."""
+    return [_learned(verdict), _generalises(verdict), _kept(verdict)]
+
+
+def _learned(verdict: Verdict) -> Finding:
+    beyond, title = find(verdict.currency, LEARNED, BEYOND), "Learned the papers"
+    if not beyond:
+        why = "The data hold no closed-book questions about papers of both sides."
+        return Finding(title, "not measured", why)
+    word, than = "not shown", "no more readily than"
+    if beyond.low > 0:
+        word, than = "yes", "more readily than"
+    sentence = (
+        f"Asked without the passage, it gives facts of the papers that it was trained on {than} "
+        "facts of papers that it never read."
+    )
+    loss, score = (find(verdict.currency, LEARNED, unit) for unit in (LOSS, SCORE))
+    return Finding(title, word, sentence, [shown(beyond), *_both(loss, score)])
+
+
+def _generalises(verdict: Verdict) -> Finding:
+    pair, title = verdict.against(BASE), "Generalises to new papers"
+    if not pair:
+        return Finding(title, "not measured", "Too few papers were tested on.")
+    word = "not shown"
+    if pair.low > 0:
+        word = "yes"
+    elif pair.high < 0:
+        word = "no"
+    than = {"yes": "better than the base", "no": "worse than the base"}
+    sentence = (
+        "With the passage at hand, it answers questions about papers that nobody trained on "
+        f"{than.get(word, 'about as well as the base')}."
+    )
+    figures = [find(verdict.currency, part) for part in (OPEN, CLOSED, TEXT)]
+    gain = f"{pair.difference:+.3f} ROUGE-L [{pair.low:+.3f}, {pair.high:+.3f}]"
+    return Finding(title, word, sentence, [gain, *_both(*figures)])
+
+
+def _kept(verdict: Verdict) -> Finding:
+    kept, margin = find(verdict.currency, KEPT), verdict.rules.kept_margin
+    title = "Kept its general English"
+    if not kept:
+        return Finding(title, "not measured", "No model was tested.")
+    word, sentence = "not shown", "Ordinary English may have become too hard for it."
+    if kept.low > -margin:
+        word, sentence = "yes", "It reads ordinary English as well as the base, or nearly so."
+    elif kept.high <= -margin:
+        word, sentence = "no", "It reads ordinary English worse than the base: it has forgotten."
+    if not verdict.knows:
+        sentence += " The base is a toy that knew none: this decides nothing."
+    allowed = f"set beforehand: at most {margin:g} worse"
+    return Finding(title, word, sentence, [shown(kept), allowed, *_both(kept)])
+
+
+def _both(*figures: Figure | None) -> list[str]:
+    """Return base and tuned of the figures that there are."""
+    found = []
+    for figure in filter(None, figures):
+        values = f"{figure.base:.3f} to {figure.tuned:.3f} {figure.unit}"
+        found.append(f"{TITLES[figure.part]}: {values}")
+    return found

@@ -13,7 +13,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from components.evaluate import charts
+from components.evaluate import charts, currency
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.metrics import FURTHER
 from components.evaluate.rouge import unicode_tokens
@@ -85,6 +85,8 @@ def _context(material: Material) -> dict[str, Any]:
         "config": material.config,
         "meaning": MEANING,
         "further": FURTHER,
+        "findings": currency.findings(verdict),
+        "parts": currency.TITLES,
         "names": {"base": BASE, "tuned": TUNED, "champion": CHAMPION},
         "against_base": verdict.against(BASE),
         "scale": charts.difference_scale(verdict.comparisons) if verdict.comparisons else None,

@@ -1,5 +1,6 @@
 """The verdict in Markdown, for the dashboard's own view and for places that show no HTML."""
 
+from components.evaluate.currency import findings
 from components.evaluate.report import gap, percent, score
 from components.shared.text import escaped
 from components.shared.verdict import Verdict, title
@@ -8,6 +9,9 @@ from components.shared.verdict import Verdict, title
 def markdown(verdict: Verdict) -> str:
     """Return verdict, differences and systems; text from outside is text, never markup."""
     lines = [f"# {verdict.word}", "", f"{escaped(verdict.reason)}.", ""]
+    for found in findings(verdict):
+        numbers = escaped("; ".join(found.numbers)) or "no figure"
+        lines.append(f"- {found.title}: **{found.word}**. {found.sentence} ({numbers})")
     lines += [f"- {escaped(note)}" for note in verdict.notes]
     lines += [
         f"- Run {escaped(verdict.run)}, {verdict.at}.",

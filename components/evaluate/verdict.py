@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.evaluate.budget import Look
-from components.evaluate.currency import Answers, figures, forgotten
+from components.evaluate.currency import Answers, figures, findings, forgotten
 from components.evaluate.scoring import breakdown, compare_all, system_scores
 from components.evaluate.statistics import Spread, planned_gain
 from components.shared.feasibility import VerdictNeeds
@@ -195,6 +195,7 @@ def shown(comparison: Comparison) -> str:
 def table(verdict: Verdict) -> str:
     """Return the verdict and its main figures as a short text, for the end of a run."""
     lines = [f"verdict: {verdict.word}", f"  {verdict.reason}"]
+    lines += [f"  {found.title}: {found.word}" for found in findings(verdict)]
     lines += [f"  {note}" for note in verdict.notes]
     best = verdict.best_baseline
     rows = [system for system in verdict.systems if not system.is_baseline or system is best]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from components.finetune.config import CPU_RECIPE, FinetuneConfig
 from components.shared import bases
+from components.shared.errors import DataError
 from components.shared.ledger import Ledger
 from components.shared.progress import say
-from components.shared.records import Example
+from components.shared.records import Example, read_records
 from components.shared.store import Store
 from components.shared.subset import spread
 
@@ -58,3 +59,16 @@ def choose_examples(
         fix = "--set finetune.max_examples=0 takes all"
         say("finetune", f"training on {len(chosen)} of {len(examples)} examples: {fix}")
     return chosen
+
+
+def with_text(config: FinetuneConfig, examples: Sequence[Example], texts: Path) -> list[Example]:
+    """Return the examples and, behind them, so much plain text that it is text_share of all."""
+    wanted = round(len(examples) * config.text_share / (1 - config.text_share))
+    if not wanted:
+        return [*examples]
+    if not texts.exists():
+        fix = "run curate again, or set finetune.text_share=0"
+        raise DataError(f"finetune.text_share={config.text_share}: there is no {texts}", fix)
+    chosen = spread(list(read_records(texts, Example)), wanted)
+    say("finetune", f"{len(chosen)} passages of the papers are mixed in as plain text")
+    return [*examples, *chosen]

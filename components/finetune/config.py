@@ -102,6 +102,13 @@ class FinetuneConfig(WithStore, WithSeed, WithForecast):
         0, "training examples used at most, spread over the papers; 0 means all", low=0
     )
 
+    text_share: float = knob(
+        0.0,
+        "share of the rows trained on that are plain text of the papers, as far as it goes",
+        low=0,
+        high=0.9,
+    )
+
     report_to: tuple[str, ...] = knob(
         (),
         "trackers that see each step, by comma, such as tensorboard, mlflow or wandb; each needs "

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.finetune.base import choose_examples, prepare_base
+from components.finetune.base import choose_examples, prepare_base, with_text
 from components.finetune.config import FinetuneConfig
 from components.finetune.launch import processes_here, run_on_gpus
 from components.finetune.train import Training, find_start, run
@@ -47,6 +47,7 @@ def finetune(config: FinetuneConfig, train: Path, adapter: Path, curve: Path) ->
         write_atomically(curve, "Nothing was trained: there are no training examples.")
         say("finetune", "no training examples: nothing is trained")
         return ledger.write(adapter, train)
+    examples = with_text(config, examples, train / "texts.jsonl")
     made = _made(config, examples, adapter)
     for triple in made.too_long:
         ledger.drop(triple, f"longer than {made.extra['max_length']} tokens")

@@ -21,6 +21,7 @@ from components.evaluate.currency import (
     choose,
     figures,
     find,
+    findings,
     forgotten,
     general_text,
 )
@@ -31,7 +32,7 @@ from components.shared.errors import DataError
 from components.shared.prompt import render_prompt
 from components.shared.records import CLOSED, Answer, Example, write_records
 from components.shared.verdict import BETTER, FORGETS, Figure, Verdict
-from tests.verdicts import CASE, RULES, against, scores
+from tests.verdicts import CASE, RULES, against, scores, verdict
 
 MakeRun = Callable[..., Run]
 
@@ -157,14 +158,14 @@ def places(run: Run) -> dict[str, Path]:
 
 def test_a_run_measures_all_probes_and_verify_computes_them_again(run: Run) -> None:
     evaluate(run.config, *run.folders)
-    verdict = Verdict.read(run.folders[3] / "verdict.json")
-    counted = {(figure.part, figure.unit): figure.examples for figure in verdict.currency}
+    found = Verdict.read(run.folders[3] / "verdict.json")
+    counted = {(figure.part, figure.unit): figure.examples for figure in found.currency}
     assert counted[KEPT, LOSS] == 60
     assert counted[LEARNED, LOSS] == counted[LEARNED, SCORE] == 10
     assert counted[CLOSED, LOSS] == counted[CLOSED, SCORE] == 10
-    assert counted[OPEN, LOSS] == verdict.examples == 30
+    assert counted[OPEN, LOSS] == found.examples == 30
     assert counted[TEXT, LOSS] > 30
-    score = find(verdict.currency, LEARNED, SCORE)
+    score = find(found.currency, LEARNED, SCORE)
     assert score is not None
     assert score.gain > 0.3
     assert any("probes" in line for line in verify(run.folders[3], places(run)))
@@ -202,3 +203,28 @@ def test_only_papers_that_were_trained_on_tell_what_was_learned(run: Run) -> Non
     bounded = choose(found, tested, trained, 4)
     assert len([probe for probe in bounded if probe.kind == LEARNED]) == 4
     assert len([probe for probe in bounded if probe.kind == KEPT]) == 60
+
+
+@pytest.mark.parametrize(
+    ("gains", "interval", "words"),
+    [
+        ({"learned": 0.9, "closed": 0.4, "kept": 0.0}, (0.01, 0.05), ["yes", "yes", "yes"]),
+        ({"learned": 0.4, "closed": 0.4, "kept": -0.1}, (-0.01, 0.05), ["not shown"] * 3),
+        ({"kept": -0.2}, (-0.05, -0.01), ["not measured", "no", "no"]),
+    ],
+)
+def test_the_three_questions_are_answered_in_words(
+    gains: dict[str, float], interval: tuple[float, float], words: list[str]
+) -> None:
+    said = findings(verdict(currency=measured(**gains), comparisons=[against("base", interval)]))
+    assert [finding.word for finding in said] == words
+
+
+def test_words_and_numbers_stand_on_the_reports_first_screen(run: Run) -> None:
+    evaluate(run.config, *run.folders)
+    first_screen = run.report[: run.report.index("Settled before the run")]
+    for finding in findings(Verdict.read(run.folders[3] / "verdict.json")):
+        place = first_screen.index(f"{finding.title}: <b>{finding.word}</b>")
+        assert place < first_screen.index(finding.sentence) < first_screen.index("Gain, ROUGE-L")
+        assert finding.numbers[0] in first_screen
+        assert finding.sentence in run.folders[5].read_text("utf-8")
