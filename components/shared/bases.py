@@ -130,7 +130,10 @@ def _check_weights(asked: str, folder: Path) -> None:
     weights = {path.name for path in folder.glob("*.safetensors")}
     index = folder / "model.safetensors.index.json"
     if "model.safetensors" not in weights and index.exists():
-        wanted = set(read_json(index).get("weight_map", {}).values())
+        places = read_json(index).get("weight_map")
+        if not isinstance(places, dict):
+            raise ModelError(f"{index}: has no weight_map", "fetch the model again")
+        wanted = set(map(str, places.values()))
         if missing := sorted(wanted - weights):
             problem = f"{asked}: {missing[0]} is missing, {len(missing)} of {len(wanted)} files"
             raise ModelError(problem, "fetch the model again")

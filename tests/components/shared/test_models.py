@@ -106,6 +106,11 @@ def shard_missing(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(text)
 
 
+def index_of_another_shape(folder: Path) -> None:
+    shard_missing(folder)
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": ["a"]}')
+
+
 def no_tokenizer(folder: Path) -> None:
     for path in folder.glob("tokenizer*"):
         path.unlink()
@@ -136,6 +141,7 @@ REFUSED: dict[str, tuple[Change, tuple[str, ...]]] = {
     **{f"quantised by {name}": (how, (name, "unquantised")) for name, how in QUANTISED.items()},
     "in 8 bits": (config(quantization_config=EIGHT_BITS), ("bitsandbytes", "4 bits")),
     "a shard missing": (shard_missing, ("model-00002-of-00002.safetensors is missing",)),
+    "an index of another shape": (index_of_another_shape, ("has no weight_map",)),
     "no weights": (file("model.safetensors", None), ("there are no weights",)),
     "weights cut off": (cut, ("model.safetensors is damaged", "fetch the model again")),
     "a pointer for weights": (file("model.safetensors", POINTER), ("git lfs pull",)),
