@@ -1,5 +1,6 @@
 """The knobs of the evaluate stage."""
 
+from datetime import date
 from typing import ClassVar, Literal, Self
 
 from pydantic import field_validator
@@ -64,6 +65,13 @@ class EvaluateConfig(WithStore, WithSeed):
         low=-1,
     )
 
+    base_cutoff: str = knob(
+        "", "YYYY-MM-DD, the last day of what the base has read; empty is what its card says"
+    )
+    leave_out_older: bool = knob(
+        False, "leave out test papers that the base may have read, instead of marking them"
+    )
+
     def settled(self, adapter: Adapter) -> Self:
         """Return the config with the limits that it leaves to the base and to this machine."""
         slow = not adapter.base_path and tuned_on_cpu(adapter.base)
@@ -73,6 +81,14 @@ class EvaluateConfig(WithStore, WithSeed):
         if self.max_examples >= 0:
             limits["max_examples"] = self.max_examples
         return self.changed(**limits)
+
+    @field_validator("base_cutoff")
+    @classmethod
+    def _is_day(cls, value: str) -> str:
+        try:
+            return value and date.fromisoformat(value).isoformat()
+        except ValueError:
+            raise ValueError("a day, YYYY-MM-DD") from None
 
     @field_validator("release")
     @classmethod

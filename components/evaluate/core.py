@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from components.evaluate.generation import Generation, Loss
 from components.evaluate.history import expected_spread, remember
 from components.evaluate.report import Material, write_report
 from components.evaluate.rouge import PRIMARY
-from components.evaluate.scoring import read_examples, scored
+from components.evaluate.scoring import read_examples, read_sources, scored
 from components.evaluate.summary import markdown
 from components.evaluate.verdict import Case, judge, known_before
 from components.shared import manifest, subset
@@ -33,7 +33,6 @@ from components.shared.records import (
     Source,
     dataset_digest,
     digest,
-    read_records,
     write_atomically,
     write_records,
 )
@@ -42,6 +41,11 @@ from components.shared.store import Store, open_store
 from components.shared.verdict import BASE, Rules, Verdict
 
 TRAINED_ON = "its paper was trained on"
+OLDER = "the base may have read its paper"
+OLDER_NOTE = (
+    "{} of {} test papers may be no younger than what the base has read, up to {}: they are marked "
+    "below, and evaluate.leave_out_older=true leaves them out"
+)
 UNNAMED_NOTE = (
     "{} of the test papers are only groups of rows that name no paper: one paper may stand on both "
     "sides, and intervals may be a third too narrow; name the column by curate.paper_column"
@@ -61,7 +65,8 @@ def evaluate(
     ledger = Ledger("evaluate", "test examples")
     training, tuned = read_examples(train), Adapter.read(adapter)
     config, store = config.settled(tuned), open_store(config.store)
-    trial = _prepare(config, store, training, read_examples(test), tuned, ledger)
+    sources = read_sources(test)
+    trial = _prepare(config, store, training, read_examples(test), sources, tuned, ledger)
     probes: list[Example] = []
     made = ModelAnswers()
     if tuned.trained and trial.examples:
@@ -84,9 +89,6 @@ def evaluate(
         evaluation / "probe_answers.jsonl", itertools.chain.from_iterable(probed.values())
     )
     verdict.write(evaluation / "verdict.json")
-    sources: list[Source] = []
-    if (test / "sources.jsonl").exists():
-        sources = list(read_records(test / "sources.jsonl", Source))
     lineage = [*read_lineage(adapter), ledger.summary()]
     examples = trial.examples
     write_report(
@@ -137,6 +139,7 @@ def _prepare(
     store: Store,
     training: Sequence[Example],
     bank: Sequence[Example],
+    sources: Sequence[Source],
     adapter: Adapter,
     ledger: Ledger,
 ) -> _Trial:
@@ -149,7 +152,12 @@ def _prepare(
         others = [champion] if champion else []
         seen = papers_seen(store, config.release, training, adapter, *others)
     bank_open = [example for example in bank if example.kind != CLOSED]  # what is judged on
-    examples = _chosen(config, bank_open, seen, ledger)
+    cutoff = config.base_cutoff or adapter.base_cutoff
+    reasons = dict.fromkeys(seen, TRAINED_ON)
+    if config.leave_out_older:
+        reasons = dict.fromkeys(currency.older_papers(cutoff, bank_open, sources), OLDER) | reasons
+    examples = _chosen(config, bank_open, reasons, ledger)
+    older = currency.older_papers(cutoff, examples, sources)
     data = dataset_digest(training, bank)
     look = _look(config, store, examples, adapter, data)
     spread, known_from = expected_spread(store, config.release, adapter.base)
@@ -160,10 +168,14 @@ def _prepare(
         "dataset_digest": data,
         "trained": adapter.trained,
         "knows": not adapter.base_path,
+        "cutoff": cutoff,
+        "older": older,
         "left_out": len(bank_open) - len(examples),
         "notes": notes,
         **known,
     }
+    if older:
+        notes.append(OLDER_NOTE.format(len(older), known["papers"], cutoff))
     if known["unnamed"]:
         notes.append(UNNAMED_NOTE.format(known["unnamed"]))
     if known["planned_gain"] is not None:
@@ -177,13 +189,14 @@ def _prepare(
 
 
 def _chosen(
-    config: EvaluateConfig, bank: Sequence[Example], seen: Collection[str], ledger: Ledger
+    config: EvaluateConfig, bank: Sequence[Example], reasons: Mapping[str, str], ledger: Ledger
 ) -> list[Example]:
-    """Return the examples to judge on: not of papers `seen`, and max_examples at most."""
+    """Return the examples to judge on: max_examples at most, and not of papers with `reasons`
+    against them."""
     unseen = []
     for example in bank:
-        if example.paper in seen:
-            ledger.drop(example.triple, TRAINED_ON, example.paper)
+        if example.paper in reasons:
+            ledger.drop(example.triple, reasons[example.paper], example.paper)
         else:
             unseen.append(example)
     chosen = subset.spread(unseen, max(config.max_examples, 0))

@@ -22,7 +22,7 @@ from pathlib import Path
 from components.evaluate.scoring import mean
 from components.evaluate.statistics import Interval, interval
 from components.shared import subset
-from components.shared.records import CLOSED, Answer, Example, digest, read_records
+from components.shared.records import CLOSED, Answer, Example, Source, digest, read_records
 from components.shared.verdict import BASE, TUNED, Figure, Rules, Verdict
 
 LEARNED, OPEN, TEXT, KEPT = "learned", "open", "text", "kept"
@@ -74,6 +74,16 @@ def choose(
         of_kind = [probe for probe in probes if probe.kind == kind and probe.paper in allowed]
         found += subset.spread(of_kind, limit)
     return found + [probe for probe in probes if probe.kind == KEPT]
+
+
+def older_papers(cutoff: str, examples: Sequence[Example], sources: Sequence[Source]) -> list[str]:
+    """Return the papers that a base with this cutoff may have read: of that day or before, or of
+    no known day. Versions of a paper count from the first."""
+    if not cutoff:
+        return []
+    days = {source.paper: source.submitted[:10] for source in sources}
+    papers = sorted({example.paper for example in examples})
+    return [paper for paper in papers if days.get(paper, "") <= cutoff]
 
 
 def _plain(kind: str, paper: str, text: str) -> Example:

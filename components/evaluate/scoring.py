@@ -13,7 +13,7 @@ from components.evaluate.generation import Generation, Loss
 from components.evaluate.metrics import FURTHER
 from components.evaluate.rouge import METRICS, rouge_score_tokens, score, unicode_tokens
 from components.evaluate.statistics import compare
-from components.shared.records import Answer, Example, read_records
+from components.shared.records import Answer, Example, Source, read_records
 from components.shared.verdict import BASE, MODELS, TUNED, Comparison, Group, Rules, SystemScores
 
 GRAM = 4  # words that have to come again to count as repetition
@@ -23,6 +23,12 @@ def read_examples(path: Path) -> list[Example]:
     """Return the examples of a folder or file; raise DataError naming the place of a bad one."""
     file = path / "examples.jsonl" if path.is_dir() else path
     return list(read_records(file, Example))
+
+
+def read_sources(folder: Path) -> list[Source]:
+    """Return the papers of a side; none where nobody wrote them down."""
+    file = folder / "sources.jsonl"
+    return list(read_records(file, Source)) if file.exists() else []
 
 
 def answer_scores(reference: str, text: str) -> dict[str, float]:

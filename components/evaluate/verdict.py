@@ -58,6 +58,8 @@ class Case:
     dataset_digest: str
     trained: bool
     knows: bool = True
+    cutoff: str = ""
+    older: list[str] = field(default_factory=list)
     examples: int
     papers: int
     unnamed: int = 0

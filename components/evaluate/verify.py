@@ -7,8 +7,8 @@ from typing import Any
 
 from components.evaluate.baselines import all_baselines
 from components.evaluate.budget import Look
-from components.evaluate.currency import KEPT, candidates, general_text
-from components.evaluate.scoring import read_examples, repetition, row_scores
+from components.evaluate.currency import KEPT, candidates, general_text, older_papers
+from components.evaluate.scoring import read_examples, read_sources, repetition, row_scores
 from components.evaluate.statistics import Spread
 from components.evaluate.verdict import Case, judge, known_before
 from components.shared import manifest
@@ -50,7 +50,7 @@ def verify(evaluation: Path, places: Mapping[str, Path]) -> list[str]:
         _check_baselines(places, examples, systems, stored)
         _check_probes(places["test"], probes)
         lines.append("trivial baselines answer as stored")
-        facts |= _facts_of(places, len(examples))
+        facts |= _facts_of(places, examples, stored.cutoff)
     _check_verdict(stored, facts, systems, probed, evaluation / "verdict.json")
     lines.append("level and announced gain follow from the test set and the looks before")
     lines.append(f"verdict recomputed: {stored.word}; {stored.reason}")
@@ -107,7 +107,9 @@ def _check_baselines(
             )
 
 
-def _facts_of(places: Mapping[str, Path], examples: int) -> dict[str, Any]:
+def _facts_of(
+    places: Mapping[str, Path], examples: Sequence[Example], cutoff: str
+) -> dict[str, Any]:
     """Return the facts of the case that data and adapter tell."""
     adapter, bank = Adapter.read(places["adapter"]), read_examples(places["test"])
     return {
@@ -115,7 +117,8 @@ def _facts_of(places: Mapping[str, Path], examples: int) -> dict[str, Any]:
         "adapter_digest": adapter.adapter_digest,
         "trained": adapter.trained,
         "knows": not adapter.base_path,
-        "left_out": len([row for row in bank if row.kind != CLOSED]) - examples,
+        "left_out": len([row for row in bank if row.kind != CLOSED]) - len(examples),
+        "older": older_papers(cutoff, examples, read_sources(places["test"])),
     }
 
 

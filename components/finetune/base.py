@@ -23,6 +23,7 @@ class Base:
     path: str  # what is loaded: a hub id or a folder
     identity: str  # changes whenever config, tokenizer, weights or revision may have changed
     licence: str
+    cutoff: str = ""  # last day of what it may have read, YYYY-MM-DD, where its card tells
 
 
 def prepare_base(config: FinetuneConfig, store: Store, adapter: Path) -> Base:
@@ -36,7 +37,8 @@ def prepare_base(config: FinetuneConfig, store: Store, adapter: Path) -> Base:
 
     commit = revision(load_config(name))
     path = name if bases.is_folder(name) or not commit else f"{name.partition('@')[0]}@{commit}"
-    return Base(name, path, bases.identity(name, commit), bases.base_terms(name))
+    identity = bases.identity(name, commit)
+    return Base(name, path, identity, bases.base_terms(name), bases.base_cutoff(name))
 
 
 def choose_examples(

@@ -309,6 +309,7 @@ def save(
         base_path=base_path,
         base_identity=training.base.identity,
         base_licence=training.base.licence,
+        base_cutoff=training.base.cutoff,
         trained=True,
         adapter_digest=file_digest(out / "weights" / "adapter_model.safetensors"),
         train_digest=training.train_digest,

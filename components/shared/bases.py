@@ -11,6 +11,7 @@ by a process of its own, `python -m components.shared.bases FILE FOLDER`: it nee
 model's memory for half a minute.
 """
 
+import calendar
 import fcntl
 import functools
 import hashlib
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,11 @@ SMOLLM2_MIB = 93
 # What is known of the bases that have a name of ours, without fetching them.
 SHIPPED: dict[str, Mapping[str, str]] = {
     TINY: {"license": "Apache-2.0", "model_id": "arxtune/tiny"},
-    SMOLLM2: {"license": "apache-2.0", "model_id": "HuggingFaceTB/SmolLM2-135M-Instruct"},
+    SMOLLM2: {
+        "license": "apache-2.0",
+        "model_id": "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "cutoff": "November 2024",  # when it was released: its card names none
+    },
 }
 FETCH_S = 900  # seconds that pip may take for it
 CACHE = "ARXTUNE_MODELS"  # the variable that names a folder which keeps bases from run to run
@@ -50,6 +56,7 @@ TOKENIZER_FILES = (
     *("tokenizer*", "special_tokens_map.json", "chat_template*", "added_tokens.json"),
     *("vocab.*", "merges.txt", "spiece.model", "sentencepiece*"),
 )
+CUTOFF = re.compile(r"cut-?off(?: date)?(?: of|:| is| in)?[*\s]+([A-Z][a-z]+ \d{4})")
 GGUF_CARD = {"license": "general.license", "name": "general.name", "author": "general.organization"}
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # of NVIDIA, of AMD, of Windows
@@ -192,6 +199,16 @@ def card_name(name: str) -> str:
     return str(declared) if isinstance(declared, str) else Path(locate(name)).name
 
 
+def base_cutoff(name: str) -> str:
+    """Return the last day, YYYY-MM-DD, of what a base may have read, by its card; "" if unknown."""
+    try:
+        month = datetime.strptime(str(_card(name).get("cutoff", "")), "%B %Y")
+    except ValueError:
+        return ""
+    last = calendar.monthrange(month.year, month.month)[1]
+    return month.replace(day=last).date().isoformat()
+
+
 def copy_tokenizer(name: str, folder: Path) -> None:
     """Write the tokenizer of a base into `folder`, as transformers loads it, with our prompt."""
     from components.shared.models import context_length, load_config, load_tokenizer
@@ -219,6 +236,8 @@ def _card(name: str) -> Mapping[str, Any]:
             text = ModelCard.load(name.partition("@")[0], token=os.environ.get("HF_TOKEN")).content
         front = re.match(r"---\s*\n(.*?)\n---\s*\n", text, re.DOTALL)
         data = yaml.safe_load(front[1]) if front else {}
+        if found := CUTOFF.search(text):
+            data = {"cutoff": found[1], **data}
     except Exception:  # no card, no hub, no YAML: whatever it is, no licence is declared
         return {}
     return data if isinstance(data, dict) else {}

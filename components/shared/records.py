@@ -185,6 +185,7 @@ class Adapter(Record):
     adapter_digest: str  # sha256 of adapter_model.safetensors; empty where nothing was trained
     base_identity: str = ""  # changes whenever the base's weights may have changed
     base_licence: str = ""
+    base_cutoff: str = ""  # last day of what the base may have read, YYYY-MM-DD; empty if unknown
     train_digest: str = ""  # of the examples
     continued_from: str = ""  # adapter_digest of the release that training went on from
     watched: list[str] = field(default_factory=list)  # papers whose loss was watched, no more

@@ -136,6 +136,8 @@ class Verdict:
     champion: dict[str, Any] | None = None  # version, adapter_digest of the release compared with
     trained: bool
     knows: bool = True  # the base knew something before: what it forgets is decided on
+    cutoff: str = ""  # last day of what the base may have read, YYYY-MM-DD; empty if unknown
+    older: list[str] = field(default_factory=list)  # test papers that may be no younger
     # What each verdict on this release in the 365 days before spent of the year's error.
     spent_before: list[float] = field(default_factory=list)
     level: float  # the one-sided error that this verdict spends of the year's
