@@ -94,9 +94,15 @@ def model_answers(
             place = system_key(config, adapter.base_identity or adapter.base, system_digest)
             rows = [*examples] if system == CHAMPION else [*examples, *probes]
             asked = [row for row in rows if row.prompt]
+            plain = [row for row in rows if not row.prompt]
             answers = iter(models.answers(system, AnswerCache(store, f"{place}/answers"), asked))
             texts = [next(answers) if row.prompt else UNASKED for row in rows]
-            losses = models.losses(system, AnswerCache(store, f"{place}/losses"), rows)
+            # Apart: plain text needs the logits of all its tokens, a reference those of a few.
+            cache = AnswerCache(store, f"{place}/losses")
+            of_asked, of_plain = (
+                iter(models.losses(system, cache, side)) for side in (asked, plain)
+            )
+            losses = [next(of_asked if row.prompt else of_plain) for row in rows]
             made.answers[system], made.losses[system] = texts[:count], losses[:count]
             if system != CHAMPION:
                 made.probes[system] = list(zip(texts[count:], losses[count:], strict=True))

@@ -135,8 +135,9 @@ def losses(
         with torch.inference_mode():
             output = model(**inputs, position_ids=positions, logits_to_keep=longest + 1)
             logits = output.logits[:, :-1].float()
-        wanted = inputs["input_ids"][:, -longest:]
-        nats = torch.nn.functional.cross_entropy(logits.transpose(1, 2), wanted, reduction="none")
+        wanted = inputs["input_ids"][:, -longest:, None]
+        # What cross_entropy gives, in half the time: it copies the logits to move their last axis.
+        nats = logits.logsumexp(dim=-1) - logits.gather(-1, wanted).squeeze(-1)
         made = {}
         for place, row in zip(places, nats, strict=True):
             total = float(row[longest - lengths[place] :].sum())
