@@ -76,8 +76,8 @@ doctor: $(READY) ## look at all that a run needs, here and on the cluster
 
 # ---- container images: one for each set of dependencies
 STAGES_scrape   := scrape
-STAGES_data     := extract generate curate promote
-STAGES_llm      := finetune evaluate
+STAGES_data     := extract generate curate
+STAGES_llm      := finetune evaluate promote
 IMAGES          := scrape data llm
 TAG              = $(shell $(VENV)/bin/python -m components.shared.images $*)
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.promote.hub import check_token
 from components.shared import bases
 from components.shared.errors import ArxtuneError, ConfigError, DataError, StoreError
 from components.shared.feasibility import MIN_TRAIN_PAPERS, VerdictNeeds
@@ -53,11 +54,7 @@ def programs(asked: Asked) -> None:
 
 def push(asked: Asked) -> None:
     """What publishing on the hub needs."""
-    target = asked.profile.settings.get("promote", {}).get("push_to")
-    if target and not os.environ.get("HF_TOKEN"):
-        raise ConfigError(
-            f"promote.push_to={target!r}: needs a token", "set HF_TOKEN, or leave push_to out"
-        )
+    check_token(asked.profile.settings.get("promote", {}).get("push_to", ""))
 
 
 def papers(asked: Asked) -> None:

@@ -35,6 +35,7 @@ class Needs:
     hours: int  # after which its pod is ended
     retries: int = 3
     cache: bool = True
+    models: bool = False  # is where the GPUs and the base models are
     gpu: bool = False
     secrets: tuple[str, ...] = ()  # optional ones beside the store's
     egress: str = "cluster"  # or "internet": what the base's NetworkPolicy lets its pod reach
@@ -54,22 +55,26 @@ NEEDS = {
     ),
     "curate": Needs(cpu=("1", "2"), memory=("1Gi", "4Gi"), hours=2),
     "finetune": Needs(
-        cpu=("4", "8"), memory=("24Gi", "48Gi"), hours=24, retries=2, gpu=True,
-        secrets=("HF_TOKEN",), egress="internet", shm="8Gi",
+        cpu=("4", "8"), memory=("24Gi", "48Gi"), hours=24, retries=2, models=True,
+        gpu=True, secrets=("HF_TOKEN",), egress="internet", shm="8Gi",
     ),
     "evaluate": Needs(
-        cpu=("4", "8"), memory=("24Gi", "48Gi"), hours=12, retries=2, gpu=True,
-        secrets=("HF_TOKEN",), egress="internet", shm="8Gi",
+        cpu=("4", "8"), memory=("24Gi", "48Gi"), hours=12, retries=2, models=True,
+        gpu=True, secrets=("HF_TOKEN",), egress="internet", shm="8Gi",
     ),
-    # It moves what others serve: when that fails, a person looks before it is tried again.
-    "promote": Needs(cpu=("250m", "1"), memory=("512Mi", "2Gi"), hours=1, retries=0),
+    # It moves what others serve: when that fails, a person looks before it is tried again. Merging
+    # needs the base and its memory, on the node where evaluate has just ended.
+    "promote": Needs(
+        cpu=("250m", "4"), memory=("1Gi", "48Gi"), hours=2, retries=0, models=True,
+        secrets=("HF_TOKEN",), egress="internet",
+    ),
 }  # fmt: skip
 # A small model's, where there is no GPU; and of a task that waits for other pods.
 ON_CPU = {"cpu": ("1", "4"), "memory": ("1Gi", "6Gi"), "shm": "1Gi"}
 
 
 def place(task: dsl.PipelineTask, *, node_selector: Any, tolerations: Any) -> None:
-    """Place the task of a stage, which bears its name; the parameters are those of GPU tasks."""
+    """Place the task of a stage, which bears its name; the parameters are where the models are."""
     stage, gpus = task.name, _count("ARXTUNE_GPUS", "0 places everything on CPU")
     needs = (
         NEEDS[stage] if gpus or not NEEDS[stage].gpu else Needs(**{**vars(NEEDS[stage]), **ON_CPU})
@@ -93,12 +98,12 @@ def place(task: dsl.PipelineTask, *, node_selector: Any, tolerations: Any) -> No
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "arxtune")
     kubernetes.add_pod_label(task, "app.kubernetes.io/component", stage)
     kubernetes.add_pod_label(task, "arxtune.dev/egress", needs.egress)
-    if needs.gpu:
+    if needs.models:
         kubernetes.mount_pvc(task, pvc_name=MODELS, mount_path="/models")
         kubernetes.add_node_selector_json(task, node_selector)
         kubernetes.add_toleration_json(task, tolerations)
-        if gpus:
-            _on_gpu(task, gpus if stage == "finetune" else 1)  # one process answers
+    if needs.gpu and gpus:
+        _on_gpu(task, gpus if stage == "finetune" else 1)  # one process answers
 
 
 def _until_last_attempt(needs: Needs) -> int:

@@ -5,7 +5,7 @@ from kfp import dsl
 from components.shared import images
 
 
-@dsl.component(base_image=images.DATA, install_kfp_package=False)
+@dsl.component(base_image=images.LLM, install_kfp_package=False)
 def promote(
     train: dsl.Input[dsl.Dataset],
     adapter: dsl.Input[dsl.Model],

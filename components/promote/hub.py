@@ -14,19 +14,25 @@ from components.shared.text import clean_line
 LIBRARIES = ("torch", "transformers", "peft")
 
 
-def check(config: PromoteConfig, *, here: bool = True) -> None:
-    """Raise an error for a push or a merge that cannot work; `here` is where promote will run."""
-    if config.push_to and not environment("HF_TOKEN"):
-        raise ConfigError(f"promote.push_to={config.push_to!r}: needs a token", "set HF_TOKEN")
+def check(config: PromoteConfig) -> None:
+    """Raise an error for a push or a merge that cannot work here."""
+    check_token(config.push_to)
     wanted = [("merge", name) for name in LIBRARIES] if config.merge else []
     if config.push_to:
         wanted.append(("push_to", "huggingface_hub"))
     for knob, library in wanted:
-        if here and importlib.util.find_spec(library) is None:
+        if importlib.util.find_spec(library) is None:
             raise ModelError(
                 f"promote.{knob}: {library} is not installed here",
                 f"leave out promote.{knob}, or promote where models are",
             )
+
+
+def check_token(repository: str) -> None:
+    """Raise ConfigError for a push without a token."""
+    if repository and not environment("HF_TOKEN"):
+        problem = f"promote.push_to={repository!r}: needs a token"
+        raise ConfigError(problem, "set HF_TOKEN, or leave push_to out")
 
 
 def merge(adapter: Path, folder: Path) -> None:

@@ -17,8 +17,8 @@ PREFIX = os.environ.get("ARXTUNE_IMAGES") or "arxtune"  # registry and project
 RELEASE = os.environ.get("ARXTUNE_TAG") or VERSION
 STAGES_OF = {
     "scrape": ("scrape",),  # Chromium
-    "data": ("extract", "generate", "curate", "promote"),
-    "llm": ("finetune", "evaluate"),
+    "data": ("extract", "generate", "curate"),
+    "llm": ("finetune", "evaluate", "promote"),
 }
 LEFT_OUT = {"__pycache__", "standin"}  # of the code, as images/Dockerfile does
 

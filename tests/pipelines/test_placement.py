@@ -13,6 +13,7 @@ import yaml
 from kfp.compiler import Compiler
 
 from components.finetune.trainjob import NODE_QUEUE, NODE_RESOURCES
+from components.shared import images
 from pipelines.arxtune import arxtune
 from pipelines.names import SECRET
 from pipelines.placement import USER
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 STORE = {"ARXTUNE_S3_ACCESS_KEY_ID", "ARXTUNE_S3_SECRET_ACCESS_KEY"}
 WHERE_STORE = {"ARXTUNE_S3_ENDPOINT_URL", "ARXTUNE_S3_REGION", "ARXTUNE_S3_SESSION_TOKEN"}
 GPU_STAGES = {"finetune", "evaluate"}
+MODEL_STAGES = {*GPU_STAGES, "promote"}  # merging needs the base, pushing the token
 
 
 class Compiled:
@@ -65,18 +67,22 @@ def test_only_the_stages_of_the_model_ask_for_a_gpu(compiled: Compiled, stage: s
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_nodes_of_the_gpu_are_named_by_the_runs_parameters(compiled: Compiled, stage: str) -> None:
+def test_nodes_of_the_models_are_named_by_the_runs_parameters(
+    compiled: Compiled, stage: str
+) -> None:
     platform = compiled.platform[stage]
-    if stage not in GPU_STAGES:
+    if stage not in MODEL_STAGES:
         assert "nodeSelector" not in platform
         assert "tolerations" not in platform
         return
-    assert platform["nodeSelector"]["nodeSelectorJson"] == {
-        "componentInputParameter": "node_selector"
-    }
-    assert platform["tolerations"] == [
-        {"tolerationJson": {"componentInputParameter": "tolerations"}}
-    ]
+    within = "pipelinechannel--" if stage == "promote" else ""  # the condition's own parameters
+    named = {"componentInputParameter": f"{within}node_selector"}
+    assert platform["nodeSelector"]["nodeSelectorJson"] == named
+    named = {"componentInputParameter": f"{within}tolerations"}
+    assert platform["tolerations"] == [{"tolerationJson": named}]
+    (claim,) = platform["pvcMount"]
+    assert claim["mountPath"] == "/models"
+    assert compiled.container[stage]["image"] == images.LLM
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -85,6 +91,7 @@ def test_each_stage_gets_its_own_secrets_and_no_others(compiled: Compiled, stage
         "generate": {"GROQ_API_KEY", "ARXTUNE_TEACHER_KEY"},
         "finetune": {"HF_TOKEN"},
         "evaluate": {"HF_TOKEN"},
+        "promote": {"HF_TOKEN"},
     }
     assert compiled.secrets(stage, optional=False) == STORE
     assert compiled.secrets(stage, optional=True) == WHERE_STORE | own.get(stage, set())
@@ -138,7 +145,7 @@ def test_no_stage_is_root_or_writes_to_its_image(compiled: Compiled, stage: str)
 @pytest.mark.parametrize("stage", STAGES)
 def test_only_stages_that_must_may_reach_the_internet(compiled: Compiled, stage: str) -> None:
     labels = compiled.platform[stage]["podMetadata"]["labels"]
-    needs_it = stage in {"scrape", "generate", *GPU_STAGES}
+    needs_it = stage in {"scrape", "generate", *MODEL_STAGES}
     assert labels["arxtune.dev/egress"] == ("internet" if needs_it else "cluster")
     assert labels["app.kubernetes.io/component"] == stage
 
