@@ -16,7 +16,7 @@ from typing import Any
 from components.shared.errors import ClusterError, ConfigError
 from components.shared.records import digest
 from components.shared.stage import add_knobs
-from pipelines import manifests
+from pipelines import check, manifests
 from pipelines.kubeflow import Kubeflow, add_connection
 from pipelines.names import KUBEFLOW_BUCKET, PIPELINE, STORE
 from pipelines.profile import EMBEDDED, make_profile, parameters
@@ -27,7 +27,6 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser = commands.add_parser("deploy", help="deploy to a cluster (idempotent)")
     add = parser.add_argument
     add("--no-manifests", action="store_true", help="pipeline and schedule alone, without kubectl")
-    add("--kfp-manifests", type=Path, metavar="FOLDER", help="a copy of KFP's manifests/kustomize")
     add("--schedule", default="", metavar="CRON", help='six fields, UTC: "0 0 3 * * 1", Mondays')
     add("--dry-run", action="store_true", help="show what would change, and change nothing")
     add_parameters(parser)
@@ -53,14 +52,13 @@ def run_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
 
     The checks of `arxtune run` that can be made from here are made; stages make theirs again.
     """
-    from pipelines import check
-
     flags = {name: getattr(arguments, name) for name in parameters() if hasattr(arguments, name)}
     overlay = manifests.MANIFESTS / "overlays" / arguments.overlay / "arxtune.toml"
     implied = tomllib.loads(overlay.read_text("utf-8"))["pipeline"]
     base = EMBEDDED if arguments.overlay == "kind" else None  # for the small model's recipe
     profile = make_profile(arguments.config, flags, arguments.set, base, implied)
     asked = check.Asked(profile, Path(), None, None)
+    check.push(asked)
     if os.environ.get("GROQ_API_KEY") or asked.profile.config("generate").teacher == "embedded":
         check.teacher(asked)
     if os.environ.get("HF_TOKEN"):
@@ -105,15 +103,9 @@ def package(arguments: argparse.Namespace) -> tuple[str, str]:
 
 def check_cron(cron: str) -> None:
     """Refuse what Kubeflow's scheduler would read in another way than it looks."""
-    problem, fields = f"--schedule {cron!r}", cron.split()
-    if "TZ=" in cron:
-        fix = 'give the time in UTC: 03:00 in Berlin is "0 0 2 * * 1", in summer "0 0 1 * * 1"'
-        raise ConfigError(f"{problem}: names a time zone, and schedules are in UTC", fix)
-    if not cron.startswith("@") and len(fields) != 6:
-        example = "0 " + " ".join(fields) if len(fields) == 5 else "0 0 3 * * 1"
-        raise ConfigError(f"{problem}: must have six fields", f'seconds come first: "{example}"')
-    if not re.match(r"@|\d+\s", cron):
-        raise ConfigError(f"{problem}: would start many runs a minute", "name one second: 0")
+    if not re.fullmatch(r"@\w+( \w+)?|\d+( \S+){5}", cron):
+        problem = f"--schedule {cron!r}: must have six fields in UTC, the second first"
+        raise ConfigError(problem, '"0 0 3 * * 1" is Mondays, 03:00')
 
 
 def _deploy(arguments: argparse.Namespace) -> None:

@@ -5,15 +5,17 @@ import functools
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 from components.shared.errors import ClusterError, ConfigError
 from components.shared.progress import say
+from pipelines.manifests import Kubectl
 
 Answer = Any  # the generated client has no types
 MINIMUM = (2, 16)  # the first with optional secrets, securityContext and orphaned runs
-TIMEOUT = (10, 60)  # seconds to connect, to answer
+TIMEOUT = (2, 60)  # seconds to connect, to answer
 RETRY_PAUSE = 0.5  # seconds before the second try, then twice as long each time
 FIXES = {
     401: "log in again, or name a valid token by KF_PIPELINES_SA_TOKEN_PATH",
@@ -115,13 +117,18 @@ def _configuration(where: Any) -> Answer:
     # What asks or removes is repeated; what creates is not: the next deploy looks for it first.
     configuration.retries = urllib3.Retry(
         total=5,
+        connect=0,  # where nothing listens, that is said at once
         backoff_factor=RETRY_PAUSE,
         allowed_methods=["GET", "DELETE"],
         status_forcelist=[408, 429, 500, 502, 503, 504],
         raise_on_status=False,
     )
     if not where.host:
-        _through_kubeconfig(configuration, where)
+        kubectl = Kubectl(where.namespace, where.context)
+        service = f"/api/v1/namespaces/{where.namespace}/services/ml-pipeline:http/proxy"
+        health = f"{service}/apis/v2beta1/healthz"
+        kubectl.show("get", "--raw", health, "--request-timeout=2s", stdout=subprocess.DEVNULL)
+        configuration.host = kubectl.proxy() + service
         return configuration
     configuration.host = re.sub(r"^(?!\w+://)", "https://", where.host).rstrip("/")
     if token := os.environ.get("KF_PIPELINES_SA_TOKEN_PATH"):
@@ -130,23 +137,3 @@ def _configuration(where: Any) -> Answer:
         configuration.api_key["authorization"] = Path(token).read_text("utf-8").strip()
         configuration.api_key_prefix["authorization"] = "Bearer"
     return configuration
-
-
-def _through_kubeconfig(configuration: Answer, where: Any) -> None:
-    """Go through the Kubernetes API's proxy, which the kubeconfig logs in to."""
-    from kubernetes import config
-
-    try:
-        config.load_kube_config(client_configuration=configuration, context=where.context or None)
-    except config.ConfigException as error:
-        problem = f"no --host is given, and no cluster is configured here: {error}"
-        raise ConfigError(problem, "--host URL, or a cluster by --context NAME") from None
-    proxy = f"/api/v1/namespaces/{where.namespace}/services/ml-pipeline:http/proxy"
-    configuration.host = address = configuration.host.rstrip("/") + proxy
-    renew = configuration.refresh_api_key_hook
-
-    def renew_token(configuration: Answer) -> None:
-        renew(configuration)  # points back at the API itself
-        configuration.host = address
-
-    configuration.refresh_api_key_hook = renew and renew_token

@@ -5,12 +5,11 @@ import base64
 import ipaddress
 import json
 import os
-import re
 import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import yaml
 
 from components.shared import images
 from components.shared.errors import ClusterError, ConfigError, ToolError
+from components.shared.lifetime import die_with_parent
 from components.shared.progress import say
 from components.shared.records import digest
 from pipelines.names import KUBEFLOW_BUCKET, OPTIONAL_STORE_KEYS, SECRET, STORE_KEYS
@@ -25,19 +25,12 @@ from pipelines.names import KUBEFLOW_BUCKET, OPTIONAL_STORE_KEYS, SECRET, STORE_
 Object = dict[str, Any]
 MANIFESTS = Path(__file__).parents[1] / "manifests"
 OVERLAYS = ("existing", "standalone", "standalone-minio", "kind")
-COMPONENTS = (
-    *("bucket", "minio", "kueue", "external-secrets", "gpu-check", "lifecycle", "outside-store"),
-    "trainer",
-)
+COMPONENTS = tuple(sorted(path.name for path in MANIFESTS.glob("components/*")))
 JOBS = ("models", "bucket", "lifecycle", "gpu-check")
 ARTIFACTS_SECRET = "mlpipeline-minio-artifact"  # noqa: S105  Kubeflow's name for it
 OTHER_KEYS = ("GROQ_API_KEY", "ARXTUNE_TEACHER_KEY", "HF_TOKEN")
 SERVER_SIDE = ("--server-side", "--field-manager=arxtune", "--force-conflicts")
 UP_SECONDS = 600
-GITHUB = re.compile(
-    r"https://github\.com/(kubeflow/pipelines/manifests/kustomize|argoproj/argo-workflows)/"
-    r"([\w/-]+)\?ref=([\w.]+)\S*"
-)
 
 
 class Kubectl:
@@ -47,7 +40,7 @@ class Kubectl:
         self.namespace = namespace
         self._base = ["kubectl", *(["--context", context] if context else []), "-n", namespace]
         if not shutil.which("kubectl"):
-            raise ToolError("kubectl is not installed", "install it, or deploy with --no-manifests")
+            raise ToolError("kubectl is not installed", "install it; or --no-manifests --host URL")
 
     def show(self, *arguments: str, fine: Sequence[int] = (0,), **more: Any) -> str:
         """Run kubectl with its own words on the terminal; raise ClusterError for other statuses."""
@@ -57,19 +50,20 @@ class Kubectl:
             raise ClusterError(problem, "the same command goes on from here")
         return done.stdout or ""
 
-    def read(self, *arguments: str) -> Any:
-        """Return what kubectl gets, as JSON."""
-        return json.loads(self.show(*arguments, "-o", "json", stdout=subprocess.PIPE))
+    def read(self, *what: str) -> Object:
+        """Return what kubectl gets; an empty object where it is not there."""
+        asked = ("get", *what, "--ignore-not-found", "-o", "json")
+        found: Object = json.loads(self.show(*asked, stdout=subprocess.PIPE) or "{}")
+        return found
 
-    def has(self, kind: str, name: str) -> bool:
-        """Tell whether it is there."""
-        found = ("get", kind, name, "--ignore-not-found", "-o", "name")
-        return bool(self.show(*found, stdout=subprocess.PIPE).strip())
-
-    def create_secret(self, name: str, values: dict[str, str]) -> None:
-        """Create a Secret."""
-        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
-        self.show("create", "-f", "-", input=json.dumps(secret | {"stringData": values}))
+    def proxy(self) -> str:
+        """Return an address of the Kubernetes API that needs no login, while this process lives."""
+        command = [*self._base, "proxy", "--port=0"]
+        served = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
+        )
+        assert served.stdout is not None
+        return "http://" + served.stdout.readline().rpartition(" on ")[2].strip()
 
 
 def apply(arguments: argparse.Namespace, store: str) -> bool:
@@ -82,7 +76,7 @@ def apply(arguments: argparse.Namespace, store: str) -> bool:
     with tempfile.TemporaryDirectory(prefix="arxtune-manifests-") as scratch:
         prepare(Path(scratch), arguments, bucket, api_server_rules(kubectl))
         bare = arguments.overlay != "existing"
-        if arguments.dry_run and bare and not kubectl.has("namespace", arguments.namespace):
+        if arguments.dry_run and bare and not kubectl.read("namespace", arguments.namespace):
             print(f"namespace {arguments.namespace}: not there; all of it would be created")
             return False
         if arguments.dry_run:
@@ -91,8 +85,9 @@ def apply(arguments: argparse.Namespace, store: str) -> bool:
         if bare:  # what the rest is made of must be there first
             kubectl.show("apply", *SERVER_SIDE, "-k", f"{scratch}/manifests/upstream/crds")
             kubectl.show("wait", "--for=condition=established", "--timeout=60s", "crd", "--all")
-        external = "external-secrets" in arguments.component
-        ensure_secrets(kubectl, store, bare=bare, external=external)
+            ensure_secret(kubectl, ARTIFACTS_SECRET, _keys_of_kubeflows_own)
+        if "external-secrets" not in arguments.component:
+            ensure_secret(kubectl, SECRET, lambda: _keys_of_ours(kubectl, store))
         kubectl.show("apply", *SERVER_SIDE, "-k", scratch)
         if bare:
             up = ("--for=condition=Available", f"--timeout={UP_SECONDS}s")
@@ -100,31 +95,37 @@ def apply(arguments: argparse.Namespace, store: str) -> bool:
     return True
 
 
-def ensure_secrets(kubectl: Kubectl, store: str, *, bare: bool, external: bool) -> None:
-    """Create missing Secrets from the environment; one that is there is never changed."""
-    if bare and not kubectl.has("secret", ARTIFACTS_SECRET):
-        own = {"accesskey": "arxtune-" + secrets.token_hex(6), "secretkey": secrets.token_hex(20)}
-        kubectl.create_secret(ARTIFACTS_SECRET, own)
-    if external or kubectl.has("secret", SECRET):
+def ensure_secret(kubectl: Kubectl, name: str, values: Callable[[], dict[str, str]]) -> None:
+    """Create a missing Secret; one that is there is never changed, and has what is set here."""
+    if there := kubectl.read("secret", name):
+        lacks = set(_from_environment(OTHER_KEYS)) - set(there.get("data", {}))
+        if lacks and name == SECRET:
+            fix = f"kubectl delete secret {name} -n {kubectl.namespace}, and the same command again"
+            raise ConfigError(f"the Secret {name} lacks {', '.join(sorted(lacks))}, set here", fix)
         return
-    values = _from_environment((*STORE_KEYS, *OPTIONAL_STORE_KEYS))
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
+    kubectl.show("create", "-f", "-", input=json.dumps(secret | {"stringData": values()}))
+
+
+def _keys_of_kubeflows_own() -> dict[str, str]:
+    return {"accesskey": f"arxtune-{secrets.token_hex(6)}", "secretkey": secrets.token_hex(20)}
+
+
+def _keys_of_ours(kubectl: Kubectl, store: str) -> dict[str, str]:
+    """Return the store's keys, of the environment or Kubeflow's own, and the other keys."""
+    values = _from_environment((*STORE_KEYS, *OPTIONAL_STORE_KEYS, *OTHER_KEYS))
     if set(STORE_KEYS) <= set(values):
         if store.startswith(KUBEFLOW_BUCKET + "/"):
-            problem = (
-                f"keys of an S3 are in the environment, and --store {store} is in Kubeflow's own"
-            )
-            raise ConfigError(
-                problem, "name your bucket by --store s3://BUCKET/PREFIX, or unset them"
-            )
-    elif kubectl.has("secret", ARTIFACTS_SECRET):
-        data = kubectl.read("get", "secret", ARTIFACTS_SECRET)["data"]
-        keys = [base64.b64decode(data[key]).decode() for key in ("accesskey", "secretkey")]
-        values = dict(zip(STORE_KEYS, keys, strict=True))
-        values["ARXTUNE_S3_ENDPOINT_URL"] = "http://seaweedfs.kubeflow:9000"
-    else:
+            problem = f"S3 keys are in the environment, and --store {store} is in Kubeflow's own"
+            fix = "name your bucket by --store s3://BUCKET/PREFIX, or unset them"
+            raise ConfigError(problem, fix)
+        return values
+    if not (kubeflows := kubectl.read("secret", ARTIFACTS_SECRET)):
         problem = f"there is no Secret {SECRET}, and {' and '.join(STORE_KEYS)} are not set"
         raise ConfigError(problem, "set them, make the Secret, or --component external-secrets")
-    kubectl.create_secret(SECRET, values | _from_environment(OTHER_KEYS))
+    for key, name in zip(STORE_KEYS, ("accesskey", "secretkey"), strict=True):
+        values[key] = base64.b64decode(kubeflows["data"][name]).decode()
+    return values | {"ARXTUNE_S3_ENDPOINT_URL": "http://seaweedfs.kubeflow:9000"}
 
 
 def _from_environment(keys: Sequence[str]) -> dict[str, str]:
@@ -139,7 +140,7 @@ def api_server_rules(kubectl: Kubectl) -> list[Object]:
     """Return the egress rules that lead to the Kubernetes API, whose address may be public."""
     service = ("-l", "kubernetes.io/service-name=kubernetes")
     try:
-        slices = kubectl.read("get", "endpointslices", "-n", "default", *service)["items"]
+        slices = kubectl.read("endpointslices", "-n", "default", *service).get("items", [])
     except ClusterError:
         say("deploy", "the Kubernetes API's addresses cannot be read: see docs/cluster.md, Egress")
         return []
@@ -168,8 +169,6 @@ def prepare(
             "leave out --namespace, or install it yourself and take --overlay existing",
         )
     shutil.copytree(MANIFESTS, folder / "manifests", dirs_exist_ok=True)
-    if flags.kfp_manifests:
-        _use_local_copy(folder / "manifests", flags.kfp_manifests)
     overlay = folder / "manifests" / "overlays" / flags.overlay / "kustomization.yaml"
     has = yaml.safe_load(overlay.read_text("utf-8")).get("components", [])
     wanted = {f"../../components/{name}" for name in flags.component}
@@ -212,26 +211,3 @@ def _patches(namespace: str, bucket: str, api_server: Sequence[Object]) -> list[
 def _patch(kind: str, name: str, operation: str, values: Object) -> Object:
     operations = [{"op": operation, "path": path, "value": value} for path, value in values.items()]
     return {"target": {"kind": kind, "name": name}, "patch": yaml.safe_dump(operations)}
-
-
-def _use_local_copy(manifests: Path, kfp_manifests: Path) -> None:
-    """Point what comes from github.com at a copy, as kustomize stays within one root."""
-    problem = f"--kfp-manifests {kfp_manifests}"
-    if not (kfp_manifests / "env").is_dir():
-        fix = "name manifests/kustomize of kubeflow/pipelines"
-        raise ConfigError(f"{problem}: no folder env in it", fix)
-    shutil.copytree(kfp_manifests, manifests / "kfp")
-    places = {"kubeflow/pipelines/manifests/kustomize": "kfp"}
-    places["argoproj/argo-workflows"] = "kfp/argo-workflows"
-    for path in manifests.rglob("kustomization.yaml"):
-        text = path.read_text("utf-8")
-        for found in GITHUB.finditer(text):
-            there = manifests / places[found[1]] / found[2]
-            if found[1] == "argoproj/argo-workflows" and not there.is_dir():
-                raise ConfigError(
-                    f"{problem}: it takes Argo from github.com",
-                    f"put Argo beside them: git clone --depth 1 --branch {found[3]} "
-                    f"https://github.com/argoproj/argo-workflows {kfp_manifests}/argo-workflows",
-                )
-            text = text.replace(found[0], os.path.relpath(there, path.parent))
-        path.write_text(text, "utf-8")

@@ -1,4 +1,4 @@
-"""Runs on a cluster: submit and watch one, list them, read their logs; the schedule of others."""
+"""Runs on a cluster: submit one and watch it, read its logs; the schedule of others."""
 
 import argparse
 import contextlib
@@ -19,7 +19,6 @@ from pipelines.kubeflow import Kubeflow, add_connection
 from pipelines.manifests import Kubectl
 from pipelines.names import PIPELINE
 from pipelines.stages import STAGES
-from pipelines.verify import local_runs
 
 POLL_SECONDS = 10
 LAST_LINES = 20  # of the stage that failed
@@ -28,27 +27,22 @@ NODE = "workflows.argoproj.io/node-name"  # arxtune-x7k2p.root(0).scrape(0).exec
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `arxtune submit`, `runs`, `logs` and `schedule` to the command line."""
+    """Add `arxtune submit`, `logs` and `schedule` to the command line."""
     submit = commands.add_parser("submit", help="start a run of the deployed pipeline, watch it")
     submit.add_argument("--no-wait", action="store_true", help="do not watch it")
     submit.add_argument("--report", type=Path, metavar="FILE", help="(default: report-RUN.html)")
     deploy.add_parameters(submit)
     submit.set_defaults(command=_submit)
 
-    listed = commands.add_parser("runs", help="list runs, newest first")
-    listed.add_argument("--home", type=Path, default=Path(".arxtune"), metavar="FOLDER")
-    listed.add_argument("--last", type=int, default=20, metavar="N", help="(default: 20)")
-    listed.set_defaults(command=_runs)
-
     logs = commands.add_parser("logs", help="print what the stages of a run and their drivers said")
-    logs.add_argument("run", help="its id, as `arxtune runs` lists it")
+    logs.add_argument("run", help="its id, as `arxtune submit` and the dashboard tell it")
     logs.add_argument("--stage", default="", choices=STAGES, help="of one stage alone")
     logs.set_defaults(command=_logs)
 
     schedule = commands.add_parser("schedule", help="manage what `deploy --schedule` makes")
     schedule.add_argument("action", choices=("list", "remove"))
     schedule.set_defaults(command=_schedule)
-    for parser in (listed, logs, schedule):
+    for parser in (logs, schedule):
         add_connection(parser)
 
 
@@ -102,22 +96,6 @@ def watch(kubeflow: Kubeflow, run: str) -> str | None:
     return next((stage for stage in STAGES if {stage, f"{stage}-driver"} & set(failed)), "")
 
 
-def _runs(arguments: argparse.Namespace) -> None:
-    if local := local_runs(arguments.home)[: arguments.last]:
-        print("\n".join([f"on this machine, in {arguments.home}:", *local]))
-        if not (arguments.host or arguments.context):
-            print("on a cluster: name it by --host or --context")
-            return
-    kubeflow = Kubeflow(arguments)
-    newest = {"page_size": arguments.last, "sort_by": "created_at desc", **kubeflow.space}
-    found = kubeflow.ask("list_runs", **newest).runs or []
-    for run in found:
-        state = str(run.state or "pending").lower()
-        print(f"{run.run_id}  {state:<10}  {run.display_name}")
-    if not found:
-        print("no runs yet")
-
-
 def _logs(arguments: argparse.Namespace) -> None:
     kubectl = Kubectl(arguments.namespace, arguments.context)
     show_logs(kubectl, arguments.run, arguments.stage)
@@ -127,8 +105,7 @@ def show_logs(kubectl: Kubectl, run: str, stage: str, lines: int = -1) -> None:
     """Print what the pods of a run or stage said, drivers first."""
     pods = [pod for name, pod in _pods(kubectl, run) if name and stage in ("", name)]
     if not pods:
-        fix = "the dashboard has its archived logs"
-        raise ConfigError(f"run {run}: no pod of it is left", fix)
+        raise ConfigError(f"run {run}: no pod of it is left", "the dashboard has archived logs")
     for pod in pods:
         main = ("-c", "main", "--prefix", f"--tail={lines}")
         kubectl.show("logs", pod["metadata"]["name"], *main, fine=(0, 1))
@@ -137,7 +114,8 @@ def show_logs(kubectl: Kubectl, run: str, stage: str, lines: int = -1) -> None:
 def _pods(kubectl: Kubectl, run: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the pods of a run, oldest first, each with its stage or ""."""
     oldest_first = "--sort-by=.metadata.creationTimestamp"
-    for pod in kubectl.read("get", "pods", "-l", f"pipeline/runid={run}", oldest_first)["items"]:
+    found = kubectl.read("pods", "-l", f"pipeline/runid={run}", oldest_first)
+    for pod in found.get("items", []):
         path = pod["metadata"].get("annotations", {}).get(NODE, "")
         names = re.findall(r"\.([a-z]+)(?:-driver)?(?:\(\d+\))?", path)
         yield next((name for name in names if name in STAGES), ""), pod

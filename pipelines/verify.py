@@ -12,7 +12,7 @@ from pipelines.local import Run
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `arxtune verify` to the command line."""
+    """Add `arxtune verify` and `runs` to the command line."""
     parser = commands.add_parser("verify", help="recompute a run's verdict from its stored answers")
     parser.add_argument(
         "run",
@@ -23,10 +23,18 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     parser.add_argument("--home", type=Path, default=Path(".arxtune"), metavar="FOLDER")
     parser.set_defaults(command=_verify)
+    listed = commands.add_parser("runs", help="list the runs of this machine, newest first")
+    listed.add_argument("--home", type=Path, default=Path(".arxtune"), metavar="FOLDER")
+    listed.add_argument("--last", type=int, default=20, metavar="N", help="(default: 20)")
+    listed.set_defaults(command=_runs)
 
 
 def _verify(arguments: argparse.Namespace) -> None:
     print("\n".join(verify_run(arguments.run or latest_run(arguments.home))))
+
+
+def _runs(arguments: argparse.Namespace) -> None:
+    print("\n".join(local_runs(arguments.home)[: arguments.last]) or "no runs yet")
 
 
 def latest_run(home: Path) -> Path:

@@ -181,20 +181,17 @@ def test_a_server_that_is_too_old_is_refused_before_anything_changes(
 
 
 @pytest.mark.parametrize(
-    ("cron", "problem"),
+    "cron",
     [
-        ("0 3 * * 1", 'must have six fields; seconds come first: "0 0 3 * * 1"'),
-        ("0 0 3 * * 1 2026", "must have six fields"),
-        ("TZ=Europe/Berlin 0 0 3 * * 1", "schedules are in UTC; give the time in UTC"),
-        ("CRON_TZ=UTC 0 0 3 * * 1", "schedules are in UTC"),
-        ("* 0 3 * * 1", "many runs a minute"),
+        *("0 3 * * 1", "0 0 3 * * 1 2026", "* 0 3 * * 1"),  # the last one: many runs a minute
+        *("TZ=Europe/Berlin 0 0 3 * * 1", "CRON_TZ=UTC 0 0 3 * * 1"),
     ],
 )
 def test_a_wrong_schedule_is_one_line_before_anything_changes(
-    server: KubeflowStandIn, arxtune: Arxtune, cron: str, problem: str
+    server: KubeflowStandIn, arxtune: Arxtune, cron: str
 ) -> None:
     line = refused(arxtune, "deploy", "--no-manifests", "--schedule", cron)
-    assert problem in line
+    assert 'must have six fields in UTC, the second first; "0 0 3 * * 1"' in line
     assert server.calls == []
 
 
@@ -217,7 +214,8 @@ def test_a_changed_line_of_any_stage_is_another_version(tmp_path: Path) -> None:
     before = names()
     for place, changed in (
         ("components/scrape/core.py", {0}),
-        ("components/promote/core.py", {1}),
+        ("components/promote/core.py", {2}),
+        ("components/curate/core.py", {1}),
         ("components/evaluate/core.py", {2}),
         ("components/shared/store.py", {0, 1, 2}),
         ("images/llm/packages.txt", {2}),
@@ -247,11 +245,9 @@ def test_a_dry_run_says_what_would_change_and_a_schedule_is_listed_and_removed(
     assert "remove a schedule" in arxtune("schedule", "remove")
     assert server.schedules == {}
     assert "there is no schedule" in arxtune("schedule", "remove")
-    assert arxtune("runs") == "no runs yet\n"
     assert "run run-" in arxtune("submit", "--no-wait")
     (run,) = server.runs.values()
     assert run["runtime_config"]["parameters"]["store"] == "s3://mlpipeline/arxtune"
-    assert run["run_id"] in arxtune("runs")
 
 
 @pytest.mark.parametrize("retries", [False, True], ids=["2.16", "2.17, with retry wrappers"])

@@ -22,10 +22,9 @@ __all__ = ["arxtune", "kubectl", "quick_and_away_from_home", "server"]  # fixtur
 SLICES = ("endpointslices", json.dumps({"items": [{
     "addressType": "IPv4", "ports": [{"port": 443}], "endpoints": [{"addresses": ["20.1.2.3"]}],
 }]}), 0)  # fmt: skip
-HERE = ("get secret arxtune-secrets", "secret/arxtune-secrets", 0)
-KUBEFLOWS = ("get secret mlpipeline-minio-artifact -o json",
+HERE = ("get secret arxtune-secrets", json.dumps({"data": {"GROQ_API_KEY": "eA=="}}), 0)
+KUBEFLOWS = ("get secret mlpipeline-minio-artifact",
              json.dumps({"data": {"accesskey": "YQ==", "secretkey": "Yg=="}}), 0)  # fmt: skip
-KUBEFLOWS_HERE = ("get secret mlpipeline-minio-artifact --ignore", "secret/mlpipeline-minio-...", 0)
 
 
 def test_a_deploy_applies_the_overlay_with_kubectls_own_words(
@@ -57,7 +56,7 @@ def test_a_dry_run_asks_kubectl_for_the_difference_and_changes_nothing(
 def test_a_dry_run_of_a_bare_cluster_says_that_all_is_new(
     arxtune: Arxtune, kubectl: FakeKubectl
 ) -> None:
-    kubectl.answer(SLICES, ("get namespace", "", 0))
+    kubectl.answer(SLICES)
     printed = arxtune("deploy", "--overlay", "standalone-minio", "--dry-run")
     assert "all of it would be created" in printed
     assert [command.split()[0] for command, _ in kubectl.calls()] == ["get", "get"]
@@ -75,17 +74,16 @@ def test_a_secret_manager_makes_ours_and_kubeflows_is_made_here(
 def test_a_bare_cluster_gets_kinds_first_and_keys_of_its_own(
     arxtune: Arxtune, kubectl: FakeKubectl
 ) -> None:
-    kubectl.answer(SLICES, KUBEFLOWS)
-    assert "there is no Secret arxtune-secrets" in refused(
-        arxtune, "deploy", "--overlay", "standalone"
-    )
+    kubectl.answer(SLICES)
+    line = refused(arxtune, "deploy", "--overlay", "standalone")
+    assert "there is no Secret arxtune-secrets" in line
     calls = kubectl.calls()
     assert [command.split()[0] for command, _ in calls] == [
         *("get", "apply", "wait", "get", "create", "get", "get")
     ]
     (made,) = (json.loads(stdin) for command, stdin in calls if command.startswith("create"))
     assert made["metadata"]["name"] == "mlpipeline-minio-artifact"
-    kubectl.answer(SLICES, KUBEFLOWS, KUBEFLOWS_HERE)
+    kubectl.answer(SLICES, KUBEFLOWS)
     arxtune("deploy", "--overlay", "standalone")
     calls = kubectl.calls()
     (made,) = (json.loads(stdin) for command, stdin in calls if command.startswith("create"))
@@ -116,6 +114,18 @@ def test_keys_of_the_environment_go_to_the_secret_by_names_of_our_own(
         *("ARXTUNE_S3_ACCESS_KEY_ID", "ARXTUNE_S3_SECRET_ACCESS_KEY", "ARXTUNE_S3_ENDPOINT_URL"),
         "HF_TOKEN",
     }
+    kubectl.answer(SLICES, HERE)
+    line = refused(arxtune, "deploy", "--store", "s3://mine/arxtune")
+    assert "Secret arxtune-secrets lacks HF_TOKEN, set here; kubectl delete secret" in line
+
+
+def test_a_push_without_a_token_is_refused_before_it_costs(
+    server: KubeflowStandIn, arxtune: Arxtune, kubectl: FakeKubectl
+) -> None:
+    for command in ("submit", "deploy"):
+        line = refused(arxtune, command, "--set", "promote.push_to=team/model")
+        assert "promote.push_to='team/model': needs a token; set HF_TOKEN" in line
+    assert not server.calls + kubectl.calls()
 
 
 @pytest.mark.parametrize(
