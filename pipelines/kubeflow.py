@@ -128,7 +128,7 @@ def _configuration(where: Any) -> Answer:
         service = f"/api/v1/namespaces/{where.namespace}/services/ml-pipeline:http/proxy"
         health = f"{service}/apis/v2beta1/healthz"
         kubectl.show("get", "--raw", health, "--request-timeout=2s", stdout=subprocess.DEVNULL)
-        configuration.host = kubectl.proxy() + service
+        configuration.host = kubectl.proxy(service)
         return configuration
     configuration.host = re.sub(r"^(?!\w+://)", "https://", where.host).rstrip("/")
     if token := os.environ.get("KF_PIPELINES_SA_TOKEN_PATH"):

@@ -1,6 +1,7 @@
 """What belongs on the cluster: one folder for `kubectl apply -k`, and Secrets that are missing."""
 
 import argparse
+import atexit
 import base64
 import ipaddress
 import json
@@ -56,14 +57,15 @@ class Kubectl:
         found: Object = json.loads(self.show(*asked, stdout=subprocess.PIPE) or "{}")
         return found
 
-    def proxy(self) -> str:
-        """Return an address of the Kubernetes API that needs no login, while this process lives."""
-        command = [*self._base, "proxy", "--port=0"]
+    def proxy(self, path: str) -> str:
+        """Serve what is below a path of the API on loopback, until this process ends."""
+        command = [*self._base, "proxy", "--port=0", f"--accept-paths=^{path}/"]
         served = subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
         )
         assert served.stdout is not None
-        return "http://" + served.stdout.readline().rpartition(" on ")[2].strip()
+        atexit.register(served.terminate)
+        return "http://" + served.stdout.readline().rpartition(" on ")[2].strip() + path
 
 
 def apply(arguments: argparse.Namespace, store: str) -> bool:

@@ -147,7 +147,7 @@ class KubeflowStandIn(LoopbackServer):
             (r"POST /runs", lambda: self.new(self.runs, "run", json.loads(body))),
             (r"GET /runs/([\w-]+)", self._look),
         ]  # fmt: skip
-        asked = f"{handler.command} {path.removeprefix('/apis/v2beta1')}"
+        asked = f"{handler.command} {path.partition('/apis/v2beta1')[2]}"
         for pattern, answer in routes:
             if found := re.fullmatch(pattern, asked):
                 return answer(*found.groups())

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from components.shared.errors import ClusterError
+from pipelines.kubeflow import Kubeflow
 from tests.pipelines.deploying import (
     Arxtune,
     FakeKubectl,
     arxtune,
+    at,
     kubectl,
     quick_and_away_from_home,
     refused,
@@ -22,6 +25,7 @@ __all__ = ["arxtune", "kubectl", "quick_and_away_from_home", "server"]  # fixtur
 SLICES = ("endpointslices", json.dumps({"items": [{
     "addressType": "IPv4", "ports": [{"port": 443}], "endpoints": [{"addresses": ["20.1.2.3"]}],
 }]}), 0)  # fmt: skip
+SERVICE = "/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy"
 HERE = ("get secret arxtune-secrets", json.dumps({"data": {"GROQ_API_KEY": "eA=="}}), 0)
 KUBEFLOWS = ("get secret mlpipeline-minio-artifact",
              json.dumps({"data": {"accesskey": "YQ==", "secretkey": "Yg=="}}), 0)  # fmt: skip
@@ -154,6 +158,20 @@ def test_a_kubectl_that_fails_ends_the_deploy(
         arxtune("deploy")
     assert "kubectl apply ended with status 1" in arxtune.error.err  # type: ignore[attr-defined]
     assert server.pipelines == {}
+
+
+def test_without_a_host_kubectl_logs_in_and_says_at_once_that_nothing_is_there(
+    server: KubeflowStandIn, kubectl: FakeKubectl
+) -> None:
+    serving = f"Starting to serve on {server.url.removeprefix('http://')}"
+    kubectl.answer(("proxy --port=0", serving, 0))
+    assert Kubeflow(at(server, host="")).find("runs") == []
+    (_, call) = server.calls
+    assert call == f"GET {SERVICE}/apis/v2beta1/runs"
+    assert f"--accept-paths=^{SERVICE}/" in kubectl.calls()[1][0]
+    kubectl.answer(("get --raw", "connection refused", 1))
+    with pytest.raises(ClusterError, match=r"kubectl get ended with status 1"):
+        Kubeflow(at(server, host=""))
 
 
 def pod(name: str, node: str, **spec: Any) -> dict[str, Any]:
