@@ -102,7 +102,7 @@ def run(
         {n: v for n, v in (profile.parameters | own).items() if n in wanted}, profile.settings
     )
     with _home(home) as folder, contextlib.ExitStack() as servers:
-        parameters = _start_servers(profile, home, papers, servers)
+        parameters = start_servers(profile, home, papers, servers)
         state = home.absolute() / "state" if containers else None
         try:
             _run_pipeline(pipeline, parameters, folder, state)
@@ -156,7 +156,7 @@ def _home(home: Path) -> Iterator[Path]:
         yield folder
 
 
-def _start_servers(
+def start_servers(
     profile: Profile, home: Path, papers: Path | None, servers: contextlib.ExitStack
 ) -> dict[str, Any]:
     """Start what the profile asks to have embedded; return the pipeline's parameters with the

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pipelines.profile import make_profile
 
 if TYPE_CHECKING:
+    from components.finetune.config import FinetuneConfig
     from components.finetune.recipe import Device
 
 
@@ -43,23 +44,32 @@ def _plan(arguments: argparse.Namespace) -> None:
 
 def plan(arguments: argparse.Namespace) -> str:
     """Return the estimate; raise ModelError with the fix when the training would not fit."""
-    from components.finetune import estimate, recipe
     from components.finetune.config import FinetuneConfig
-    from components.finetune.speed import device_name, gpu_name
-    from components.shared.memory import available_memory
-    from components.shared.models import load_config
 
     examples, tokens, gpu = arguments.examples, arguments.tokens, arguments.gpu
     check_counts(examples, tokens)
-    device = device_of(gpu, arguments.memory)
     base = arguments.base_model
     profile = make_profile(arguments.config, {"base_model": base}, arguments.set)
     settings = {"base_model": base, **profile.settings.get("finetune", {})}
     # What this machine implies does not count on another one.
     config = FinetuneConfig(**settings) if gpu else FinetuneConfig.build(settings)
+    return training_plan(config, examples, tokens, gpu, arguments.memory)
+
+
+def training_plan(
+    config: "FinetuneConfig", examples: int, tokens: int, gpu: str = "", memory: float = 0
+) -> str:
+    """Return the estimate for so many examples of so many tokens, here or on a GPU by name with
+    `memory` GiB."""
+    from components.finetune import estimate, recipe
+    from components.finetune.speed import device_name, gpu_name
+    from components.shared.memory import available_memory
+    from components.shared.models import load_config
+
+    base, device = config.base_model, device_of(gpu, memory)
     model_config = load_config(base)
     config, rows = recipe.resolve(config, model_config, [tokens] * examples, device)
-    there = int(arguments.memory * estimate.GIB) or available_memory()
+    there = int(memory * estimate.GIB) or available_memory()
     made = estimate.make_plan(
         config,
         model_config,

@@ -47,6 +47,11 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument(
         "--containers", action="store_true", help="run each stage in its image, see 'make images'"
     )
+    run.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what a run would take, pay, train and show; only lists are fetched",
+    )
     run.set_defaults(command=_run)
     shown = commands.add_parser(
         "settings", help="print each setting that a run would use, and where it comes from"
@@ -110,6 +115,7 @@ def _everywhere(name: str) -> list[str]:
 
 def _run(arguments: argparse.Namespace) -> None:
     from pipelines import local
+    from pipelines.dry_run import dry_run
     from pipelines.summary import summarise
 
     profile = profile_of(arguments, checked=False)
@@ -118,6 +124,13 @@ def _run(arguments: argparse.Namespace) -> None:
         print(f"{ERROR_MARK}{fault}", file=sys.stderr)
     if faults:
         fail(faults[-1])
+    if arguments.dry_run:
+        if arguments.triples:
+            fix = "see what is in the file by 'arxtune score', and the training by 'arxtune plan'"
+            raise ConfigError("--dry-run with --triples: nothing is fetched or paid for", fix)
+        for line in dry_run(profile, arguments.home, arguments.papers):
+            print(line, flush=True)
+        return
     pipeline = _load(arguments.pipeline) if arguments.pipeline else None
     try:
         run = local.run(

@@ -65,6 +65,12 @@ def take_look(
     return _spending(looks)[look]
 
 
+def coming_look(store: Store, release: str, year_error: float, looks_per_year: int) -> Look:
+    """Return what a look that is taken now may spend, without entering it."""
+    now = {"": (datetime.now(UTC), year_error, looks_per_year)}
+    return _spending(_first(store, f"looks/{release}") | now)[""]
+
+
 def _spending(looks: dict[str, tuple[datetime, float, int]]) -> dict[str, Look]:
     """Return what each look spends, in the order of their times."""
     found: dict[str, Look] = {}

@@ -1,7 +1,7 @@
 """Scrape: find the newest papers of a question that may be used, then fetch what the store does
 not have."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,9 +58,7 @@ class Scrape:
 
     def run(self) -> dict[str, Any]:
         """Run the stage and return its summary."""
-        config = self.config
-        depth = max(config.max_papers, self.catalogue.depth) if config.backfill else 0
-        count = depth + config.backfill or config.max_papers
+        config, count = self.config, self._count()
         usable = self.finder.usable()
         try:
             chosen = self._choose(usable, count)
@@ -77,6 +75,23 @@ class Scrape:
         if not self.taken:
             raise self._nothing()
         return summary
+
+    def look(self) -> list[Listing]:
+        """Return the papers that a run would take; nothing but lists is asked for."""
+        return self._choose(self.finder.usable(), self._count())
+
+    def in_sight(self, chosen: Collection[Listing]) -> set[str]:
+        """Return the chosen papers and those of the corpus that a run will add to them."""
+        papers = {listing.arxiv_id for listing in chosen}
+        if not self.config.own_papers:
+            question = corpus.Question.asked(self._question())
+            papers |= {held.paper for held in corpus.held_papers(self.store, question)}
+        return papers
+
+    def _count(self) -> int:
+        config = self.config
+        depth = max(config.max_papers, self.catalogue.depth) if config.backfill else 0
+        return depth + config.backfill or config.max_papers
 
     def _choose(self, usable: Iterator[Listing], count: int) -> list[Listing]:
         """Return the newest papers that may be used, all known before the first PDF is asked
@@ -137,10 +152,7 @@ class Scrape:
         """Tell what a verdict would rest on; the stages that cost money end where it is too
         little."""
         config = self.config
-        in_sight = {listing.arxiv_id for listing in chosen}
-        if not config.own_papers:
-            question = corpus.Question.asked(self._question())
-            in_sight |= {held.paper for held in corpus.held_papers(self.store, question)}
+        in_sight = self.in_sight(chosen)
         try:
             told = require_verdict(
                 in_sight, config.seed, own=config.own_papers, train_anyway=config.train_anyway

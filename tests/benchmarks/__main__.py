@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 NAMES = (
-    "extraction", "teacher", "generation", "grounding", "leakage", "deduplication", "search_page", "finetune", "rouge",
+    "extraction", "teacher", "generation", "grounding", "leakage", "deduplication", "search_page", "world", "check", "finetune", "rouge",
 )  # fmt: skip
 
 

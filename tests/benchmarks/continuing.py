@@ -17,7 +17,7 @@ from components.shared.bases import SMOLLM2, locate
 from components.shared.models import load_tokenizer
 from tests.benchmarks.finetune import held_out_loss, quoting_examples
 
-WEEKS, ROWS_A_WEEK, WATCHED = 10, 8, 40
+WEEKS, ROWS_A_WEEK, WATCHED = 10, 4, 40
 WAYS = {
     "afresh, on all rows": (False, WEEKS),
     "continued, on all rows": (True, WEEKS),

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +38,21 @@ def make_entry(arxiv_id: str, **fields: Any) -> Entry:
 def configure(tmp_path: Path) -> Callable[..., ScrapeConfig]:
     """Return a maker of configs for a site, with an empty store and no pauses."""
 
-    def make(site: str, **knobs: Any) -> ScrapeConfig:
-        values: dict[str, Any] = {
-            "store": str(tmp_path / "store"),
-            "state": str(tmp_path / "state"),
-            "seconds_between_requests": 0,
-            "timeout_s": 60,
-            "teacher": "embedded",
-            "base_model": "tiny",
-            "site": site,
-        }
-        return ScrapeConfig(**(values | knobs))
+    return partial(config_in, tmp_path)
 
-    return make
+
+def config_in(folder: Path, site: str, **knobs: Any) -> ScrapeConfig:
+    """Return a config for a site that keeps everything in a folder."""
+    values: dict[str, Any] = {
+        "store": str(folder / "store"),
+        "state": str(folder / "state"),
+        "seconds_between_requests": 0,
+        "timeout_s": 60,
+        "teacher": "embedded",
+        "base_model": "tiny",
+        "site": site,
+    }
+    return ScrapeConfig(**(values | knobs))
 
 
 class VirtualClock:

@@ -93,18 +93,17 @@ def test_no_paper_that_may_not_be_used_is_sent_to_a_teacher(
     assert {triple.paper for triple in triples} == usable
 
 
-@pytest.mark.parametrize(
-    "off",
-    [
-        {"/list": ["429!"]},
-        {"/oai": ["429!"]},
-        {"/list": ["rate!"], "/oai": ["429!"], "/api": ["ok!"]},
-        {"/oai": ["ok", "503:0!"]},
-        {"/list": ["slow:100!"], "/oai": ["slow:100!"]},
-        {"/list": ["empty!"], "/oai": ["500!"]},
-    ],
-    ids=str,
-)
+OFF: list[dict[str, list[str]]] = [
+    {"/list": ["429!"]},
+    {"/oai": ["429!"]},
+    {"/list": ["rate!"], "/oai": ["429!"], "/api": ["ok!"]},
+    {"/oai": ["ok", "503:0!"]},
+    {"/list": ["slow:100!"], "/oai": ["slow:100!"]},
+    {"/list": ["empty!"], "/oai": ["500!"]},
+]
+
+
+@pytest.mark.parametrize("off", OFF, ids=str)
 def test_each_source_off_or_late_gives_the_same_papers_by_another(
     configure: Configure, tmp_path: Path, virtual: VirtualClock, off: dict[str, list[str]]
 ) -> None:
@@ -135,11 +134,13 @@ def test_weekly_runs_cost_what_the_week_brought(
     a_day = 110 if weeks > 10 else 30
     corpus = light(live_corpus(7, a_day=a_day, open_share=0.13))
     store = tmp_path / "store"
-    requests, sizes, everything = [], [], set()
+    requests, seconds, sizes, everything = [], [], [], set()
     with StandIn(corpus, robots=ROBOTS) as site:
         for week in range(weeks):
             del site.requests[:]
+            began = virtual.now()
             taken = run(site, configure, tmp_path / "papers", max_papers=20)
+            seconds.append(virtual.now() - began)
             usable = [entry for entry in site.corpus.current() if is_open(entry)]
             usable.sort(key=lambda entry: (entry.submitted.date(), entry.arxiv_id))
             newest = [entry.arxiv_id for entry in usable[-20:]]
@@ -155,5 +156,6 @@ def test_weekly_runs_cost_what_the_week_brought(
             news = light(live_corpus(7, a_day=a_day, seed=week + 2, after=after))
             site.corpus = Corpus((*site.corpus.entries, *news.entries))
     assert max(requests) <= 8
+    assert max(seconds) <= 1.5 * seconds[0], "no run takes longer for what came before it"
     assert max(sizes[1:]) <= 3 * sizes[1]
     assert clock.today() > corpus.entries[0].submitted.date() + timedelta(days=7 * weeks)
