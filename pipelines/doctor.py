@@ -1,10 +1,8 @@
 """Look at all that a run needs, here and on the cluster, at once and within three seconds."""
 
 import argparse
-import json
 import os
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -12,14 +10,14 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from components.generate.config import GenerateConfig
-from components.shared.errors import ArxtuneError, ClusterError, ConfigError, ToolError
+from components.shared.errors import ArxtuneError, ConfigError, ToolError
 from components.shared.http import Client
 from pipelines.kubeflow import Kubeflow
+from pipelines.manifests import Kubectl
 from pipelines.names import MODELS, SECRET, STORE_KEYS
 
 DEADLINE_S = 2.3  # for all checks together; the rest of the three seconds is for Python itself
@@ -126,18 +124,18 @@ def kubeflow(targets: Targets) -> str:
 
 def namespace(targets: Targets) -> str:
     """The namespace on the cluster: Secret, volume of the base models, quotas."""
-    space = f"/api/v1/namespaces/{targets.namespace}"
-    keys = set(_get(targets, f"{space}/secrets/{SECRET}").get("data") or {})
+    kubectl = _cluster(targets)
+    keys = set(kubectl.read(f"/secrets/{SECRET}").get("data") or {})
     if missing := set(STORE_KEYS) - keys:
         problem = f"the Secret {SECRET} lacks {', '.join(sorted(missing))}"
         fix = f"kubectl delete secret {SECRET}, then arxtune deploy, which makes it anew"
         raise ConfigError(problem, fix)
-    claim = _get(targets, f"{space}/persistentvolumeclaims/{MODELS}")
+    claim = kubectl.read(f"/persistentvolumeclaims/{MODELS}")
     phase = claim.get("status", {}).get("phase", "not there")
     if phase not in ("Bound", "Pending"):  # a class that waits for its first pod binds it then
         fix = "arxtune deploy, then see its events"
         raise ConfigError(f"the volume claim {MODELS} is {phase.lower()}", fix)
-    for quota in _get(targets, f"{space}/resourcequotas").get("items", []):
+    for quota in kubectl.read("/resourcequotas").get("items", []):
         for name in quota.get("status", {}).get("hard", {}):
             if name.endswith(("cpu", "memory")):
                 fix = "count GPUs alone: Kubeflow's helper pods declare no CPU and memory"
@@ -148,7 +146,7 @@ def namespace(targets: Targets) -> str:
 def gpu_nodes(targets: Targets) -> str:
     """The GPUs of the cluster."""
     count, taints = 0, set()
-    for node in _get(targets, "/api/v1/nodes").get("items", []):
+    for node in _cluster(targets).read("/nodes", "/api/v1").get("items", []):
         if there := int(node.get("status", {}).get("allocatable", {}).get("nvidia.com/gpu", 0)):
             count += there
             taints |= {taint["key"] for taint in node["spec"].get("taints", [])}
@@ -160,8 +158,8 @@ def gpu_nodes(targets: Targets) -> str:
 
 def retries(targets: Targets) -> str:
     """What Argo makes of the retries that the stages ask for."""
-    path = f"/api/v1/namespaces/{targets.namespace}/configmaps/workflow-controller-configmap"
-    data = _get(targets, path).get("data") or {}
+    found = _cluster(targets).read("/configmaps/workflow-controller-configmap")
+    data = found.get("data") or {}
     spec = (yaml.safe_load(data.get("workflowDefaults") or "") or {}).get("spec", {})
     strategy = spec.get("templateDefaults", {}).get("retryStrategy", {})
     policy = strategy.get("retryPolicy", "OnFailure")
@@ -173,21 +171,13 @@ def retries(targets: Targets) -> str:
     raise ConfigError(problem, fix)
 
 
-def _get(targets: Targets, path: str) -> dict[str, Any]:
-    """Return an object or list of the Kubernetes API; an empty one where it is not there."""
+def _cluster(targets: Targets) -> Kubectl:
+    """Return kubectl; raise Skipped where none is set up."""
     files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
     there = any(Path(file).is_file() for file in files.split(os.pathsep))
     if not shutil.which("kubectl") or not there:
         raise Skipped("no cluster is configured here", "install kubectl and log in")
-    context = ["--context", targets.context] if targets.context else []
-    command = ["kubectl", *context, f"--request-timeout={ANSWER_S:.0f}s", "get", "--raw", path]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S, check=False)
-    if result.returncode == 0:
-        return dict(json.loads(result.stdout))
-    line = [*result.stderr.strip().splitlines(), "no reason given"][0][:200]
-    if "NotFound" in line:
-        return {}
-    raise ClusterError(line, "kubectl config use-context NAME, or --context NAME")
+    return Kubectl(targets.namespace, targets.context)
 
 
 CHECKS: dict[str, Callable[[Targets], str]] = {

@@ -5,7 +5,6 @@ import functools
 import json
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from components.shared.progress import say
 from pipelines.manifests import Kubectl
 
 Answer = Any  # the generated client has no types
+SERVICE = "ml-pipeline:http/proxy"
 MINIMUM = (2, 16)  # the first with optional secrets, securityContext and orphaned runs
 TIMEOUT = (2, 60)  # seconds to connect, to answer
 RETRY_PAUSE = 0.5  # seconds before the second try, then twice as long each time
@@ -125,10 +125,8 @@ def _configuration(where: Any) -> Answer:
     )
     if not where.host:
         kubectl = Kubectl(where.namespace, where.context)
-        service = f"/api/v1/namespaces/{where.namespace}/services/ml-pipeline:http/proxy"
-        health = f"{service}/apis/v2beta1/healthz"
-        kubectl.show("get", "--raw", health, "--request-timeout=2s", stdout=subprocess.DEVNULL)
-        configuration.host = kubectl.proxy(service)
+        kubectl.read(f"/services/{SERVICE}/apis/v2beta1/healthz", seconds=2)
+        configuration.host = kubectl.proxy(f"{kubectl.space}/services/{SERVICE}")
         return configuration
     configuration.host = re.sub(r"^(?!\w+://)", "https://", where.host).rstrip("/")
     if token := os.environ.get("KF_PIPELINES_SA_TOKEN_PATH"):

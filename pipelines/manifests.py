@@ -39,6 +39,7 @@ class Kubectl:
 
     def __init__(self, namespace: str, context: str = "") -> None:
         self.namespace = namespace
+        self.space = f"/api/v1/namespaces/{namespace}"
         self._base = ["kubectl", *(["--context", context] if context else []), "-n", namespace]
         if not shutil.which("kubectl"):
             raise ToolError("kubectl is not installed", "install it; or --no-manifests --host URL")
@@ -51,11 +52,16 @@ class Kubectl:
             raise ClusterError(problem, "the same command goes on from here")
         return done.stdout or ""
 
-    def read(self, *what: str) -> Object:
-        """Return what kubectl gets; an empty object where it is not there."""
-        asked = ("get", *what, "--ignore-not-found", "-o", "json")
-        found: Object = json.loads(self.show(*asked, stdout=subprocess.PIPE) or "{}")
-        return found
+    def read(self, what: str, api: str = "", seconds: int = 10) -> Object:
+        """Return an object or list, of the namespace or another part of the API; {} for none."""
+        asked = ["get", "--raw", (api or self.space) + what, f"--request-timeout={seconds}s"]
+        done = subprocess.run([*self._base, *asked], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return dict(json.loads(done.stdout))
+        line = [*done.stderr.strip().splitlines(), "no reason given"][0][:200]
+        if "NotFound" in line:
+            return {}
+        raise ClusterError(line, "kubectl config use-context NAME, or --context NAME")
 
     def proxy(self, path: str) -> str:
         """Serve what is below a path of the API on loopback, until this process ends."""
@@ -78,7 +84,7 @@ def apply(arguments: argparse.Namespace, store: str) -> bool:
     with tempfile.TemporaryDirectory(prefix="arxtune-manifests-") as scratch:
         prepare(Path(scratch), arguments, bucket, api_server_rules(kubectl))
         bare = arguments.overlay != "existing"
-        if arguments.dry_run and bare and not kubectl.read("namespace", arguments.namespace):
+        if arguments.dry_run and bare and not kubectl.read(""):
             print(f"namespace {arguments.namespace}: not there; all of it would be created")
             return False
         if arguments.dry_run:
@@ -99,7 +105,7 @@ def apply(arguments: argparse.Namespace, store: str) -> bool:
 
 def ensure_secret(kubectl: Kubectl, name: str, values: Callable[[], dict[str, str]]) -> None:
     """Create a missing Secret; one that is there is never changed, and has what is set here."""
-    if there := kubectl.read("secret", name):
+    if there := kubectl.read(f"/secrets/{name}"):
         lacks = set(_from_environment(OTHER_KEYS)) - set(there.get("data", {}))
         if lacks and name == SECRET:
             fix = f"kubectl delete secret {name} -n {kubectl.namespace}, and the same command again"
@@ -122,7 +128,7 @@ def _keys_of_ours(kubectl: Kubectl, store: str) -> dict[str, str]:
             fix = "name your bucket by --store s3://BUCKET/PREFIX, or unset them"
             raise ConfigError(problem, fix)
         return values
-    if not (kubeflows := kubectl.read("secret", ARTIFACTS_SECRET)):
+    if not (kubeflows := kubectl.read(f"/secrets/{ARTIFACTS_SECRET}")):
         problem = f"there is no Secret {SECRET}, and {' and '.join(STORE_KEYS)} are not set"
         raise ConfigError(problem, "set them, make the Secret, or --component external-secrets")
     for key, name in zip(STORE_KEYS, ("accesskey", "secretkey"), strict=True):
@@ -140,9 +146,9 @@ def _from_environment(keys: Sequence[str]) -> dict[str, str]:
 
 def api_server_rules(kubectl: Kubectl) -> list[Object]:
     """Return the egress rules that lead to the Kubernetes API, whose address may be public."""
-    service = ("-l", "kubernetes.io/service-name=kubernetes")
+    ours = "/endpointslices?labelSelector=kubernetes.io/service-name%3Dkubernetes"
     try:
-        slices = kubectl.read("endpointslices", "-n", "default", *service).get("items", [])
+        slices = kubectl.read(ours, "/apis/discovery.k8s.io/v1/namespaces/default").get("items", [])
     except ClusterError:
         say("deploy", "the Kubernetes API's addresses cannot be read: see docs/cluster.md, Egress")
         return []

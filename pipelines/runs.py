@@ -21,6 +21,7 @@ from pipelines.names import PIPELINE
 from pipelines.stages import STAGES
 
 POLL_SECONDS = 10
+MAX_FAILURES = 30  # looks in a row: five minutes
 LAST_LINES = 20  # of the stage that failed
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 NODE = "workflows.argoproj.io/node-name"  # arxtune-x7k2p.root(0).scrape(0).executor(1)
@@ -48,8 +49,8 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 def _submit(arguments: argparse.Namespace) -> None:
     parameters = deploy.run_parameters(arguments)
-    version, compiled = deploy.package(arguments)
     kubeflow = Kubeflow(arguments)
+    version, compiled = deploy.package(arguments)
     wanted = {
         **deploy.run_of(kubeflow, version, compiled, parameters, arguments.service_account),
         "display_name": f"{PIPELINE} {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}",
@@ -75,12 +76,18 @@ def watch(kubeflow: Kubeflow, run: str) -> str | None:
 
     The server reports a task for each node of Argo's graph: drivers, retries, executors too.
     """
-    told, started, state = set(), time.monotonic(), ""
+    told, started, state, failures = set(), time.monotonic(), "", 0
     while state not in ENDED:
-        if state:
+        if state or failures:
             time.sleep(POLL_SECONDS)
-        found = kubeflow.ask("get_run", run)
-        state = found.state or "PENDING"
+        try:
+            found = kubeflow.ask("get_run", run)
+        except ClusterError as error:  # a server that restarts refuses connections for a while
+            failures += 1
+            if error.http_status or failures > MAX_FAILURES:
+                raise
+            continue
+        state, failures = found.state or "PENDING", 0
         tasks = (found.run_details and found.run_details.task_details) or []
         for task in tasks:
             known = task.display_name in STAGES and task.state in ("RUNNING", *ENDED)
@@ -113,9 +120,8 @@ def show_logs(kubectl: Kubectl, run: str, stage: str, lines: int = -1) -> None:
 
 def _pods(kubectl: Kubectl, run: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the pods of a run, oldest first, each with its stage or ""."""
-    oldest_first = "--sort-by=.metadata.creationTimestamp"
-    found = kubectl.read("pods", "-l", f"pipeline/runid={run}", oldest_first)
-    for pod in found.get("items", []):
+    found = kubectl.read(f"/pods?labelSelector=pipeline/runid%3D{run}").get("items", [])
+    for pod in sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"])):
         path = pod["metadata"].get("annotations", {}).get(NODE, "")
         names = re.findall(r"\.([a-z]+)(?:-driver)?(?:\(\d+\))?", path)
         yield next((name for name in names if name in STAGES), ""), pod
@@ -125,7 +131,7 @@ def fetch_report(kubectl: Kubectl, run: str, path: Path) -> None:
     """Write the report of a run, through the dashboard's server, which may read the artifacts."""
     # The launcher is told where each output goes, in JSON within the JSON of its arguments.
     pattern = r"report.{0,40}?artifacts.{0,400}?uri[\\\": ]+(\w+)://([^/]+)/([^\\\"]+)"
-    server = f"/api/v1/namespaces/{kubectl.namespace}/services/ml-pipeline-ui:http/proxy"
+    server = f"{kubectl.space}/services/ml-pipeline-ui:http/proxy"
     told = "in the dashboard, the HTML artifact of evaluate"
     with contextlib.suppress(ClusterError):
         pods = [json.dumps(pod) for stage, pod in _pods(kubectl, run) if stage == "evaluate"]

@@ -85,6 +85,8 @@ for name, text, status in json.loads((folder / "answers").read_text()):
     if name in " ".join(arguments):
         print(text)
         sys.exit(status)
+if "--raw" in arguments:
+    sys.exit("Error from server (NotFound): not there")
 """
 
 

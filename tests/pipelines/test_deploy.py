@@ -275,6 +275,16 @@ def test_watching_tells_each_stages_start_and_end_once(
     ]
 
 
+def test_watching_outlives_a_server_that_restarts(server: KubeflowStandIn) -> None:
+    kubeflow, run = Kubeflow(at(server)), server.new(server.runs, "run", {})["run_id"]
+    server.views = [{"state": "SUCCEEDED"}]
+    server.faults = {len(server.calls) + number: "drop" for number in range(20)}
+    assert watch(kubeflow, run) is None
+    server.faults = {len(server.calls): 404}
+    with pytest.raises(ClusterError, match="HTTP 404"):
+        watch(kubeflow, run)
+
+
 def test_a_stage_whose_driver_failed_is_named(server: KubeflowStandIn) -> None:
     run = server.new(server.runs, "run", {})["run_id"]
     tasks = argo_tasks({"scrape": "SUCCEEDED", "extract": "DRIVER FAILED"})

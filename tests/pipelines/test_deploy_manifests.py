@@ -26,8 +26,8 @@ SLICES = ("endpointslices", json.dumps({"items": [{
     "addressType": "IPv4", "ports": [{"port": 443}], "endpoints": [{"addresses": ["20.1.2.3"]}],
 }]}), 0)  # fmt: skip
 SERVICE = "/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy"
-HERE = ("get secret arxtune-secrets", json.dumps({"data": {"GROQ_API_KEY": "eA=="}}), 0)
-KUBEFLOWS = ("get secret mlpipeline-minio-artifact",
+HERE = ("/secrets/arxtune-secrets", json.dumps({"data": {"GROQ_API_KEY": "eA=="}}), 0)
+KUBEFLOWS = ("/secrets/mlpipeline-minio-artifact",
              json.dumps({"data": {"accesskey": "YQ==", "secretkey": "Yg=="}}), 0)  # fmt: skip
 
 
@@ -169,14 +169,15 @@ def test_without_a_host_kubectl_logs_in_and_says_at_once_that_nothing_is_there(
     (_, call) = server.calls
     assert call == f"GET {SERVICE}/apis/v2beta1/runs"
     assert f"--accept-paths=^{SERVICE}/" in kubectl.calls()[1][0]
-    kubectl.answer(("get --raw", "connection refused", 1))
-    with pytest.raises(ClusterError, match=r"kubectl get ended with status 1"):
+    kubectl.answer(("healthz", "", 1))
+    with pytest.raises(ClusterError, match=r"use-context NAME, or --context NAME"):
         Kubeflow(at(server, host=""))
 
 
 def pod(name: str, node: str, **spec: Any) -> dict[str, Any]:
     annotations = {"workflows.argoproj.io/node-name": node}
-    return {"metadata": {"name": name, "annotations": annotations}, "spec": spec}
+    metadata = {"name": name, "annotations": annotations, "creationTimestamp": "2026-01-01"}
+    return {"metadata": metadata, "spec": spec}
 
 
 REPORT = {"uri": "minio://mlpipeline/v2/artifacts/arxtune/run-1/evaluate/x/report"}
@@ -193,7 +194,7 @@ PODS = {"items": [
 def test_a_run_that_fails_ends_with_the_stages_last_lines_and_its_drivers(
     server: KubeflowStandIn, arxtune: Arxtune, kubectl: FakeKubectl
 ) -> None:
-    kubectl.answer(("get pods", json.dumps(PODS), 0), ("logs", "its last words", 0))
+    kubectl.answer(("/pods", json.dumps(PODS), 0), ("logs", "its last words", 0))
     tasks = argo_tasks({"scrape": "SUCCEEDED", "curate": "FAILED"})
     server.views = [{"state": "FAILED", "run_details": {"task_details": tasks}}]
     with pytest.raises(SystemExit):
@@ -205,18 +206,18 @@ def test_a_run_that_fails_ends_with_the_stages_last_lines_and_its_drivers(
     assert [command.split()[1] for command in logs] == ["wf-curate-driver", "wf-curate-1"]
     arxtune("logs", "run-1")
     assert sum(command.startswith("logs") for command, _ in kubectl.calls()) == 3
-    kubectl.answer(("get pods", '{"items": []}', 0))
+    kubectl.answer(("/pods", '{"items": []}', 0))
     assert "no pod of it is left" in refused(arxtune, "logs", "run-1")
 
 
 def test_a_run_that_succeeds_ends_with_its_report(
     server: KubeflowStandIn, arxtune: Arxtune, kubectl: FakeKubectl, tmp_path: Path
 ) -> None:
-    kubectl.answer(("get pods", json.dumps(PODS), 0), ("--raw", "<html>better</html>", 0))
+    kubectl.answer(("/pods", json.dumps(PODS), 0), ("/artifacts/get", "<html>better</html>", 0))
     server.views = [{"state": "SUCCEEDED"}]
     assert f"report: {tmp_path}/r.html" in arxtune("submit", "--report", f"{tmp_path}/r.html")
     assert "better" in (tmp_path / "r.html").read_text()
-    (asked,) = (command for command, _ in kubectl.calls() if "--raw" in command)
+    (asked,) = (command for command, _ in kubectl.calls() if "/artifacts/get" in command)
     assert "key=v2%2Fartifacts%2Farxtune%2Frun-1%2Fevaluate%2Fx%2Freport" in asked
-    kubectl.answer(("get pods", '{"items": []}', 0))
+    kubectl.answer(("/pods", '{"items": []}', 0))
     assert "in the dashboard" in arxtune("submit")
