@@ -5,8 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+from components.shared import images
 from components.shared.errors import ArxtuneError
-from components.shared.images import VERSION
 from components.shared.lifetime import exit_with_children_on_sigterm
 from components.shared.stage import OneLineParser, fail, known_error
 from pipelines import ask, deploy, doctor, explain, plan, releases, run, runs, score, unpark, verify
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     top: argparse.ArgumentParser = OneLineParser(
         prog="arxtune", description="Keep an open language model current with new arXiv papers."
     )
-    top.add_argument("--version", action="version", version=f"arxtune {VERSION}")
+    top.add_argument("--version", action="version", version=f"arxtune {images.VERSION}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     run.register(commands)
     compiled = commands.add_parser("compile", help="write the pipeline as YAML for a cluster")
@@ -57,6 +57,7 @@ def _compile(arguments: argparse.Namespace) -> None:
     from pipelines.arxtune import arxtune
     from pipelines.own_triples import own_triples
 
+    images.warn_without_registry()
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     pipeline = own_triples if arguments.triples else arxtune
     compiler.Compiler().compile(pipeline, str(arguments.output))

@@ -13,6 +13,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from components.shared import images
 from components.shared.errors import ClusterError, ConfigError
 from components.shared.records import digest
 from components.shared.stage import add_knobs
@@ -90,6 +91,7 @@ def package(arguments: argparse.Namespace) -> tuple[str, str]:
         os.environ.setdefault("ARXTUNE_QUEUE", "arxtune")
     if arguments.overlay == "kind":
         os.environ.setdefault("ARXTUNE_GPUS", "0")
+    images.warn_without_registry()
     from kfp import compiler
 
     from pipelines.arxtune import arxtune  # reads the environment

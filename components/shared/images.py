@@ -33,6 +33,16 @@ def name_of(image: str) -> str:
     return f"{PREFIX}/{image}:{RELEASE}-{hashed.hexdigest()[:10]}"
 
 
+def warn_without_registry() -> None:
+    """Say so where the names of the images lead to no registry."""
+    if "/" not in PREFIX:
+        print(
+            f"images    {PREFIX}/...: in no registry, so nodes find only what they were given; "
+            "set ARXTUNE_IMAGES=REGISTRY/PROJECT, then make images push",
+            file=sys.stderr,
+        )
+
+
 def _files(image: str) -> Iterator[Path]:
     """Yield what goes into an image, in an order of its own."""
     for part in ("shared", *STAGES_OF[image]):

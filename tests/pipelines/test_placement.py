@@ -177,7 +177,8 @@ def test_a_clusters_owner_says_which_gpu_queue_and_images(tmp_path: Path) -> Non
         "ARXTUNE_IMAGES": "registry.example/team",
         "ARXTUNE_TAG": "0.1.0-abc",
     }
-    assert compile_with(tmp_path, **owner).returncode == 0
+    done = compile_with(tmp_path, **owner)
+    assert (done.returncode, done.stderr) == (0, "")
     compiled = Compiled((tmp_path / "arxtune.yaml").read_text("utf-8"))
     accelerator = compiled.container["finetune"]["resources"]["accelerator"]
     assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("amd.com/gpu", "2")
@@ -206,7 +207,9 @@ def test_a_task_that_waits_for_several_nodes_holds_no_gpu_and_tells_what_a_node_
 
 
 def test_without_gpus_the_model_is_placed_on_cpu_with_less_memory(tmp_path: Path) -> None:
-    assert compile_with(tmp_path, ARXTUNE_GPUS="0").returncode == 0
+    done = compile_with(tmp_path, ARXTUNE_GPUS="0")
+    assert done.returncode == 0
+    assert "arxtune/...: in no registry" in done.stderr
     compiled = Compiled((tmp_path / "arxtune.yaml").read_text("utf-8"))
     for stage in GPU_STAGES:
         assert "accelerator" not in compiled.container[stage]["resources"]
