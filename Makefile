@@ -1,6 +1,7 @@
 # arxtune: every target sets up what it needs first. `make help` lists them.
 PYTHON ?= python3
 TORCH  ?= torch==2.13.0
+TORCH_INDEX ?=
 PIP    := pip==26.3
 UV     := uv==0.13.9
 SBOM   := cyclonedx-bom==7.5.0
@@ -18,16 +19,17 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## explain each target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) browser ## make the virtual environment and see that a browser is there
+setup: browser $(READY) ## make the virtual environment and see that a browser is there
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "arxtune needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory debian-packages PACKAGES=python3-venv
-	@echo "setting up $(VENV): a few minutes the first time"
+	@echo "setting up $(VENV): two minutes, 2 GB of disk; 6 GB where PyTorch brings its parts for NVIDIA GPUs"
+	@echo "without such a GPU: make TORCH_INDEX=URL, with the URL of PyTorch's own index for CPUs"
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP)
-	@$(VENV)/bin/pip install --quiet --no-compile --constraint constraints.txt $(TORCH) --editable '.[dev]'
+	@$(VENV)/bin/pip install --quiet --no-compile --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH) --editable '.[dev]'
 	@touch $@
 
 browser:
