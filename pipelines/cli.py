@@ -9,7 +9,20 @@ from components.shared import images
 from components.shared.errors import ArxtuneError
 from components.shared.lifetime import exit_with_children_on_sigterm
 from components.shared.stage import OneLineParser, fail, known_error
-from pipelines import ask, deploy, doctor, explain, plan, releases, run, runs, score, unpark, verify
+from pipelines import (
+    ask,
+    clean,
+    deploy,
+    doctor,
+    explain,
+    plan,
+    releases,
+    run,
+    runs,
+    score,
+    unpark,
+    verify,
+)
 
 
 def main() -> None:
@@ -46,7 +59,19 @@ def parser() -> argparse.ArgumentParser:
         "--triples", action="store_true", help="write the one that begins at curate instead"
     )
     compiled.set_defaults(command=_compile)
-    for command in (plan, releases, ask, score, verify, explain, doctor, deploy, runs, unpark):
+    for command in (
+        plan,
+        releases,
+        ask,
+        score,
+        verify,
+        explain,
+        doctor,
+        deploy,
+        runs,
+        clean,
+        unpark,
+    ):
         command.register(commands)
     return top
 

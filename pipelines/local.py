@@ -134,25 +134,31 @@ def _lay_release(run: Run, home: Path) -> None:
 
 
 @contextlib.contextmanager
+def hold(home: Path) -> Iterator[None]:
+    """Keep runs out of a home folder; raise ConfigError where one is using it."""
+    with (home / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(
+                f"home {home}: another run is using it", "wait, or name another by --home"
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
 def _home(home: Path) -> Iterator[Path]:
     """Hold the home folder for this run alone, and yield the run's own folder in it."""
-    name = time.strftime("%Y%m%d-%H%M%S")
-    folder = home.absolute() / "runs" / name
+    folder = home.absolute() / "runs" / time.strftime("%Y%m%d-%H%M%S")
     try:
-        folder.mkdir(parents=True)
-        lock = (home / "lock").open("w")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        (home / "lock").touch()
     except OSError as error:
         raise ConfigError(
             f"home {home}: cannot be written ({error.strerror})", "name another by --home"
         ) from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            shutil.rmtree(folder)
-            raise ConfigError(
-                f"home {home}: another run is using it", "wait, or name another by --home"
-            ) from None
+    with hold(home):
+        folder.mkdir()
         yield folder
 
 
