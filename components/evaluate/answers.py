@@ -21,6 +21,7 @@ from components.shared.progress import Progress, say
 from components.shared.records import Adapter, Example, digest
 from components.shared.releases import Release
 from components.shared.store import Store
+from components.shared.subset import spread
 from components.shared.verdict import BASE, CHAMPION, TUNED
 
 UNASKED = Generation("", 0, False)  # of plain text, whose loss alone is measured
@@ -67,8 +68,8 @@ class ModelAnswers:
     """What the models answered, and their losses on the references; in examples' order."""
 
     answers: dict[str, list[Generation]] = field(default_factory=dict)
-    losses: dict[str, list[Loss]] = field(default_factory=dict)
-    probes: dict[str, list[tuple[Generation, Loss]]] = field(default_factory=dict)  # in theirs
+    losses: dict[str, list[Loss | None]] = field(default_factory=dict)
+    probes: dict[str, list[tuple[Generation, Loss | None]]] = field(default_factory=dict)
 
 
 def model_answers(
@@ -82,12 +83,15 @@ def model_answers(
 ) -> ModelAnswers:
     """Return the answers and losses of base, tuned and champion; `folder` is the adapter's.
 
-    Only base and tuned meet the probes; one that is plain text is not answered.
+    Only base and tuned meet the probes; one that is plain text is not answered. Of the examples a
+    sample has its loss measured, None stands for the others.
     """
     digests = {BASE: "base", TUNED: adapter.adapter_digest}
     if champion:
         digests[CHAMPION] = champion.adapter_digest
     made, count = ModelAnswers(), len(examples)
+    measured_on = {row.triple for row in spread(examples, config.sample)}
+    unmeasured = {row.triple for row in examples} - measured_on
     with tempfile.TemporaryDirectory(prefix="arxtune-evaluate-") as scratch:
         models = _Models(config, store, folder, adapter, champion, Path(scratch) / "champion")
         for system, system_digest in digests.items():
@@ -99,13 +103,14 @@ def model_answers(
             texts = [next(answers) if row.prompt else UNASKED for row in rows]
             # Apart: plain text needs the logits of all its tokens, a reference those of a few.
             cache = AnswerCache(store, f"{place}/losses")
-            of_asked, of_plain = (
-                iter(models.losses(system, cache, side)) for side in (asked, plain)
-            )
-            losses = [next(of_asked if row.prompt else of_plain) for row in rows]
-            made.answers[system], made.losses[system] = texts[:count], losses[:count]
+            losses: dict[str, Loss] = {}
+            for side in ([row for row in asked if row.triple not in unmeasured], plain):
+                found = models.losses(system, cache, side)
+                losses |= {row.triple: loss for row, loss in zip(side, found, strict=True)}
+            measured = [losses.get(row.triple) for row in rows]
+            made.answers[system], made.losses[system] = texts[:count], measured[:count]
             if system != CHAMPION:
-                made.probes[system] = list(zip(texts[count:], losses[count:], strict=True))
+                made.probes[system] = list(zip(texts[count:], measured[count:], strict=True))
     return made
 
 

@@ -1,5 +1,6 @@
 """The knobs of the evaluate stage."""
 
+import math
 from datetime import date
 from typing import ClassVar, Literal, Self
 
@@ -71,6 +72,14 @@ class EvaluateConfig(WithStore, WithSeed):
     leave_out_older: bool = knob(
         False, "leave out test papers that the base may have read, instead of marking them"
     )
+
+    @property
+    def sample(self) -> int:
+        """Return how many rows of a kind the loss is measured on, at most; 0 is all.
+
+        Half of max_examples: a third of the time of answering them, at most.
+        """
+        return math.ceil(max(self.max_examples, 0) / 2)
 
     def settled(self, adapter: Adapter) -> Self:
         """Return the config with the limits that it leaves to the base and to this machine."""

@@ -1,7 +1,6 @@
 """Evaluate: train + test + adapter -> report."""
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -220,8 +219,7 @@ def _probes(
     """Return what tells how current a model is: of each kind half as many as examples at most."""
     tested = {example.paper for example in examples}
     trained = {example.paper for example in training}.difference(adapter.watched)
-    limit = math.ceil(max(config.max_examples, 0) / 2)
-    return currency.choose(currency.candidates(test), tested, trained, limit)
+    return currency.choose(currency.candidates(test), tested, trained, config.sample)
 
 
 def _look(

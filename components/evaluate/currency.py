@@ -106,8 +106,8 @@ def figures(rules: Rules, answers: Answers, probes: Answers) -> list[Figure]:
     found: list[Figure] = []
     gains: dict[str, Interval] = {}
     for part in (LEARNED, CLOSED, OPEN, TEXT, KEPT):
-        pairs = sides.get(part, [])
-        if len({base.paper for base, _ in pairs}) < 2 or pairs[0][0].loss is None:
+        pairs = [pair for pair in sides.get(part, []) if pair[0].loss is not None]
+        if len({base.paper for base, _ in pairs}) < 2:
             continue
         base, tuned = ([_nats(answer) for answer in side] for side in zip(*pairs, strict=True))
         figure, gains[part] = _figure(rules, part, LOSS, pairs, base, tuned)
@@ -235,8 +235,9 @@ def _generalises(verdict: Verdict) -> Finding:
     elif pair.high < 0:
         word = "no"
     than = {"yes": "better than the base", "no": "worse than the base"}
+    about = "groups of rows kept from training" if verdict.unnamed else "papers nobody trained on"
     sentence = (
-        "With the passage at hand, it answers questions about papers that nobody trained on "
+        f"With the passage at hand, it answers questions about {about} "
         f"{than.get(word, 'about as well as the base')}."
     )
     figures = [find(verdict.currency, part) for part in (OPEN, CLOSED, TEXT)]
