@@ -7,7 +7,6 @@ from pathlib import Path
 
 from components.finetune.config import CPU_RECIPE, FinetuneConfig
 from components.shared import bases
-from components.shared.errors import DataError
 from components.shared.ledger import Ledger
 from components.shared.progress import say
 from components.shared.records import Example, read_records
@@ -69,8 +68,8 @@ def with_text(config: FinetuneConfig, examples: Sequence[Example], texts: Path) 
     if not wanted:
         return [*examples]
     if not texts.exists():
-        fix = "run curate again, or set finetune.text_share=0"
-        raise DataError(f"finetune.text_share={config.text_share}: there is no {texts}", fix)
+        say("finetune", f"no plain text is mixed in: there is no {texts.name} beside the examples")
+        return [*examples]
     chosen = spread(list(read_records(texts, Example)), wanted)
     say("finetune", f"{len(chosen)} passages of the papers are mixed in as plain text")
     return [*examples, *chosen]
