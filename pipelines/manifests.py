@@ -171,11 +171,10 @@ def prepare(
     `bucket` is one that must be made, `api_server` the rules of egress to the Kubernetes API.
     """
     if flags.overlay != "existing" and flags.namespace != "kubeflow":
-        raise ConfigError(
-            f"--overlay {flags.overlay} --namespace {flags.namespace}: Kubeflow Pipelines has "
-            "addresses of its own namespace compiled in",
-            "leave out --namespace, or install it yourself and take --overlay existing",
-        )
+        problem = f"--overlay {flags.overlay} --namespace {flags.namespace}"
+        reason = "Kubeflow Pipelines has addresses of its own namespace compiled in"
+        fix = "leave out --namespace, or install it yourself and take --overlay existing"
+        raise ConfigError(f"{problem}: {reason}", fix)
     shutil.copytree(MANIFESTS, folder / "manifests", dirs_exist_ok=True)
     overlay = folder / "manifests" / "overlays" / flags.overlay / "kustomization.yaml"
     has = yaml.safe_load(overlay.read_text("utf-8")).get("components", [])

@@ -141,7 +141,6 @@ class KubeflowStandIn(LoopbackServer):
             (r"POST /experiments", lambda: new(self.experiments, "experiment", json.loads(body))),
             (r"GET /recurringruns", lambda: self._list("recurringRuns", self.schedules, query)),
             (r"POST /recurringruns", lambda: self._create_schedule(json.loads(body))),
-            (r"POST /recurringruns/([\w-]+):(enable|disable)", self._switch),
             (r"DELETE /recurringruns/([\w-]+)", lambda i: self._delete_schedule(i, query)),
             (r"GET /runs", lambda: self._list("runs", self.runs, query)),
             (r"POST /runs", lambda: self.new(self.runs, "run", json.loads(body))),
@@ -208,11 +207,6 @@ class KubeflowStandIn(LoopbackServer):
         self._get(self.versions, fields["pipeline_version_reference"]["pipeline_version_id"])
         self._get(self.experiments, fields["experiment_id"])
         return self.new(self.schedules, "schedule", {**fields, "status": fields["mode"] + "D"})
-
-    def _switch(self, identity: str, what: str) -> Record:
-        schedule = self._get(self.schedules, identity)
-        schedule["mode"], schedule["status"] = what.upper(), f"{what.upper()}D"
-        return {}
 
     def _delete_schedule(self, identity: str, query: dict[str, str]) -> Record:
         self._get(self.schedules, identity)
