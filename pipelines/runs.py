@@ -31,7 +31,6 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     """Add `arxtune submit`, `logs` and `schedule` to the command line."""
     submit = commands.add_parser("submit", help="start a run of the deployed pipeline, watch it")
     submit.add_argument("--no-wait", action="store_true", help="do not watch it")
-    submit.add_argument("--report", type=Path, metavar="FILE", help="(default: report-RUN.html)")
     deploy.add_parameters(submit)
     submit.set_defaults(command=_submit)
 
@@ -64,7 +63,7 @@ def _submit(arguments: argparse.Namespace) -> None:
     if shutil.which("kubectl"):
         kubectl = Kubectl(arguments.namespace, arguments.context)
         if failed is None:
-            fetch_report(kubectl, run, arguments.report or Path(f"report-{run}.html"))
+            fetch_report(kubectl, run, Path(f"report-{run}.html"))
         elif failed:
             show_logs(kubectl, run, failed, LAST_LINES)
     if failed is not None:
@@ -103,9 +102,8 @@ def watch(kubeflow: Kubeflow, run: str) -> str | None:
     return next((stage for stage in STAGES if {stage, f"{stage}-driver"} & set(failed)), "")
 
 
-def _logs(arguments: argparse.Namespace) -> None:
-    kubectl = Kubectl(arguments.namespace, arguments.context)
-    show_logs(kubectl, arguments.run, arguments.stage)
+def _logs(where: argparse.Namespace) -> None:
+    show_logs(Kubectl(where.namespace, where.context), where.run, where.stage)
 
 
 def show_logs(kubectl: Kubectl, run: str, stage: str, lines: int = -1) -> None:
@@ -131,13 +129,13 @@ def fetch_report(kubectl: Kubectl, run: str, path: Path) -> None:
     """Write the report of a run, through the dashboard's server, which may read the artifacts."""
     # The launcher is told where each output goes, in JSON within the JSON of its arguments.
     pattern = r"report.{0,40}?artifacts.{0,400}?uri[\\\": ]+(\w+)://([^/]+)/([^\\\"]+)"
-    server = f"{kubectl.space}/services/ml-pipeline-ui:http/proxy"
     told = "in the dashboard, the HTML artifact of evaluate"
     with contextlib.suppress(ClusterError):
         pods = [json.dumps(pod) for stage, pod in _pods(kubectl, run) if stage == "evaluate"]
         for source, bucket, key in re.findall(pattern, "".join(pods))[-1:]:  # of the last try
             where = {"source": source, "bucket": bucket, "key": key, "namespace": kubectl.namespace}
-            address = f"{server}/artifacts/get?{urllib.parse.urlencode(where)}"
+            asked = f"ml-pipeline-ui:http/proxy/artifacts/get?{urllib.parse.urlencode(where)}"
+            address = f"{kubectl.space}/services/{asked}"
             path.write_text(kubectl.show("get", "--raw", address, stdout=subprocess.PIPE), "utf-8")
             told = str(path)
     print(f"report: {told}")

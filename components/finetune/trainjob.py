@@ -1,5 +1,4 @@
-"""A training on several nodes: a TrainJob, placed as the stage's own pod, which only waits for
-it."""
+"""Train on several nodes: by a TrainJob, placed as the stage's own pod, which only waits."""
 
 import json
 import os

@@ -211,12 +211,19 @@ def test_a_run_that_fails_ends_with_the_stages_last_lines_and_its_drivers(
 
 
 def test_a_run_that_succeeds_ends_with_its_report(
-    server: KubeflowStandIn, arxtune: Arxtune, kubectl: FakeKubectl, tmp_path: Path
+    server: KubeflowStandIn,
+    arxtune: Arxtune,
+    kubectl: FakeKubectl,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     kubectl.answer(("/pods", json.dumps(PODS), 0), ("/artifacts/get", "<html>better</html>", 0))
     server.views = [{"state": "SUCCEEDED"}]
-    assert f"report: {tmp_path}/r.html" in arxtune("submit", "--report", f"{tmp_path}/r.html")
-    assert "better" in (tmp_path / "r.html").read_text()
+    told = arxtune("submit")
+    (report,) = tmp_path.glob("report-run-*.html")
+    assert f"report: {report.name}" in told
+    assert "better" in report.read_text()
     (asked,) = (command for command, _ in kubectl.calls() if "/artifacts/get" in command)
     assert "key=v2%2Fartifacts%2Farxtune%2Frun-1%2Fevaluate%2Fx%2Freport" in asked
     kubectl.answer(("/pods", '{"items": []}', 0))
