@@ -126,8 +126,8 @@ def test_keys_of_the_environment_go_to_the_secret_by_names_of_our_own(
 def test_a_push_without_a_token_is_refused_before_it_costs(
     server: KubeflowStandIn, arxtune: Arxtune, kubectl: FakeKubectl
 ) -> None:
-    for command in ("submit", "deploy"):
-        line = refused(arxtune, command, "--set", "promote.push_to=team/model")
+    for command in (["submit", "--no-wait"], ["deploy", "--no-manifests"]):
+        line = refused(arxtune, *command, "--set", "promote.push_to=team/model")
         assert "promote.push_to='team/model': needs a token; set HF_TOKEN" in line
     assert not server.calls + kubectl.calls()
 
