@@ -90,7 +90,7 @@ def model_answers(
     if champion:
         digests[CHAMPION] = champion.adapter_digest
     made, count = ModelAnswers(), len(examples)
-    measured_on = {row.triple for row in spread(examples, config.sample)}
+    measured_on = {row.triple for row in spread(examples, config.sample // 2)}
     unmeasured = {row.triple for row in examples} - measured_on
     with tempfile.TemporaryDirectory(prefix="arxtune-evaluate-") as scratch:
         models = _Models(config, store, folder, adapter, champion, Path(scratch) / "champion")

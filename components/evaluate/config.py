@@ -75,9 +75,10 @@ class EvaluateConfig(WithStore, WithSeed):
 
     @property
     def sample(self) -> int:
-        """Return how many rows of a kind the loss is measured on, at most; 0 is all.
+        """Return how many closed-book questions of a kind are asked, at most; 0 is all.
 
-        Half of max_examples: a third of the time of answering them, at most.
+        Half of max_examples. Losses alone are measured on half of these, so that all passes for
+        the loss take less than a third of an evaluation.
         """
         return math.ceil(max(self.max_examples, 0) / 2)
 

@@ -66,13 +66,13 @@ def candidates(test: Path) -> list[Example]:
 def choose(
     probes: Sequence[Example], tested: Collection[str], trained: Collection[str], limit: int
 ) -> list[Example]:
-    """Return the probes of the papers tested on and trained on, at most `limit` of a kind; 0 is
-    all. The general text is always whole."""
+    """Return the probes of the papers tested on and trained on, at most `limit` of a kind (of
+    plain text half as many); 0 is all. The general text is always whole."""
     papers = {LEARNED: trained, CLOSED: tested, TEXT: tested}
     found: list[Example] = []
     for kind, allowed in papers.items():
         of_kind = [probe for probe in probes if probe.kind == kind and probe.paper in allowed]
-        found += subset.spread(of_kind, limit)
+        found += subset.spread(of_kind, limit // 2 if kind == TEXT else limit)
     return found + [probe for probe in probes if probe.kind == KEPT]
 
 

@@ -230,12 +230,14 @@ def test_words_and_numbers_stand_on_the_reports_first_screen(run: Run) -> None:
         assert finding.sentence in run.folders[5].read_text("utf-8")
 
 
-def test_where_examples_are_bounded_the_loss_is_measured_on_half_of_them(make_run: MakeRun) -> None:
+def test_where_examples_are_bounded_the_loss_is_measured_on_a_quarter_of_them(
+    make_run: MakeRun,
+) -> None:
     run = make_run(papers=6, each=5, max_examples=24)
     evaluate(run.config, *run.folders)
     found = Verdict.read(run.folders[3] / "verdict.json")
     loss = find(found.currency, OPEN)
     assert loss is not None
-    assert (found.examples, loss.examples, loss.papers) == (24, 12, 6)
+    assert (found.examples, loss.examples, loss.papers) == (24, 6, 6)
     assert found.systems[0].loss == pytest.approx(1.5)
     assert verify(run.folders[3], places(run))
