@@ -126,7 +126,7 @@ def _configuration(where: Any) -> Answer:
     if not where.host:
         kubectl = Kubectl(where.namespace, where.context)
         kubectl.read(f"/services/{SERVICE}/apis/v2beta1/healthz", seconds=2)
-        configuration.host = kubectl.proxy(f"{kubectl.space}/services/{SERVICE}")
+        _log_in(configuration, where.context, f"{kubectl.space}/services/{SERVICE}")
         return configuration
     configuration.host = re.sub(r"^(?!\w+://)", "https://", where.host).rstrip("/")
     if token := os.environ.get("KF_PIPELINES_SA_TOKEN_PATH"):
@@ -135,3 +135,22 @@ def _configuration(where: Any) -> Answer:
         configuration.api_key["authorization"] = Path(token).read_text("utf-8").strip()
         configuration.api_key_prefix["authorization"] = "Bearer"
     return configuration
+
+
+def _log_in(configuration: Answer, context: str, path: str) -> None:
+    """Go through the Kubernetes API, as the kubeconfig logs in to it: `kubectl proxy` would lend
+    that login to all users of this machine."""
+    from kubernetes import config
+
+    try:
+        config.load_kube_config(client_configuration=configuration, context=context or None)
+    except config.ConfigException as error:
+        raise ConfigError(f"no cluster is configured here: {error}", "--context NAME") from None
+    configuration.host = address = configuration.host.rstrip("/") + path
+    renew = configuration.refresh_api_key_hook
+
+    def renew_token(configuration: Answer) -> None:
+        renew(configuration)  # points back at the API itself
+        configuration.host = address
+
+    configuration.refresh_api_key_hook = renew and renew_token

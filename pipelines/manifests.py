@@ -1,7 +1,6 @@
 """What belongs on the cluster: one folder for `kubectl apply -k`, and Secrets that are missing."""
 
 import argparse
-import atexit
 import base64
 import ipaddress
 import json
@@ -18,7 +17,6 @@ import yaml
 
 from components.shared import images
 from components.shared.errors import ClusterError, ConfigError, ToolError
-from components.shared.lifetime import die_with_parent
 from components.shared.progress import say
 from components.shared.records import digest
 from pipelines.names import KUBEFLOW_BUCKET, OPTIONAL_STORE_KEYS, SECRET, STORE_KEYS
@@ -62,16 +60,6 @@ class Kubectl:
         if "NotFound" in line:
             return {}
         raise ClusterError(line, "kubectl config use-context NAME, or --context NAME")
-
-    def proxy(self, path: str) -> str:
-        """Serve what is below a path of the API on loopback, until this process ends."""
-        command = [*self._base, "proxy", "--port=0", f"--accept-paths=^{path}/"]
-        served = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
-        )
-        assert served.stdout is not None
-        atexit.register(served.terminate)
-        return "http://" + served.stdout.readline().rpartition(" on ")[2].strip() + path
 
 
 def apply(arguments: argparse.Namespace, store: str) -> bool:

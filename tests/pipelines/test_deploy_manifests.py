@@ -160,15 +160,22 @@ def test_a_kubectl_that_fails_ends_the_deploy(
     assert server.pipelines == {}
 
 
-def test_without_a_host_kubectl_logs_in_and_says_at_once_that_nothing_is_there(
-    server: KubeflowStandIn, kubectl: FakeKubectl
+def test_without_a_host_the_kubeconfig_logs_in_and_what_is_not_there_is_said_at_once(
+    server: KubeflowStandIn, kubectl: FakeKubectl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    serving = f"Starting to serve on {server.url.removeprefix('http://')}"
-    kubectl.answer(("proxy --port=0", serving, 0))
+    cluster = {"name": "c", "cluster": {"server": server.url}}
+    user = {"name": "u", "user": {"token": "t"}}
+    here = {"name": "here", "context": {"cluster": "c", "user": "u"}}
+    parts = {"clusters": [cluster], "users": [user], "contexts": [here]}
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text(json.dumps({**parts, "current-context": "here"}))
+    monkeypatch.setattr(
+        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig)
+    )
+    kubectl.answer(("healthz", "{}", 0))
     assert Kubeflow(at(server, host="")).find("runs") == []
     (_, call) = server.calls
     assert call == f"GET {SERVICE}/apis/v2beta1/runs"
-    assert f"--accept-paths=^{SERVICE}/" in kubectl.calls()[1][0]
     kubectl.answer(("healthz", "", 1))
     with pytest.raises(ClusterError, match=r"use-context NAME, or --context NAME"):
         Kubeflow(at(server, host=""))
