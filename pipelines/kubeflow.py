@@ -150,7 +150,7 @@ def _log_in(configuration: Answer, context: str, path: str) -> None:
     renew = configuration.refresh_api_key_hook
 
     def renew_token(configuration: Answer) -> None:
-        renew(configuration)  # points back at the API itself
-        configuration.host = address
+        renew(configuration)  # points back at the API itself, and at the library's own hook
+        configuration.host, configuration.refresh_api_key_hook = address, renew_token
 
     configuration.refresh_api_key_hook = renew and renew_token
