@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -70,8 +71,12 @@ def refused(arxtune: Arxtune, *arguments: str) -> str:
     return str(line)
 
 
-# What it is asked is written down, and what it answers is laid out beforehand.
-KUBECTL = """#!{python}
+# What it is asked is written down, and what it answers is laid out beforehand. To the shell the
+# first lines start the interpreter, whose path may hold blanks; to Python they are a text.
+KUBECTL = """#!/bin/sh
+''':'
+exec {python} "$0" "$@"
+'''
 import json, pathlib, sys
 folder = pathlib.Path({folder!r})
 arguments = [word for word in sys.argv[1:] if word not in ("-n", "kubeflow")]
@@ -95,7 +100,7 @@ class FakeKubectl:
         self.folder = folder
         self.answer()
         path = folder / "kubectl"
-        path.write_text(KUBECTL.format(python=sys.executable, folder=str(folder)))
+        path.write_text(KUBECTL.format(python=shlex.quote(sys.executable), folder=str(folder)))
         path.chmod(0o755)
 
     def answer(self, *answers: tuple[str, str, int]) -> None:
