@@ -7,14 +7,17 @@ with their own part.
 
 import argparse
 import os
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from components.promote.hub import check_token
 from components.shared import bases
-from components.shared.errors import ArxtuneError, ConfigError, DataError, StoreError
+from components.shared.errors import ArxtuneError, ConfigError, DataError, SourceError, StoreError
 from components.shared.feasibility import MIN_TRAIN_PAPERS, VerdictNeeds
 from pipelines import doctor
 from pipelines.profile import EMBEDDED_STORE, Profile
@@ -103,6 +106,19 @@ def store(asked: Asked) -> None:
         raise StoreError(f"store {url}: cannot be written", "name a folder that can be written")
 
 
+def site(asked: Asked) -> None:
+    """The site's name, as long as no store can stand in for what it has."""
+    config, kept = asked.profile.config("scrape"), asked.profile.parameters["store"]
+    store = asked.home / "store" if kept == EMBEDDED_STORE else Path(kept)
+    if asked.triples or config.on_loopback or "://" in kept or store.exists() or getproxies():
+        return
+    try:
+        socket.getaddrinfo(urlsplit(config.root).hostname, None)
+    except OSError as error:
+        problem = f"{config.root} does not answer: no connection: {error.strerror or error}"
+        raise SourceError(problem, "look at the network, or name another by --site") from None
+
+
 def base(asked: Asked) -> None:
     """The base model: config, tokenizer, weights, as training will load them."""
     from components.shared.models import check_base
@@ -129,6 +145,7 @@ CHECKS: tuple[Callable[[Asked], None], ...] = (
     papers,
     triples,
     store,
+    site,
     base,
     teacher,
 )

@@ -94,10 +94,13 @@ def _started(home: Path) -> dict[str, int]:
 
 
 def _wait_for_bucket(home: Path, environment: dict[str, str]) -> None:
+    import urllib3
     from minio import Minio
 
     client = Minio(
         environment["AWS_ENDPOINT_URL"].removeprefix("http://"),
+        # Its own retries pause for seconds where a look a moment later finds the server there.
+        http_client=urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(5)),
         access_key=environment["AWS_ACCESS_KEY_ID"],
         secret_key=environment["AWS_SECRET_ACCESS_KEY"],
         region=environment["AWS_REGION"],

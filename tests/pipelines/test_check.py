@@ -25,7 +25,7 @@ def told(
 
 @pytest.fixture(autouse=True)
 def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GROQ_API_KEY", "HF_TOKEN", "ARXTUNE_TEACHER_KEY"):
+    for name in ("GROQ_API_KEY", "HF_TOKEN", "ARXTUNE_TEACHER_KEY", "HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -47,10 +47,16 @@ def test_the_embedded_defaults_are_without_fault(tmp_path: Path) -> None:
         ({"base_model": "."}, "base model .: there is no config.json in it"),
         ({"store": "/dev/null/store"}, "store /dev/null/store: cannot be written"),
         ({"store": "s3://b"}, "bucket"),
+        ({"site": "https://arxiv.invalid"}, "https://arxiv.invalid does not answer: no connection"),
     ],
 )
 def test_each_fault_is_told(given: dict[str, Any], line: str, tmp_path: Path) -> None:
     assert line in told(tmp_path, **given)
+
+
+def test_a_store_may_stand_in_for_a_site_that_is_away(tmp_path: Path) -> None:
+    (tmp_path / "home/store").mkdir(parents=True)
+    assert told(tmp_path, site="https://arxiv.invalid") == ""
 
 
 def test_own_files_are_looked_at(tmp_path: Path) -> None:
