@@ -68,7 +68,8 @@ def fetch(client: Client, url: str, **more: object) -> Response:
 
 
 def whole(body: bytes, head: bytes = OK, more: bytes = b"") -> bytes:
-    return head + more + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    """Return a whole answer that says, as is true, that its connection is not kept."""
+    return head + more + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
 
 def test_a_page_comes_whole_with_its_status_and_headers(client: Client) -> None:
