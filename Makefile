@@ -77,17 +77,15 @@ doctor: $(READY) ## look at all that a run needs, here and on the cluster
 	@$(VENV)/bin/arxtune doctor
 
 # ---- container images: one for each set of dependencies
-STAGES_scrape   := scrape
-STAGES_data     := extract generate curate
-STAGES_llm      := finetune evaluate promote
-IMAGES          := scrape data llm
-TAG              = $(shell $(VENV)/bin/python -m components.shared.images $*)
+IMAGES := scrape data llm
+TAG     = $(shell $(VENV)/bin/python -m components.shared.images $*)
+STAGES  = $(shell $(VENV)/bin/python -c 'from components.shared.images import STAGES_OF as of; print(*of["$*"])')
 
 images: $(IMAGES:%=image-%) ## build the three images; BASE=debian:bookworm-slim@sha256:... names what they stand on
 
 image-%: build/wheels/%/ready
 	@docker build --quiet --network host --build-arg BASE=$(BASE) --build-arg IMAGE=$* \
-	  --build-arg PACKAGES="$$(cat images/$*/packages.txt)" --build-arg STAGES='$(STAGES_$*)' \
+	  --build-arg PACKAGES="$$(cat images/$*/packages.txt)" --build-arg STAGES='$(STAGES)' \
 	  --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null)" --tag $(TAG) --file images/Dockerfile . >/dev/null
 	@docker image inspect --format '$(TAG)  {{.Size}} bytes' $(TAG)
 

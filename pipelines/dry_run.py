@@ -17,6 +17,7 @@ from components.shared.bases import TINY
 from components.shared.feasibility import VerdictNeeds, held_out
 from components.shared.records import Adapter
 from components.shared.store import open_store
+from components.shared.teachers import OURS
 from components.shared.text import clean_line
 from pipelines.local import start_servers
 from pipelines.plan import training_plan
@@ -26,7 +27,7 @@ PAGES = re.compile(r"\b(\d{1,3}) pages\b")
 USUAL_PAGES = 10  # eight papers of 2024 on language models have 5 to 22
 USUAL_CHARACTERS = 3_500  # of a page; 3,470 in those papers
 STAND_IN_CHARACTERS = 1_600  # of a page of an invented paper
-TASKS_A_PAGE = {"groq": 3, "embedded": 4}  # that are left after curate
+TASKS_A_PAGE, OUR_TASKS_A_PAGE = 3, 4  # that are left after curate
 TOKENS = 200  # of an example
 
 
@@ -41,7 +42,7 @@ def dry_run(profile: Profile, home: Path, papers: Path | None) -> Iterator[str]:
         pages = [_pages(listing) for listing in chosen]
         characters = STAND_IN_CHARACTERS if of_samples else USUAL_CHARACTERS
         yield f"teacher   {_teacher(profile, pages, characters)}"
-        a_page = TASKS_A_PAGE[profile.parameters["teacher"]]
+        a_page = OUR_TASKS_A_PAGE if profile.parameters["teacher"] in OURS else TASKS_A_PAGE
         rows = a_page * sum(pages) // max(1, len(pages))  # of a paper
         config = profile.config("scrape")
         testing = held_out(in_sight, config.seed, VerdictNeeds(), own=config.own_papers)

@@ -13,7 +13,7 @@ Which nodes is decided by each run, by its parameters `node_selector` and `toler
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kfp import dsl, kubernetes
@@ -30,9 +30,9 @@ HOUR = 3600
 class Needs:
     """What one stage asks of a cluster; requests and limits as (request, limit)."""
 
-    cpu: tuple[str, str]
-    memory: tuple[str, str]
-    hours: int  # after which its pod is ended
+    cpu: tuple[str, str] = ("1", "2")
+    memory: tuple[str, str] = ("1Gi", "4Gi")
+    hours: int = 4  # after which its pod is ended
     retries: int = 3
     cache: bool = True
     models: bool = False  # is where the GPUs and the base models are
@@ -42,18 +42,16 @@ class Needs:
     shm: str = ""  # size of /dev/shm; 64 MiB are too little for Chromium and data loaders
 
 
-NEEDS = {
+NEEDS = {  # of stages that ask for more, less or other than usual
     # A cached scrape would find the same papers forever.
     "scrape": Needs(
         cpu=("500m", "2"), memory=("1Gi", "3Gi"), hours=12, cache=False, egress="internet",
         shm="1Gi",
     ),
-    "extract": Needs(cpu=("1", "2"), memory=("1Gi", "4Gi"), hours=4),
     "generate": Needs(
         cpu=("250m", "1"), memory=("512Mi", "2Gi"), hours=30, egress="internet",  # a batch takes 24
         secrets=("GROQ_API_KEY", "ARXTUNE_TEACHER_KEY"),
     ),
-    "curate": Needs(cpu=("1", "2"), memory=("1Gi", "4Gi"), hours=2),
     "finetune": Needs(
         cpu=("4", "8"), memory=("24Gi", "48Gi"), hours=24, retries=2, models=True,
         gpu=True, secrets=("HF_TOKEN",), egress="internet", shm="8Gi",
@@ -70,19 +68,19 @@ NEEDS = {
     ),
 }  # fmt: skip
 # A small model's, where there is no GPU; and of a task that waits for other pods.
-ON_CPU = {"cpu": ("1", "4"), "memory": ("1Gi", "6Gi"), "shm": "1Gi"}
+ON_CPU: dict[str, Any] = {"cpu": ("1", "4"), "memory": ("1Gi", "6Gi"), "shm": "1Gi"}
 
 
 def place(task: dsl.PipelineTask, *, node_selector: Any, tolerations: Any) -> None:
     """Place the task of a stage, which bears its name; the parameters are where the models are."""
     stage, gpus = task.name, _count("ARXTUNE_GPUS", "0 places everything on CPU")
-    needs = (
-        NEEDS[stage] if gpus or not NEEDS[stage].gpu else Needs(**{**vars(NEEDS[stage]), **ON_CPU})
-    )
+    needs = NEEDS.get(stage, Needs())
+    if needs.gpu and not gpus:
+        needs = replace(needs, **ON_CPU)
     nodes = _count("ARXTUNE_NODES", "1 trains in the task's own pod")
     if stage == "finetune" and nodes > 1:
         _describe_node(task, needs, gpus, nodes)
-        needs, gpus = Needs(**{**vars(needs), **ON_CPU}), 0
+        needs, gpus = replace(needs, **ON_CPU), 0
     task.set_caching_options(needs.cache)
     task.set_cpu_request(needs.cpu[0]).set_cpu_limit(needs.cpu[1])
     task.set_memory_request(needs.memory[0]).set_memory_limit(needs.memory[1])

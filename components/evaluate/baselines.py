@@ -8,7 +8,7 @@ call them.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from components.evaluate.generation import Generation
 from components.shared.records import Answer, Example
@@ -40,15 +40,14 @@ def baseline_answers(
 ) -> dict[str, list[str]]:
     """Return the answers of the baselines that need no model; `outputs` are training answers."""
     length, draw = mean_words(outputs), random.Random(seed)
-    names = (COPY_INPUT, FIRST_WORDS, COPY_INSTRUCTION, RANDOM_ANSWER, EMPTY)
-    found: dict[str, list[str]] = {name: [] for name in names}
-    for example in examples:
-        found[COPY_INPUT].append(example.input)
-        found[FIRST_WORDS].append(first_words(example.input, length))
-        found[COPY_INSTRUCTION].append(example.instruction)
-        found[RANDOM_ANSWER].append(draw.choice(outputs) if outputs else "")
-        found[EMPTY].append("")
-    return found
+    systems: dict[str, Callable[[Example], str]] = {
+        COPY_INPUT: lambda example: example.input,
+        FIRST_WORDS: lambda example: first_words(example.input, length),
+        COPY_INSTRUCTION: lambda example: example.instruction,
+        RANDOM_ANSWER: lambda _: draw.choice(outputs) if outputs else "",
+        EMPTY: lambda _: "",
+    }
+    return {name: list(map(answer, examples)) for name, answer in systems.items()}
 
 
 def base_cut(base: Sequence[str], tuned: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from pydantic import model_validator
 from components.shared.config import WithForecast, WithOwnPapers, WithSeed, WithStore, knob
 from components.shared.errors import ConfigError
 from components.shared.licences import allowed_names
+from components.shared.teachers import Kind
 
 GROQ = "https://api.groq.com/openai/v1"
 
@@ -18,9 +19,7 @@ class GenerateConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
 
     stage: ClassVar[str] = "generate"
 
-    teacher: Literal["groq", "embedded"] = knob(
-        "groq", "groq (needs GROQ_API_KEY) or embedded (no key)", exposed=True
-    )
+    teacher: Kind = knob("groq", "groq (needs GROQ_API_KEY) or embedded (no key)", exposed=True)
     teacher_model: str = knob(
         "openai/gpt-oss-120b",
         "model that is asked for; auto takes the best known one that is served",

@@ -10,6 +10,7 @@ from pydantic import model_validator
 
 from components.shared.config import WithForecast, WithOwnPapers, WithSeed, WithStore, knob
 from components.shared.errors import ConfigError
+from components.shared.teachers import Kind
 
 ARXIV_PACE = 3.0  # seconds between requests that arXiv's terms of use ask for
 FIRST_YEAR = 1991  # arXiv's search answers earlier dates with its form
@@ -49,7 +50,7 @@ class ScrapeConfig(WithStore, WithSeed, WithForecast, WithOwnPapers):
         60, "take so many papers that may be used, the newest", exposed=True, low=1, high=20_000
     )
     site: str = knob("https://arxiv.org", "the site to ask: arXiv, or a stand-in", exposed=True)
-    teacher: Literal["groq", "embedded"] = knob(
+    teacher: Kind = knob(
         "groq", "who will write the triples: its terms decide which papers are of use", exposed=True
     )
     teacher_model: str = knob("openai/gpt-oss-120b", "the teacher's model", exposed=True)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 # Both are read where the pipeline is compiled.
 PREFIX = os.environ.get("ARXTUNE_IMAGES") or "arxtune"  # registry and project
 RELEASE = os.environ.get("ARXTUNE_TAG") or VERSION
-STAGES_OF = {
+STAGES_OF = {  # in the order of the pipeline
     "scrape": ("scrape",),  # Chromium
     "data": ("extract", "generate", "curate"),
     "llm": ("finetune", "evaluate", "promote"),

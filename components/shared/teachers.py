@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from components.shared.licences import model_licence
 
 FACTS = Path(__file__).with_name("teachers.toml")
 AUTO = "auto"  # as a model's name: the first of the list that the server lists
 EMBEDDED = "embedded"
+# Who writes: `groq` is any server of OpenAI's protocol; the others are code of ours, and what they
+# write costs nothing and comes under these terms.
+Kind = Literal["groq", "embedded"]
+OURS = {EMBEDDED: "Apache-2.0"}
 STALE_DAYS = 90  # after which the facts want to be read again
 
 
@@ -54,8 +58,8 @@ class Plan:
 
 def teacher(model: str) -> TeacherFacts:
     """Return what is known of a model; of one that is not listed, the terms that its name tells."""
-    if model == EMBEDDED:
-        return TeacherFacts(model=model, licence="Apache-2.0", input=0.0, output=0.0)
+    if model in OURS:
+        return TeacherFacts(model=model, licence=OURS[model], input=0.0, output=0.0)
     if model == AUTO:
         return ranked()[0]
     facts: dict[str, Any] = _facts()["models"].get(model, {"licence": model_licence(model)})
@@ -64,7 +68,7 @@ def teacher(model: str) -> TeacherFacts:
 
 def terms(kind: str, model: str) -> str:
     """Return the terms of what a stage with these settings has written."""
-    return teacher(EMBEDDED if kind == EMBEDDED else model).licence
+    return teacher(kind if kind in OURS else model).licence
 
 
 def ranked() -> list[TeacherFacts]:

@@ -1,6 +1,6 @@
 """Ten weeks of a growing corpus: train afresh each week, go on from last week's adapter, or go on
 with the week's new rows alone? `python -m tests.benchmarks.continuing` prints a table, by the small
-real model, in about a quarter of an hour.
+real model, in about ten minutes.
 
 Each way trains each week on what there is by then, by the recipe for real bases on a CPU, and is
 scored in the end on papers that none has seen.

@@ -20,7 +20,7 @@ from components.shared import images
 from components.shared.errors import ConfigError
 from pipelines.manifests import COMPONENTS, MANIFESTS, OVERLAYS, prepare
 from pipelines.names import OPTIONAL_STORE_KEYS, SECRET, STORE_KEYS
-from pipelines.placement import NEEDS
+from pipelines.placement import NEEDS, Needs
 
 HERE = Path(__file__).parent
 KUBERNETES = "1.33"
@@ -232,7 +232,7 @@ def test_egress_is_for_the_pods_of_the_pipeline_and_leads_to_the_kubernetes_api(
     assert rule in cluster["egress"]
     assert all("to" in one for one in cluster["egress"]), "no port is open to everywhere"
     (expression,) = cluster["podSelector"]["matchExpressions"]
-    assert set(expression["values"]) == {needs.egress for needs in NEEDS.values()}
+    assert set(expression["values"]) == {needs.egress for needs in (Needs(), *NEEDS.values())}
     assert internet["podSelector"]["matchLabels"]["arxtune.dev/egress"] == "internet"
 
 
