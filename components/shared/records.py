@@ -75,7 +75,7 @@ class Paper(Record):
     pdf: str
     bytes: int
     sha256: str
-    source: str  # "search" or "api"
+    source: str  # names of the sources that told of it
     fetched_at: str  # ISO 8601, UTC
 
     @property
