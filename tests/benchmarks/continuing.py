@@ -6,6 +6,7 @@ Each way trains each week on what there is by then, by the recipe for real bases
 scored in the end on papers that none has seen.
 """
 
+import argparse
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -49,6 +50,7 @@ def train(base: str, rows: Sequence[Encoded], continued: bool, back: int) -> tup
 
 def main() -> None:
     """Print a line a way."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     base = locate(SMOLLM2)
     rows = encode(load_tokenizer(base), quoting_examples(1000))
     print(f"base alone: held-out loss {base_loss(base, rows[-WATCHED:]):.3f}", flush=True)
