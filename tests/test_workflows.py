@@ -61,9 +61,13 @@ def test_a_workflow_with_a_wrong_word_is_not_valid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_workflow_may_read_the_repository_and_no_more(path: Path) -> None:
+def test_a_workflow_may_read_the_repository_and_only_a_release_writes(path: Path) -> None:
     workflow = loaded(path.name)
     assert workflow["permissions"] == {"contents": "read"}
+    for name, job in workflow["jobs"].items():
+        if "permissions" in job:
+            assert (name, job["permissions"]) == ("release", {"contents": "write"})
+            assert job["if"] == "github.ref_type == 'tag'"
     assert "pull_request_target" not in workflow[True]  # YAML 1.1 reads the key `on` so
     for step in steps(workflow):
         if step.get("uses", "").startswith("actions/checkout"):
@@ -190,8 +194,10 @@ def test_a_tag_pushes_the_images_that_make_images_builds_and_nothing_else_does(
     monkeypatch.setenv("ARXTUNE_TAG", "9.9.9")
     secrets = {"REGISTRY_USER": "me", "REGISTRY_PASSWORD": "known-to-me"}
     where = {"ARXTUNE_IMAGES": "registry.example/team"}
+    where["GITHUB_OUTPUT"] = str(tmp_path / "output")
     lines = recorded(step["run"], tmp_path, **secrets, **where)
-    assert [line.split()[:2] for line in lines] == [
+    calls = [line.split() for line in lines]
+    assert [call[:2] for call in calls if "digests" not in call] == [
         ["docker", "login"],
         ["make", "push"],
         ["docker", "logout"],
@@ -202,6 +208,25 @@ def test_a_tag_pushes_the_images_that_make_images_builds_and_nothing_else_does(
     assert re.findall(r"--tag (\S+)", dry_run("make", "images")) == named
     assert all(re.fullmatch(r"registry.example/team/\w+:9.9.9-[0-9a-f]{10}", one) for one in named)
     assert "components.shared.images" in dry_run("make", "push")
+
+
+def test_a_tag_drafts_a_release_of_what_was_pushed(tmp_path: Path) -> None:
+    push, write, draft = (
+        step_of("images.yaml", name) for name in ("push", "write what is attached", "draft")
+    )
+    record = 'docker() { :; }\nmake() { [ "$1" = push ] || printf "%s\\n" r/t/one@sha256:1 r/t/two@sha256:2; }\n'
+    output = tmp_path / "output"
+    where = {"ARXTUNE_IMAGES": "r/t", "REGISTRY_USER": "me", "REGISTRY_PASSWORD": "p"}
+    recorded(record + push["run"], tmp_path, GITHUB_OUTPUT=str(output), **where)
+    digests = output.read_text("utf-8").removeprefix("digests=")
+    (tmp_path / "build").mkdir()
+    assert recorded(write["run"], tmp_path, DIGESTS=digests) == ["make compile sbom "]
+    images = (tmp_path / "build/images.txt").read_text("utf-8")
+    assert images.splitlines() == ["r/t/one@sha256:1", "r/t/two@sha256:2"]
+    called = recorded('gh() { echo "$@" >&3; }\n' + draft["run"], tmp_path, GITHUB_REF_NAME="9.9.9")
+    assert called[0].startswith("release create 9.9.9 --draft --verify-tag")
+    attached = {word.split("/")[1] for word in called[0].split() if word.startswith("build/")}
+    assert attached == {"arxtune.yaml", "images.txt", "sbom"}
 
 
 def test_images_hold_the_code_of_the_stages_that_name_them() -> None:
