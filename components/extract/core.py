@@ -2,8 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,10 @@ def extract(config: ExtractConfig, papers: Path, documents: Path) -> dict[str, A
     """
     found = list(read_records(papers / "papers.jsonl", Paper))
     ledger = Ledger("extract", "papers")
-    progress = Progress("extract", "papers", len(found))
     counts: Counter[str] = Counter({"pages left out": 0})
     kept: list[Document] = []
     for paper, answer in zip(found, _read_all(config, papers, found), strict=True):
         about = f"{paper.title} {paper.extra.get('comments', '')}".strip()
-        progress.step(paper.key)
         if isinstance(answer, DataError):
             ledger.drop(paper.key, answer.problem, about)
             continue
@@ -58,8 +55,8 @@ def _counted(document: Document) -> Counter[str]:
 
 def _read_all(
     config: ExtractConfig, folder: Path, papers: list[Paper]
-) -> Iterator[tuple[Document, int] | DataError]:
-    """Yield what each PDF gives, in the order of `papers`; the largest are read first."""
+) -> list[tuple[Document, int] | DataError]:
+    """Return what each PDF gives, in the order of `papers`; the largest are read first."""
     from components.extract.document import read_document
 
     limits: dict[str, Any] = {"deadline_s": config.deadline_s, "memory_mib": config.memory_mib}
@@ -71,8 +68,10 @@ def _read_all(
         except DataError as error:
             return error
 
+    progress = Progress("extract", "papers", len(papers))
     with ThreadPoolExecutor(config.processes or os.cpu_count() or 1) as pool:
         largest_first = sorted(range(len(papers)), key=lambda place: -papers[place].bytes)
-        reading = {place: pool.submit(read, papers[place]) for place in largest_first}
-        for place in range(len(papers)):
-            yield reading[place].result()
+        reading = {pool.submit(read, papers[place]): place for place in largest_first}
+        for done in as_completed(reading):
+            progress.step(papers[reading[done]].key)
+    return [done.result() for done in sorted(reading, key=reading.__getitem__)]

@@ -1,6 +1,10 @@
 """Extract: what happens to the text of a paper between its pages and its document."""
 
+import re
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +17,7 @@ from components.extract.marks import marks
 from components.extract.pdf import PageText
 from components.extract.quality import readable_share
 from components.extract.repair import repair, without_edges
-from components.shared.records import Document, read_records, write_records
+from components.shared.records import Document, Paper, read_records, write_records
 from tests.builders import paper, write_pdf
 
 PROSE = "\n".join(
@@ -46,6 +50,23 @@ def test_every_page_keeps_its_number_and_text(tmp_path: Path) -> None:
 
 def test_no_papers_give_no_documents(tmp_path: Path) -> None:
     assert run(tmp_path, {})[1] == []
+
+
+def test_a_paper_counts_when_it_is_read_and_keeps_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other_is_read = threading.Event()
+
+    def read(function: Callable[..., Any], pdf: Path, paper: Paper, *rest: Any, **_: Any) -> Any:
+        assert paper.arxiv_id == "quick" or other_is_read.wait(60)
+        found = function(pdf, paper, *rest)
+        other_is_read.set()
+        return found
+
+    monkeypatch.setattr("components.extract.core.run_in_child", read)
+    documents = run(tmp_path, {"slow": [PROSE], "quick": [PROSE]})[1]
+    assert [document.paper for document in documents] == ["slow", "quick"]
+    assert re.search(r"2/2 papers.* slow", capsys.readouterr().out)
 
 
 def test_a_record_that_names_a_file_elsewhere_is_a_reject(tmp_path: Path) -> None:
