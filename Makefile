@@ -13,7 +13,7 @@ BASE   ?= debian:bookworm-slim
 # Each stage is a process of its own: without byte code on disk each would compile torch and its friends anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup browser run run-real run-containers test test-real test-soak test-gpu check bench compile images push digests base-image sbom deploy doctor lock releases clean
+.PHONY: help setup browser run run-real run-containers test test-real test-soak test-gpu check bench compile images push base-image sbom deploy doctor lock releases clean
 .DEFAULT_GOAL := help
 
 help: ## explain each target
@@ -91,10 +91,6 @@ image-%: build/wheels/%/ready
 
 push: $(READY) ## push the three images to where ARXTUNE_IMAGES says
 	@for image in $$($(VENV)/bin/python -m components.shared.images); do docker push --quiet "$$image" || exit 1; done
-
-digests: $(READY) ## name the pushed images by their digests
-	@for image in $$($(VENV)/bin/python -m components.shared.images); do \
-	  docker image inspect --format '{{index .RepoDigests 0}}' "$$image" || exit 1; done
 
 .PRECIOUS: build/wheels/%/ready
 # Wheels are fetched by hash; torch's build (CUDA or CPU) is the index's to choose, so only its version is fixed.

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from components.scrape.standin.corpus import sample_corpus
-from components.shared.records import Paper, read_records
-from components.shared.verdict import Verdict
+from components.shared.records import Paper, Triple, read_records
+from pipelines.local import Run
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/extending.md").read_text("utf-8")
@@ -99,16 +99,15 @@ def test_the_pipeline_runs_with_all_of_them(copy: Path, tmp_path: Path) -> None:
     about = {"ARXIV_SNAPSHOT": str(tmp_path / "snapshot.jsonl")}
     told = python(copy, "-m", "pipelines.cli", "run", "--home", home, *flags, **about)
     (report,) = re.findall(r"report:\s+(\S+)", told)
-    (papers,) = Path(report).parent.rglob("papers.jsonl")
-    (triples,) = Path(report).parent.rglob("generate/**/triples.jsonl")
-    (verdict,) = Path(report).parent.rglob("verdict.json")
-    rows = [json.loads(line) for line in triples.read_text("utf-8").splitlines()]
-    systems = {scores.name: scores for scores in Verdict.read(verdict).systems}
+    run = Run(Path(report).parent, 0.0)
+    papers = read_records(run.folder_of("scrape") / "papers/papers.jsonl", Paper)
+    triples = list(read_records(run.folder_of("generate") / "triples/triples.jsonl", Triple))
+    systems = {scores["name"]: scores for scores in run.verdict["systems"]}
 
-    assert {row["teacher"] for row in rows} == {"cloze"}
-    assert {row["page"] for row in rows} == {1, 2}
-    assert {paper.source for paper in read_records(papers, Paper)} == {"snapshot"}
-    assert systems["last words"].metrics["brevity"] > 0
+    assert {triple.teacher for triple in triples} == {"cloze"}
+    assert {triple.page for triple in triples} == {1, 2}
+    assert {paper.source for paper in papers} == {"snapshot"}
+    assert systems["last words"]["metrics"]["brevity"] > 0
 
 
 def test_the_project_holds_its_promises_with_all_of_them(copy: Path) -> None:

@@ -194,10 +194,8 @@ def test_a_tag_pushes_the_images_that_make_images_builds_and_nothing_else_does(
     monkeypatch.setenv("ARXTUNE_TAG", "9.9.9")
     secrets = {"REGISTRY_USER": "me", "REGISTRY_PASSWORD": "known-to-me"}
     where = {"ARXTUNE_IMAGES": "registry.example/team"}
-    where["GITHUB_OUTPUT"] = str(tmp_path / "output")
     lines = recorded(step["run"], tmp_path, **secrets, **where)
-    calls = [line.split() for line in lines]
-    assert [call[:2] for call in calls if "digests" not in call] == [
+    assert [line.split()[:2] for line in lines] == [
         ["docker", "login"],
         ["make", "push"],
         ["docker", "logout"],
@@ -211,21 +209,28 @@ def test_a_tag_pushes_the_images_that_make_images_builds_and_nothing_else_does(
 
 
 def test_a_tag_drafts_a_release_of_what_was_pushed(tmp_path: Path) -> None:
-    push, write, draft = (
-        step_of("images.yaml", name) for name in ("push", "write what is attached", "draft")
+    tell, write, draft = (
+        step_of("images.yaml", name)["run"]
+        for name in ("tell the digests", "write what is attached", "draft")
     )
-    record = 'docker() { :; }\nmake() { [ "$1" = push ] || printf "%s\\n" r/t/one@sha256:1 r/t/two@sha256:2; }\n'
-    output = tmp_path / "output"
-    where = {"ARXTUNE_IMAGES": "r/t", "REGISTRY_USER": "me", "REGISTRY_PASSWORD": "p"}
-    recorded(record + push["run"], tmp_path, GITHUB_OUTPUT=str(output), **where)
+    python = f'python() {{ PYTHONPATH="{ROOT}" "{sys.executable}" "$@"; }}\n'
+    docker = (
+        'docker() { for name in "${@:5}"; do echo "${name%:*}@sha256:of-${name##*/}"; done; }\n'
+    )
+    where, output = {"ARXTUNE_IMAGES": "registry.example/team"}, tmp_path / "output"
+    recorded(python + docker + tell, tmp_path, GITHUB_OUTPUT=str(output), **where)
     digests = output.read_text("utf-8").removeprefix("digests=")
+    assert "team" not in digests
     (tmp_path / "build").mkdir()
-    assert recorded(write["run"], tmp_path, DIGESTS=digests) == ["make compile sbom "]
-    images = (tmp_path / "build/images.txt").read_text("utf-8")
-    assert images.splitlines() == ["r/t/one@sha256:1", "r/t/two@sha256:2"]
-    called = recorded('gh() { echo "$@" >&3; }\n' + draft["run"], tmp_path, GITHUB_REF_NAME="9.9.9")
-    assert called[0].startswith("release create 9.9.9 --draft --verify-tag")
-    attached = {word.split("/")[1] for word in called[0].split() if word.startswith("build/")}
+    called = recorded(python + write, tmp_path, DIGESTS=digests, **where)
+    assert called == ["make compile sbom "]
+    images = (tmp_path / "build/images.txt").read_text("utf-8").splitlines()
+    assert [name.split("/")[2].split(":")[0] for name in images] == list(STAGES_OF)
+    for name in images:
+        assert name.endswith("@sha256:of-" + name.split("/")[2].split("@")[0])
+    (line,) = recorded('gh() { echo "$@" >&3; }\n' + draft, tmp_path, GITHUB_REF_NAME="9.9.9")
+    assert line.startswith("release create 9.9.9 --draft --verify-tag")
+    attached = {word.split("/")[1] for word in line.split() if word.startswith("build/")}
     assert attached == {"arxtune.yaml", "images.txt", "sbom"}
 
 

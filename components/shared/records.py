@@ -284,7 +284,10 @@ def digest(value: object) -> str:
 
 def dataset_digest(train: Iterable[Record], test: Iterable[Record]) -> str:
     """Return the hash that names a dataset: its training and its test examples, in order."""
-    return digest([[example.to_dict() for example in side] for side in (train, test)])
+    sides = []
+    for side in (train, test):
+        sides.append([example.to_dict() for example in side])
+    return digest(sides)
 
 
 def file_digest(path: Path) -> str:
