@@ -68,6 +68,7 @@ def training_plan(
 
     base, device = config.base_model, device_of(gpu, memory)
     model_config = load_config(base)
+    rows_open = not config.batch_size
     config, rows = recipe.resolve(config, model_config, [tokens] * examples, device)
     there = int(memory * estimate.GIB) or available_memory()
     made = estimate.make_plan(
@@ -77,6 +78,7 @@ def training_plan(
         there=there,
         cuda=device.precision == "bf16",
         gpu=gpu or gpu_name(),
+        rows_open=rows_open,
     )
     text = made.describe(gpu or device_name())
     fits = f"fits into {there / estimate.GIB:.1f} GiB"

@@ -77,9 +77,9 @@ class FinetuneConfig(WithStore, WithSeed, WithForecast):
     packing: bool = knob(
         True, "pack short examples into rows of max_length, each attending to itself alone"
     )
-    attention: Literal["auto", "sdpa", "flex_attention", "flash_attention_2"] = knob(
+    attention: Literal["auto", "sdpa", "varlen", "flex_attention", "flash_attention_2"] = knob(
         "auto",
-        "auto is flash_attention_2 where the GPU and the flash-attn package are there, else sdpa",
+        "auto is varlen, torch's flash kernel for packed rows, on a GPU; else sdpa",
     )
     held_out: float = knob(
         0.05, "share of training papers whose loss is only watched, once an epoch", low=0, high=0.5

@@ -6,6 +6,7 @@ its weights counted.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from components.finetune import speed
@@ -221,15 +222,32 @@ def expected_flops(
     return reached, "one layer of this base, timed here"
 
 
-def choose_checkpointing(
-    config: FinetuneConfig, shape: Shape, longest: int, *, there: int, cuda: bool
+def spend_memory(
+    config: FinetuneConfig,
+    shape: Shape,
+    longest: int,
+    *,
+    there: int,
+    cuda: bool,
+    rows_open: bool = False,
 ) -> FinetuneConfig:
-    """Return the config with checkpointing decided: only where `there` bytes do not do without."""
+    """Return the config with checkpointing decided, and rows at a time where they are open.
+
+    As many rows at a time as `there` bytes hold without computing activations twice; else the
+    same with it. The rows of a step stay.
+    """
     if config.gradient_checkpointing is not None:
         return config
-    without = config.changed(gradient_checkpointing=False)
-    fits = memory(without, shape, longest, cuda=cuda).total <= USABLE * there
-    return config.changed(gradient_checkpointing=not fits)
+    step, rows = config.batch_size * config.gradient_accumulation, [config.batch_size]
+    while rows_open and rows[-1] % 2 == 0:
+        rows.append(rows[-1] // 2)
+    for twice, batch in product((False, True), rows):
+        tried = config.changed(
+            gradient_checkpointing=twice, batch_size=batch, gradient_accumulation=step // batch
+        )
+        if memory(tried, shape, longest, cuda=cuda).total <= USABLE * there:
+            return tried
+    return tried
 
 
 def check(config: FinetuneConfig, shape: Shape, longest: int, *, there: int, cuda: bool) -> Memory:
@@ -273,10 +291,11 @@ def make_plan(
     there: int,
     cuda: bool,
     gpu: str,
+    rows_open: bool,
 ) -> Plan:
     """Return what a fitted config needs; raise ModelError where `there` bytes are too few."""
     shape = shape_of(model_config)
-    config = choose_checkpointing(config, shape, work.longest, there=there, cuda=cuda)
+    config = spend_memory(config, shape, work.longest, there=there, cuda=cuda, rows_open=rows_open)
     needed = check(config, shape, work.longest, there=there, cuda=cuda)
     flops, basis = expected_flops(config, model_config, work, gpu)
     return Plan(config, needed, duration(config, shape, work, flops), basis)

@@ -55,7 +55,6 @@ EPOCHS, MAX_EPOCHS = 3, 6
 MANY_ROWS = 10_000  # from here on fewer epochs do
 
 OLD_GPUS = {"V100": (7, 0), "T4": (7, 5), "RTX 20": (7, 5), "P100": (6, 0)}
-FLASH_ATTENTION = (8, 9, 10, 12)  # major compute capabilities that flash-attn is built for
 
 
 @dataclass(frozen=True)
@@ -65,14 +64,13 @@ class Device:
     precision: str  # of weights and activations: bf16 or float32
     quantisation: str  # nf4 or none
     optimizer: str  # a name of transformers
-    attention: str  # a name of transformers
+    attention: str  # of packed rows: a name of transformers, or varlen (packed.py)
 
 
 def device_for(
     capability: tuple[int, int] | None,
     *,
     processes: int = 1,
-    flash_attn: bool = False,
     name: str = "this GPU",
 ) -> Device:
     """Return how a training runs on a GPU of a compute capability, or on a CPU (None).
@@ -86,12 +84,11 @@ def device_for(
         major, minor = capability
         problem = f"{name} (compute capability {major}.{minor}) has neither bf16 nor TF32"
         raise ConfigError(problem, "train on an Ampere GPU or newer: A10, A100, L4, RTX 30, H100")
-    flash = flash_attn and capability[0] in FLASH_ATTENTION
     return Device(
         precision="bf16",
         quantisation="nf4",
         optimizer="paged_adamw_8bit" if processes == 1 else "adamw_8bit",
-        attention="flash_attention_2" if flash else "sdpa",
+        attention="varlen",
     )
 
 
@@ -104,7 +101,6 @@ def this_device(processes: int = 1) -> Device:
     return device_for(
         torch.cuda.get_device_capability(),
         processes=processes,
-        flash_attn=find_spec("flash_attn") is not None,
         name=torch.cuda.get_device_name(),
     )
 
@@ -159,18 +155,28 @@ def settle(config: FinetuneConfig, device: Device, processes: int = 1) -> Finetu
     for name, value in chosen.items():
         if value == "auto":
             chosen[name] = getattr(device, name)
-    if cpu and chosen["attention"] != "sdpa":
-        problem = f"finetune.attention={config.attention}: needs an NVIDIA GPU"
+    if config.attention == "auto" and not config.packing:
+        chosen["attention"] = "sdpa"
+    if lacking := _lacking(chosen["attention"], config, cpu=cpu):
+        problem = f"finetune.attention={config.attention}: {lacking}"
         raise ConfigError(problem, "leave it at auto")
-    if config.attention == "flash_attention_2" != device.attention:
-        problem = "finetune.attention=flash_attention_2: the flash-attn package is missing"
-        raise ConfigError(problem, "install it, or leave it at auto")
     optimizer = config.optimizer
     if optimizer == "auto" or (cpu and ("8bit" in optimizer or "paged" in optimizer)):
         optimizer = device.optimizer
     elif processes > 1:
         optimizer = optimizer.removeprefix("paged_")
     return config.changed(**chosen, optimizer=optimizer)
+
+
+def _lacking(attention: str, config: FinetuneConfig, *, cpu: bool) -> str:
+    """Return what an attention needs and does not have here, or ""."""
+    if cpu and attention != "sdpa":
+        return "needs an NVIDIA GPU"
+    if attention == "varlen" and not config.packing:
+        return "is for packed rows"
+    if attention == "flash_attention_2" and find_spec("flash_attn") is None:
+        return "the flash-attn package is missing"
+    return ""
 
 
 def fit(config: FinetuneConfig, rows: int, processes: int = 1) -> FinetuneConfig:

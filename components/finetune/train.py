@@ -157,7 +157,6 @@ def plan(training: Training, data: Data) -> FinetuneConfig:
     from components.shared.models import device, load_config
 
     config, rows = fitted(training.config, training.base.path, data)
-    say("finetune", f"steps: {recipe.describe(config, rows)}")
     made = estimate.make_plan(
         config,
         load_config(training.base.path),
@@ -165,7 +164,9 @@ def plan(training: Training, data: Data) -> FinetuneConfig:
         there=min(distributed.all_gather(available_memory())),  # all come to the same plan
         cuda=device() == "cuda",
         gpu=gpu_name(),
+        rows_open=not training.config.batch_size,
     )
+    say("finetune", f"steps: {recipe.describe(made.config, rows)}")
     say("finetune", f"plan: {made.describe(device_name())}")
     return made.config
 
@@ -218,10 +219,12 @@ def build_trainer(
     from datasets import Dataset
     from transformers import PrinterCallback, set_seed
 
+    from components.finetune import packed
     from components.finetune.trainer import CheckpointClock, EarlyStop, ProgressCallback, Trainer
     from components.shared.models import attach_adapter, load_base, load_tokenizer
 
     set_seed(config.seed)
+    packed.register()
     config, _ = fitted(config, base, data)
     count = distributed.world_size()
     with distributed.first_on_node():  # which fetches it

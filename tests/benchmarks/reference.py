@@ -16,7 +16,7 @@ def reference_trainer(config: FinetuneConfig, base: str, data: Data, folder: Pat
 
     from components.finetune.trainer import ProgressCallback
 
-    config, _ = fitted(config.changed(recipe="reference"), base, data)
+    config, _ = fitted(config.changed(recipe="reference", attention="sdpa"), base, data)
     arguments = recipe.arguments(config, folder, recipe.this_device())
     arguments.packing_strategy = "wrapped"
     model = load_base(base, config.quantisation, config.attention)

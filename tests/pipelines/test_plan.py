@@ -29,7 +29,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_plan_names_steps_memory_time_and_device(base: Path) -> None:
     line = planned(base, "--gpu", "H100", "--memory", "80")
-    assert "1000 examples: 167 rows, 1 x 8 to a step: 21 steps an epoch, 3 epochs" in line
+    assert "1000 examples: 167 rows, 2 x 4 to a step: 21 steps an epoch, 3 epochs" in line
     assert "weights as nf4" in line
     assert "minutes on H100 (from 24% of the data sheet's peak); fits into 80.0 GiB" in line
 

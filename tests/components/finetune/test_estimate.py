@@ -106,16 +106,33 @@ def test_a_forecast_says_what_it_rests_on(base: Path) -> None:
     assert basis == "one layer of this base, timed here"
 
 
-def test_activations_are_computed_twice_only_where_memory_asks_for_it(shape: Shape) -> None:
-    left_open = config(recipe="fitted")
+@pytest.mark.parametrize(
+    ("there", "rows_open", "rows", "twice"),
+    [
+        (192, True, 4, False),
+        (80, True, 2, False),
+        (40, True, 1, False),
+        (16, True, 4, True),
+        (9, True, 1, True),
+        (80, False, 4, True),
+    ],
+)
+def test_memory_goes_to_rows_at_a_time_before_activations_are_computed_twice(
+    shape: Shape, there: int, rows_open: bool, rows: int, twice: bool
+) -> None:
+    left_open = config(recipe="fitted", attention="varlen")
     assert left_open.gradient_checkpointing is None
-    for there, wanted in ((80, False), (16, True)):
-        chosen = estimate.choose_checkpointing(
-            left_open, shape, LONGEST, there=there * GIB, cuda=True
-        )
-        assert chosen.gradient_checkpointing is wanted
-        estimate.check(chosen, shape, LONGEST, there=there * GIB, cuda=True)
-    assert config().gradient_checkpointing, "the reference recipe always does"
+    here = there * GIB
+    spent = estimate.spend_memory(
+        left_open, shape, LONGEST, there=here, cuda=True, rows_open=rows_open
+    )
+    assert (spent.batch_size, spent.gradient_checkpointing) == (rows, twice)
+    assert spent.batch_size * spent.gradient_accumulation == 16
+    estimate.check(spent, shape, LONGEST, there=here, cuda=True)
+
+
+def test_the_reference_recipe_always_computes_activations_twice() -> None:
+    assert config().gradient_checkpointing
 
 
 @pytest.mark.parametrize(

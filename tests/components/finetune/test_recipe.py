@@ -30,23 +30,21 @@ def test_a_gpu_without_bf16_is_refused_in_one_line(name: str, capability: tuple[
 
 
 @pytest.mark.parametrize(
-    ("capability", "with_flash_attn"),
+    "capability",
     [
-        ((8, 0), "flash_attention_2"),  # A100
-        ((8, 6), "flash_attention_2"),  # A10, RTX 30
-        ((8, 7), "flash_attention_2"),  # Orin
-        ((8, 9), "flash_attention_2"),  # L4, L40S, RTX 40
-        ((9, 0), "flash_attention_2"),  # H100, H200
-        ((10, 0), "flash_attention_2"),  # B200
-        ((10, 3), "flash_attention_2"),  # B300
-        ((11, 0), "sdpa"),  # Thor
-        ((12, 0), "flash_attention_2"),  # RTX 50
+        (8, 0),  # A100
+        (8, 6),  # A10, RTX 30
+        (8, 7),  # Orin
+        (8, 9),  # L4, L40S, RTX 40
+        (9, 0),  # H100, H200
+        (10, 0),  # B200
+        (10, 3),  # B300
+        (11, 0),  # Thor
+        (12, 0),  # RTX 50
     ],
 )
-def test_the_table_of_gpus(capability: tuple[int, int], with_flash_attn: str) -> None:
-    plain = device_for(capability)
-    assert plain == recipe.Device("bf16", "nf4", "paged_adamw_8bit", "sdpa")
-    assert device_for(capability, flash_attn=True).attention == with_flash_attn
+def test_the_table_of_gpus(capability: tuple[int, int]) -> None:
+    assert device_for(capability) == recipe.Device("bf16", "nf4", "paged_adamw_8bit", "varlen")
     assert device_for(capability, processes=2).optimizer == "adamw_8bit"  # bitsandbytes issue 1708
 
 
@@ -74,13 +72,19 @@ def test_paged_optimizers_are_for_one_process_on_a_gpu(
     assert recipe.settle(settled, device, processes) == settled
 
 
-@pytest.mark.parametrize("attention", ["flash_attention_2", "flex_attention"])
+@pytest.mark.parametrize("attention", ["varlen", "flash_attention_2", "flex_attention"])
 def test_attention_of_a_gpu_is_refused_without_one(attention: str) -> None:
     with pytest.raises(ConfigError, match="needs an NVIDIA GPU"):
         recipe.settle(FinetuneConfig(attention=attention), CPU)
     if attention == "flash_attention_2":
         with pytest.raises(ConfigError, match="the flash-attn package is missing"):
             recipe.settle(FinetuneConfig(attention=attention), GPU)
+
+
+def test_varlen_is_for_packed_rows() -> None:
+    assert recipe.settle(FinetuneConfig(packing=False), GPU).attention == "sdpa"
+    with pytest.raises(ConfigError, match="attention=varlen: is for packed rows"):
+        recipe.settle(FinetuneConfig(attention="varlen", packing=False), GPU)
 
 
 def fitted(
@@ -116,8 +120,8 @@ def test_few_rows_make_a_step_each_and_are_read_more_often(rows: int) -> None:
 @pytest.mark.parametrize(
     ("knobs", "device", "batch", "accumulation"),
     [
-        ({}, GPU, 1, 16),
-        ({}, device_for((9, 0), flash_attn=True), 4, 4),
+        ({}, GPU, 4, 4),
+        ({"attention": "sdpa"}, GPU, 1, 16),
         ({"packing": False}, GPU, 4, 4),
         ({"batch_size": 8}, GPU, 8, 2),
         ({"gradient_accumulation": 4, "packing": False}, GPU, 4, 4),
