@@ -40,7 +40,7 @@ def varlen_attention(
             fix = "set finetune.attention=flex_attention"
             raise ModelError(f"finetune.attention=varlen: this base asks for {name}", fix)
     groups = query.shape[1] // key.shape[1]
-    attended = varlen_attn(
+    attended: Any = varlen_attn(
         query[0].transpose(0, 1),
         key[0].transpose(0, 1).repeat_interleave(groups, dim=1),
         value[0].transpose(0, 1).repeat_interleave(groups, dim=1),
