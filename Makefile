@@ -13,35 +13,33 @@ BASE   ?= debian:bookworm-slim
 # Each stage is a process of its own: without byte code on disk each would compile torch and its friends anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup browser run run-real run-containers test test-real test-soak test-gpu check bench compile images push base-image sbom deploy doctor lock releases clean
+.PHONY: help setup packages run run-real run-containers test test-real test-soak test-gpu check bench compile images push base-image sbom deploy doctor lock releases clean
 .DEFAULT_GOAL := help
 
 help: ## explain each target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: browser $(READY) ## make the virtual environment and see that a browser is there
+setup: packages $(READY) ## make the virtual environment and see that a browser is there
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "arxtune needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory debian-packages PACKAGES=python3-venv
 	@echo "setting up $(VENV): two minutes, 2 GB of disk; 6 GB where PyTorch brings its parts for NVIDIA GPUs"
 	@echo "without such a GPU: make TORCH_INDEX=URL, with the URL of PyTorch's own index for CPUs"
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP)
-	@$(VENV)/bin/pip install --quiet --no-compile --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH) --editable '.[dev]'
+	@PYTHONWARNINGS=ignore $(VENV)/bin/pip install --quiet --no-compile --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH) --editable '.[dev]'
 	@touch $@
 
-browser:
-	@{ command -v chromium || command -v google-chrome; } >/dev/null && command -v chromedriver >/dev/null \
-	  || $(MAKE) --no-print-directory debian-packages PACKAGES='chromium chromium-driver'
-
-.PHONY: debian-packages
-debian-packages:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "installing $(PACKAGES)"; \
-	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $(PACKAGES) >/dev/null; \
-	else echo "arxtune needs $(PACKAGES): sudo apt-get install --no-install-recommends $(PACKAGES)"; exit 1; fi
+# What is missing is named, or as root installed, all at once. For a user who is not root Chromium needs its sandbox.
+packages:
+	@missing=; { command -v chromium || command -v google-chrome; } >/dev/null && command -v chromedriver >/dev/null \
+	  || missing='chromium chromium-driver chromium-sandbox'; \
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	install="apt-get install --no-install-recommends $$missing"; \
+	if [ -z "$$missing" ]; then exit 0; \
+	elif [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then echo "arxtune needs more packages: sudo $$install"; exit 1; fi; \
+	echo "installing $$missing"; apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$install -y -qq >/dev/null
 
 run: setup ## run the whole pipeline here, with embedded defaults; RUN='--seed 1' adds flags
 	@$(VENV)/bin/arxtune run $(RUN)

@@ -5,8 +5,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -60,6 +60,7 @@ const entry = performance.getEntriesByType('navigation')[0] || {};
 const text = document.body ? document.body.textContent.slice(0, 200) : '';
 return [location.href, entry.responseStatus || 0, document.title, text];
 """
+FIX = "sudo apt-get install --no-install-recommends chromium chromium-driver chromium-sandbox"
 SLACK_S = 15  # that chromedriver has beyond the page's own timeout
 
 
@@ -78,13 +79,12 @@ def open_browser(config: ScrapeConfig) -> Iterator["Chrome"]:
             popen_kw={"preexec_fn": register_pid},
             env={**os.environ, "TMPDIR": str(folder)},
         )
+        options = _options(config, chromium, folder)
         try:
-            browser = Chrome(options=_options(config, chromium, folder), service=service)
+            browser = Chrome(options=options, service=service)
         except WebDriverException as error:
-            reason = (error.msg or type(error).__name__).splitlines()[0]
-            raise ToolError(
-                f"Chromium does not start: {reason}", "try: chromium --headless=new --dump-dom"
-            ) from None
+            reason = _own_words(chromium, options.arguments) or error.msg or type(error).__name__
+            raise ToolError(f"Chromium does not start: {reason.splitlines()[0]}", FIX) from None
         browser.set_page_load_timeout(config.timeout_s)
         if isinstance(browser.command_executor, RemoteConnection):
             browser.command_executor.client_config.timeout = config.timeout_s + SLACK_S
@@ -98,12 +98,21 @@ def find_tools() -> tuple[str, str]:
     names = ("chromium", "chromium-browser", "google-chrome")
     chromium = next(filter(None, map(shutil.which, names)), None)
     chromedriver = shutil.which("chromedriver")
-    fix = "sudo apt-get install chromium chromium-driver"
     if not chromium:
-        raise ToolError("Chromium is not installed", fix)
+        raise ToolError("Chromium is not installed", FIX)
     if not chromedriver:
-        raise ToolError("chromedriver is not installed", fix)
+        raise ToolError("chromedriver is not installed", FIX)
     return chromium, chromedriver
+
+
+def _own_words(chromium: str, arguments: Sequence[str]) -> str:
+    """Return what Chromium itself says when it does not start, which its driver keeps to itself."""
+    command = [chromium, *arguments, "--dump-dom", "about:blank"]
+    with suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SLACK_S, check=False)
+        if done.returncode and (said := done.stderr.strip().splitlines()):
+            return said[-1].rpartition("] ")[2]  # behind process, time and place in its source
+    return ""
 
 
 def _options(config: ScrapeConfig, chromium: str, folder: Path) -> "ChromeOptions":

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import ClassVar
 
 import psutil
+import pytest
 
-from components.scrape.browser import Browser
+from components.scrape.browser import Browser, find_tools, open_browser
 from components.scrape.config import ScrapeConfig
 from components.scrape.listing import SCRIPT
 from components.scrape.standin.corpus import Corpus
 from components.scrape.standin.server import StandIn
+from components.shared.errors import ToolError
 from components.shared.loopback import LoopbackServer, QuickHandler
 from tests.components.scrape.conftest import make_entry
 
@@ -98,3 +100,19 @@ def test_chromium_asks_for_nothing_but_the_page(tmp_path: Path) -> None:
             for _ in range(2):
                 browser.read(f"{server.url}/list/cs.CL/recent", SCRIPT)
     assert Page.asked == ["/list/cs.CL/recent"] * 2
+
+
+def test_a_browser_that_does_not_start_is_told_in_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "chromium"
+    broken.write_text(
+        '#!/bin/sh\necho "[1:1:ERROR:zygote.cc:130] No usable sandbox!" >&2\nexit 1\n'
+    )
+    broken.chmod(0o755)
+    _, chromedriver = find_tools()
+    monkeypatch.setattr("components.scrape.browser.find_tools", lambda: (str(broken), chromedriver))
+    with pytest.raises(ToolError) as found, open_browser(ScrapeConfig()):
+        pass
+    assert found.value.problem == "Chromium does not start: No usable sandbox!"
+    assert "chromium-sandbox" in found.value.fix
