@@ -23,6 +23,7 @@ MAX_SIZE_TRIES = 3  # after a 413, should it have been a moment's: nothing is pa
 MAX_BROKEN = 3  # answers to one page that are no chat completions
 MAX_PAUSE_S = 120.0  # that a server may ask for after a failure
 MAX_REFUSED = 10  # pages in a row that are refused: then it is not the pages
+TOLD_FAILURE = 2  # of one page in a row: from here on a person should know why nothing comes
 MAX_LIMITED = 40  # 429s in a row with no answer between them
 ENDED = "not asked: the run was ended"
 
@@ -39,6 +40,7 @@ class Asker:
         self._stopping = threading.Event()
         self._answered = 0  # requests so far
         self._refused = self._limited = 0  # in a row
+        self._told = -1  # answers there were when a failing teacher was told of
         self._left = ""  # why no further page is asked about, where that is no error
         if config.teacher_plan != "auto":
             self._plan_for(config.teacher_plan)
@@ -90,7 +92,8 @@ class Asker:
                     return self._refusal(error)
                 else:
                     failures += 1
-            given_up = f"the teacher {problem}, {max(failures, broken)} times for one page"
+            failing = f"the teacher at {self._teacher.url}: {problem}"
+            given_up = f"{failing}, {max(failures, broken)} times for one page"
             # Where others were answered meanwhile, it is this page.
             others = broken >= MAX_BROKEN or self._answered > answered_before
             if broken >= MAX_BROKEN or failures > self._config.retries:
@@ -98,6 +101,9 @@ class Asker:
                     return given_up
                 raise TeacherError(given_up, "run again later: answers so far are kept")
             if failures:
+                if failures == TOLD_FAILURE and self._told != self._answered:  # once an outage
+                    self._told = self._answered
+                    say("generate", f"{failing}; asking again for a while")
                 doubled = min(32.0, 2.0 ** (failures - 1)) * self._config.backoff_s
                 pause = doubled * random.uniform(0.5, 1.0)
                 self._stopping.wait(max(pause, min(told_s, MAX_PAUSE_S)))

@@ -96,9 +96,12 @@ def test_what_asking_again_would_not_mend_stops_at_once_and_keeps_the_rest(
         assert paid_once(standin)
 
 
-def test_a_teacher_that_stays_away_stops_the_run_but_one_page_does_not(ask: Run) -> None:
+def test_a_teacher_that_stays_away_stops_the_run_but_one_page_does_not(
+    ask: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
     with StandIn(faults=["503"] * 100) as standin, pytest.raises(TeacherError) as caught:
         ask(standin, retries=2, max_in_flight=1)
+    assert capsys.readouterr().out.count("answers 503; asking again for a while") == 1
     assert "answers 503, 3 times for one page; run again later" in str(caught.value)
     with StandIn(faults=["", "413", "413", "413", "413"]) as standin:
         summary = ask(standin, max_in_flight=1)
