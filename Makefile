@@ -81,7 +81,11 @@ STAGES  = $(shell $(VENV)/bin/python -c 'from components.shared.images import ST
 
 images: $(IMAGES:%=image-%) ## build the three images; BASE=debian:bookworm-slim@sha256:... names what they stand on
 
-image-%: build/wheels/%/ready
+.PHONY: docker
+docker:
+	@docker version >/dev/null 2>&1 || { echo "images take a Docker Engine that answers: sudo apt-get install docker.io"; exit 1; }
+
+image-%: docker build/wheels/%/ready
 	@docker build --quiet --network host --build-arg BASE=$(BASE) --build-arg IMAGE=$* \
 	  --build-arg PACKAGES="$$(cat images/$*/packages.txt)" --build-arg STAGES='$(STAGES)' \
 	  --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null)" --tag $(TAG) --file images/Dockerfile . >/dev/null

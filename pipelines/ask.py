@@ -11,6 +11,8 @@ from components.shared.prompt import encode_prompt, render_prompt
 from components.shared.text import clean
 from pipelines.releases import add_store, fetch_release
 
+TOY_QUESTION = "Which sentence of the passage opens with “We”?"
+
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `arxtune ask` to the command line."""
@@ -31,7 +33,10 @@ def _ask(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="arxtune-ask-") as scratch:
         folder = Path(scratch) / "release"
         entry = fetch_release(arguments.store, arguments.home, arguments.release, folder)
-        base = str(folder / "base") if (folder / "base").is_dir() else entry.base
+        base = entry.base
+        if (folder / "base").is_dir():
+            base = str(folder / "base")
+            say("ask", f"the toy can only quote; ask it: {TOY_QUESTION}")
         say("ask", f"loading {entry.base} and {entry.label}")
         answer(base, folder, prompt, arguments.max_new_tokens)
 

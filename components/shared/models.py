@@ -8,6 +8,7 @@ weights. The only file in shared that needs torch.
 import functools
 import os
 import warnings
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,7 @@ def _load(loader: Any, name: str, **options: Any) -> Any:
 
     logging.set_verbosity_error()  # of the library's tables we tell the one line that counts
     logging.disable_progress_bar()
+    getLogger("bitsandbytes").setLevel("ERROR")  # of what it lacks on a CPU
     place = locate(name)
     if is_folder(name):
         check_folder(name, Path(place))
