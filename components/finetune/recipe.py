@@ -1,7 +1,6 @@
 """The recipe: what the device can do, how many rows make a step, and the libraries' own arguments.
 
-`finetune.recipe=reference` takes the constants of the reference project (REFERENCE). Ours differs
-on purpose:
+`finetune.recipe=reference` takes the constants of the reference project. Ours differs on purpose:
 
     pad token          never the end token alone: the end would be masked, and the model would never
     stop
@@ -29,23 +28,6 @@ from components.shared.errors import ConfigError
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 ALL_LINEAR = "all-linear"  # peft's word for it
-
-REFERENCE: dict[str, Any] = {
-    "r": 64,
-    "lora_alpha": 16,
-    "lora_dropout": 0.1,
-    "num_train_epochs": 3,
-    "per_device_train_batch_size": 4,
-    "gradient_accumulation_steps": 4,
-    "gradient_checkpointing": True,
-    "optim": "paged_adamw_8bit",
-    "learning_rate": 2e-4,
-    "lr_scheduler_type": "linear",
-    "warmup_steps": 5,
-    "max_grad_norm": 0.3,
-    "max_length": 2048,
-    "packing": True,
-}
 
 MIN_STEPS = 20  # of an epoch, where there are as many rows
 MAX_ROWS = 16  # to a step, as in the reference project

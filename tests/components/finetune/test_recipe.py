@@ -8,12 +8,28 @@ import pytest
 
 from components.finetune import recipe
 from components.finetune.config import FinetuneConfig
-from components.finetune.recipe import MAX_EPOCHS, MAX_ROWS, MIN_STEPS, REFERENCE, device_for
+from components.finetune.recipe import MAX_EPOCHS, MAX_ROWS, MIN_STEPS, device_for
 from components.shared.errors import ConfigError
 from components.shared.models import load_base
 
 CPU, GPU = device_for(None), device_for((9, 0))
 SEVERAL = device_for((9, 0), processes=2)
+REFERENCE = {  # the settings of the reference project, by the names of its libraries
+    "r": 64,
+    "lora_alpha": 16,
+    "lora_dropout": 0.1,
+    "num_train_epochs": 3,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 4,
+    "gradient_checkpointing": True,
+    "optim": "paged_adamw_8bit",
+    "learning_rate": 2e-4,
+    "lr_scheduler_type": "linear",
+    "warmup_steps": 5,
+    "max_grad_norm": 0.3,
+    "max_length": 2048,
+    "packing": True,
+}
 
 
 @pytest.mark.parametrize(
