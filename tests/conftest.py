@@ -1,6 +1,7 @@
 """What all tests stand on: Ctrl-C is heard, also where whoever runs them ignores it for them, and
 no test leaves its way of ending to the next."""
 
+import shutil
 import signal
 from collections.abc import Iterator
 
@@ -18,3 +19,10 @@ def _own_handlers() -> Iterator[None]:
     yield
     for number, handler in zip(numbers, handlers, strict=True):
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> None:
+    """Skip what needs kubectl where there is none; the summary names what was skipped."""
+    if not shutil.which("kubectl"):
+        pytest.skip("needs kubectl 1.27 or newer, which is not installed here")

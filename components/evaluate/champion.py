@@ -14,8 +14,8 @@ def find_champion(store: Store, release: str, adapter: Adapter) -> tuple[Release
     entry = current(store, release)
     if entry is None:
         return None, [
-            f"There is no release '{release}' yet: the tuned model has only the base and the "
-            "trivial baselines to beat."
+            f"Nothing was released as '{release}' before: the tuned model has only the base and "
+            "the trivial baselines to beat."
         ]
     named = f"Version {entry.version} of release '{release}'"
     if entry.base != adapter.base:

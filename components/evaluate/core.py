@@ -42,8 +42,8 @@ from components.shared.verdict import BASE, Rules, Verdict
 TRAINED_ON = "its paper was trained on"
 OLDER = "the base may have read its paper"
 OLDER_NOTE = (
-    "{} of {} test papers may be no younger than what the base has read, up to {}: they are marked "
-    "below, and evaluate.leave_out_older=true leaves them out"
+    "{} of {} test papers may have been read by the base, whose cutoff is {}: they are marked "
+    "below, and --set evaluate.leave_out_older=true leaves them out"
 )
 UNNAMED_NOTE = (
     "{} of the test papers are only groups of rows that name no paper: one paper may stand on both "

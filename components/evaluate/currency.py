@@ -214,12 +214,12 @@ def _learned(verdict: Verdict) -> Finding:
     if not beyond:
         why = "The data hold no closed-book questions about papers of both sides."
         return Finding(title, "not measured", why)
-    word, than = "not shown", "no more readily than"
+    word, gives = "not shown", "is not shown to give"
     if beyond.low > 0:
-        word, than = "yes", "more readily than"
+        word, gives = "yes", "gives"
     sentence = (
-        f"Asked without the passage, it gives facts of the papers that it was trained on {than} "
-        "facts of papers that it never read."
+        f"Asked without the passage, it {gives} facts of the papers that it was trained on more "
+        "readily than facts of papers that it never read."
     )
     loss, score = (find(verdict.currency, LEARNED, unit) for unit in (LOSS, SCORE))
     return Finding(title, word, sentence, [shown(beyond), *_both(loss, score)])
@@ -252,12 +252,13 @@ def _kept(verdict: Verdict) -> Finding:
         return Finding(title, "not measured", "No model was tested.")
     word, sentence = "not shown", "Ordinary English may have become too hard for it."
     if kept.low > -margin:
-        word, sentence = "yes", "It reads ordinary English as well as the base, or nearly so."
+        how = "better than" if kept.low > 0 else "about as well as"
+        word, sentence = "yes", f"It reads ordinary English {how} the base."
     elif kept.high <= -margin:
         word, sentence = "no", "It reads ordinary English worse than the base: it has forgotten."
     if not verdict.knows:
         sentence += " The base is a toy that knew none: this decides nothing."
-    allowed = f"set beforehand: at most {margin:g} worse"
+    allowed = f"above 0 is better, and -{margin:g} or less would be too much, as settled beforehand"
     return Finding(title, word, sentence, [shown(kept), allowed, *_both(kept)])
 
 

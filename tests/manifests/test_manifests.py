@@ -42,7 +42,7 @@ def flags(overlay: str, components: Sequence[str] = (), **more: Any) -> argparse
 
 
 @pytest.fixture(autouse=True, scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def upstream(kubectl: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let what comes from github.com come from a mirror, as docs/cluster.md says for an air gap."""
     mirror = tmp_path_factory.mktemp("mirror")
     argo, pipelines = mirror / "argoproj/argo-workflows", mirror / "kubeflow/pipelines"

@@ -66,7 +66,7 @@ class Services(LoopbackServer):
 
 
 @pytest.fixture
-def services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Services]:
+def services(kubectl: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Services]:
     with Services() as running:
         for name in ("GROQ_API_KEY", "HF_TOKEN"):
             monkeypatch.setenv(name, "invented")

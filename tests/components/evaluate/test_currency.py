@@ -224,7 +224,8 @@ def test_words_and_numbers_stand_on_the_reports_first_screen(run: Run) -> None:
     evaluate(run.config, *run.folders)
     first_screen = run.report[: run.report.index("Settled before the run")]
     for finding in findings(Verdict.read(run.folders[3] / "verdict.json")):
-        place = first_screen.index(f"{finding.title}: <b>{finding.word}</b>")
+        green = ' class="yes"' if finding.word == "yes" else ""
+        place = first_screen.index(f"{finding.title}: <b{green}>{finding.word}</b>")
         assert place < first_screen.index(finding.sentence) < first_screen.index("Gain, ROUGE-L")
         assert finding.numbers[0] in first_screen
         assert finding.sentence in run.folders[5].read_text("utf-8")

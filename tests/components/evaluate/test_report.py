@@ -59,7 +59,7 @@ def run(make_run: MakeRun) -> Run:
 
 def test_the_verdict_comes_first_and_all_systems_follow(run: Run) -> None:
     page = " ".join(" ".join(Page(run.report).texts).split())
-    body = page[page.index("Verdict on release") :]
+    body = page[page.index("Verdict for release") :]
     places = [
         body.index(text)
         for text in ("tuned model beats its base", "Systems, scored alike", "random-answer")

@@ -43,7 +43,7 @@ def memory(process: psutil.Process) -> int:
     for one in (process, *process.children(recursive=True)):
         try:
             total += one.memory_full_info().pss
-        except psutil.NoSuchProcess:
+        except (psutil.NoSuchProcess, psutil.AccessDenied):  # ended, or of Chromium's sandbox
             continue
     return total
 
