@@ -7,8 +7,8 @@ has train and test; KNOBs are finetune's. Prints a Markdown table; some ten minu
 cores.
 """
 
+import argparse
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -49,12 +49,17 @@ def judged(curated: Path, folder: Path, closed: bool, share: float, knobs: list[
 
 def main() -> None:
     """Print the table, a row at a time."""
-    curated, knobs = Path(sys.argv[1]), sys.argv[2:]
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.currency")
+    parser.add_argument("curated", type=Path, help="the curate folder of a run on the real base")
+    parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help="of finetune")
+    given = parser.parse_args()
     print("| trained on | word | ROUGE-L | learned | open | closed | text | kept |")
     print("|---|---|---:|" + "---:|" * len(COLUMNS))
     with tempfile.TemporaryDirectory(prefix="arxtune-currency-") as scratch:
         for number, (name, (closed, share)) in enumerate(WAYS.items()):
-            verdict = judged(curated, Path(scratch) / f"way-{number}", closed, share, knobs)
+            verdict = judged(
+                given.curated, Path(scratch) / f"way-{number}", closed, share, given.knobs
+            )
             cells = [f"{verdict.comparisons[0].difference:+.3f}"]
             for part, unit in COLUMNS:
                 found = find(verdict.currency, part, unit)
